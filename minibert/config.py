@@ -1,0 +1,243 @@
+"""The shape of a BERT: every size, named once.
+
+The dimensions that the whole package speaks of:
+
+    B  batch            sequences in a batch
+    T  tokens           positions in a sequence
+    D  hidden           `hidden_size`
+    H  heads            `num_attention_heads`
+    K  head size        D / H
+    F  feed-forward     `intermediate_size`
+    V  vocabulary       `vocab_size`
+    L  layers           `num_hidden_layers`
+    M  masked           positions of a batch whose token is to be predicted
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+ACTIVATIONS = ("gelu", "gelu_tanh", "relu", "sigmoid", "tanh", "silu")
+
+# Names under which Hugging Face configs know the same activation.
+_ACTIVATION_ALIASES = {
+    "gelu_new": "gelu_tanh",
+    "gelu_pytorch_tanh": "gelu_tanh",
+    "gelu_python": "gelu",
+    "swish": "silu",
+}
+_ACTIVATION_TO_HF = {"gelu_tanh": "gelu_pytorch_tanh"}
+
+# Keys of a Hugging Face BERT config that say nothing about the numbers BERT computes.
+_HF_KEYS_WITHOUT_MEANING_HERE = frozenset(
+    {
+        "_name_or_path",
+        "_attn_implementation",
+        "_attn_implementation_autoset",
+        "add_cross_attention",
+        "architectures",
+        "bad_words_ids",
+        "begin_suppress_tokens",
+        "bos_token_id",
+        "chunk_size_feed_forward",
+        "cross_attention_hidden_size",
+        "decoder_start_token_id",
+        "diversity_penalty",
+        "do_sample",
+        "dtype",
+        "early_stopping",
+        "encoder_no_repeat_ngram_size",
+        "eos_token_id",
+        "exponential_decay_length_penalty",
+        "finetuning_task",
+        "forced_bos_token_id",
+        "forced_eos_token_id",
+        "gradient_checkpointing",
+        "id2label",
+        "is_encoder_decoder",
+        "label2id",
+        "length_penalty",
+        "max_length",
+        "min_length",
+        "no_repeat_ngram_size",
+        "num_beam_groups",
+        "num_beams",
+        "num_labels",
+        "num_return_sequences",
+        "output_attentions",
+        "output_hidden_states",
+        "output_scores",
+        "prefix",
+        "problem_type",
+        "pruned_heads",
+        "remove_invalid_values",
+        "repetition_penalty",
+        "return_dict",
+        "return_dict_in_generate",
+        "sep_token_id",
+        "suppress_tokens",
+        "task_specific_params",
+        "temperature",
+        "tf_legacy_loss",
+        "tie_encoder_decoder",
+        "tokenizer_class",
+        "top_k",
+        "top_p",
+        "torch_dtype",
+        "torchscript",
+        "transformers_version",
+        "typical_p",
+        "use_bfloat16",
+        "use_cache",
+    }
+)
+
+
+@dataclass(frozen=True)
+class BertConfig:
+    """Sizes and choices of one BERT; the defaults are those of BERT-base (Devlin et al., 2019, 3).
+
+    Field names are those of Hugging Face. The probabilities of dropout lie in [0, 1).
+    Raises `ValueError`, in one line, for sizes that do not fit together.
+    """
+
+    vocab_size: int = 30522
+    hidden_size: int = 768
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    intermediate_size: int = 3072
+    hidden_act: str = "gelu"
+    hidden_dropout_prob: float = 0.1
+    attention_probs_dropout_prob: float = 0.1
+    max_position_embeddings: int = 512
+    type_vocab_size: int = 2
+    initializer_range: float = 0.02
+    layer_norm_eps: float = 1e-12
+    pad_token_id: int = 0
+    norm_position: str = "post"
+    """`post` is BERT: LayerNorm after the residual sum. `pre` is for study and does not export."""
+    attn_implementation: str = "sdpa"
+    """`sdpa` is torch's built-in, `eager` ours from scratch: equal results."""
+
+    def __post_init__(self) -> None:
+        for name in (
+            "vocab_size",
+            "hidden_size",
+            "num_hidden_layers",
+            "num_attention_heads",
+            "intermediate_size",
+            "max_position_embeddings",
+            "type_vocab_size",
+        ):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"hidden_size {self.hidden_size} does not divide by num_attention_heads "
+                f"{self.num_attention_heads}: every head needs the same whole number of dimensions"
+            )
+        if self.hidden_act not in ACTIVATIONS:
+            raise ValueError(f"hidden_act {self.hidden_act!r} is not one of {list(ACTIVATIONS)}")
+        if self.norm_position not in ("post", "pre"):
+            raise ValueError(f"norm_position must be 'post' or 'pre', not {self.norm_position!r}")
+        if self.attn_implementation not in ("sdpa", "eager"):
+            raise ValueError(
+                f"attn_implementation must be 'sdpa' or 'eager', not {self.attn_implementation!r}"
+            )
+        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
+            if not 0.0 <= getattr(self, name) < 1.0:
+                raise ValueError(f"{name} must lie in [0, 1), not {getattr(self, name)!r}")
+
+    @property
+    def head_size(self) -> int:
+        """K, the dimensions of one head."""
+        return self.hidden_size // self.num_attention_heads
+
+    @classmethod
+    def preset(cls, name: str, **overrides: Any) -> BertConfig:
+        """A named size: `tiny`, `mini`, `small` or `base` (Turc et al., 2019), with changes."""
+        if name not in PRESETS:
+            raise ValueError(f"no preset {name!r}; there are {list(PRESETS)}")
+        return replace(PRESETS[name], **overrides)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> BertConfig:
+        """From the keys of a Hugging Face `config.json`; an unknown key is an error.
+
+        Keys that do not change what BERT computes (`id2label`, `transformers_version`, ...) are
+        passed over. Choices that would change it and are not built here are an error.
+        """
+        values = dict(values)
+        if values.pop("model_type", "bert") != "bert":
+            raise ValueError("this config is not of model_type 'bert'")
+        if values.pop("position_embedding_type", "absolute") not in (None, "absolute"):
+            raise ValueError("position_embedding_type: only 'absolute' is BERT's")
+        if values.pop("is_decoder", False):
+            raise ValueError("is_decoder: BERT is an encoder")
+        if values.pop("tie_word_embeddings", True) is False:
+            raise ValueError("tie_word_embeddings: BERT's MLM decoder shares the token matrix")
+        values.pop("classifier_dropout", None)
+        values = {k: v for k, v in values.items() if k not in _HF_KEYS_WITHOUT_MEANING_HERE}
+        known = {f.name for f in fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise ValueError(f"unknown config keys {unknown}; known are {sorted(known)}")
+        if "hidden_act" in values:
+            act = values["hidden_act"]
+            values["hidden_act"] = _ACTIVATION_ALIASES.get(act, act)
+        if values.get("pad_token_id", 0) is None:
+            values["pad_token_id"] = 0
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every field, by its own name."""
+        return asdict(self)
+
+    def to_hf_dict(self) -> dict[str, Any]:
+        """The same as a Hugging Face `config.json` says it. Pre-LN has no place there."""
+        if self.norm_position != "post":
+            raise ValueError(
+                "a pre-LN model cannot be exported: Hugging Face's BERT is post-LN; "
+                "train with norm_position='post' to export"
+            )
+        values = self.to_dict()
+        del values["norm_position"], values["attn_implementation"]
+        values["hidden_act"] = _ACTIVATION_TO_HF.get(self.hidden_act, self.hidden_act)
+        return {"model_type": "bert", "position_embedding_type": "absolute", **values}
+
+    @classmethod
+    def from_json(cls, path: str | Path) -> BertConfig:
+        """Read a `config.json`. Raises `ValueError` if it is not a JSON object."""
+        text = Path(path).read_text(encoding="utf-8")
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path} is not JSON: {error}") from None
+        if not isinstance(values, dict):
+            raise ValueError(f"{path} does not hold a JSON object")
+        return cls.from_dict(values)
+
+    def to_json(self, path: str | Path) -> None:
+        """Write the config as our own JSON, `norm_position` and all."""
+        Path(path).write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
+
+
+def _size(layers: int, hidden: int) -> BertConfig:
+    # The sizes of Turc et al. (2019): 64 dimensions a head, feed-forward four times as wide.
+    return BertConfig(
+        num_hidden_layers=layers,
+        hidden_size=hidden,
+        num_attention_heads=hidden // 64,
+        intermediate_size=4 * hidden,
+    )
+
+
+PRESETS = {
+    "tiny": _size(2, 128),
+    "mini": _size(4, 256),
+    "small": _size(4, 512),
+    "base": _size(12, 768),
+}

@@ -1,0 +1,168 @@
+"""BERT, and BERT with the two heads that it is pretrained with (Devlin et al., 2019, 3.1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from minibert.attention import additive_mask
+from minibert.config import BertConfig
+from minibert.embeddings import BertEmbeddings
+from minibert.encoder import ACTIVATION_FUNCTIONS, BertEncoder, init_weights
+
+IGNORE_INDEX = -100
+"""The MLM label of a token that is not to be predicted. No class: NSP's 0 must never match it."""
+
+
+@dataclass
+class BertModelOutput:
+    """What `BertModel` gives; the names are Hugging Face's."""
+
+    last_hidden_state: Tensor  # (B, T, D)
+    pooler_output: Tensor | None  # (B, D)
+    hidden_states: tuple[Tensor, ...] | None  # L + 1 of (B, T, D), the embeddings first
+    attentions: tuple[Tensor, ...] | None  # L of (B, H, T, T)
+
+
+class BertModel(nn.Module):
+    """Embeddings, encoder, and a pooler over `[CLS]` (left out where nothing needs it)."""
+
+    def __init__(self, config: BertConfig, add_pooling_layer: bool = True) -> None:
+        super().__init__()
+        self.config = config
+        self.embeddings = BertEmbeddings(config)
+        self.encoder = BertEncoder(config)
+        self.pooler = (
+            nn.Linear(config.hidden_size, config.hidden_size) if add_pooling_layer else None
+        )
+        init_weights(self, config.initializer_range)
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        output_attentions: bool = False,
+        output_hidden_states: bool = False,
+    ) -> BertModelOutput:
+        """Ids (B, T) -> states (B, T, D).
+
+        `attention_mask` is (B, T), 1 for real tokens, or (B, T, T), 1 where a query may see a key;
+        without it every token is real.
+        """
+        x = self.embeddings(input_ids, token_type_ids, position_ids)  # (B, T, D)
+        mask = additive_mask(attention_mask, x.dtype)
+        last, states, attentions = self.encoder(x, mask, output_attentions)
+        return BertModelOutput(
+            last_hidden_state=last,
+            pooler_output=None if self.pooler is None else self.pooler(last[:, 0]).tanh(),
+            hidden_states=tuple(states) if output_hidden_states else None,
+            attentions=tuple(attentions) if output_attentions else None,
+        )
+
+
+class MaskedLMHead(nn.Module):
+    """Dense, activation, LayerNorm, then the token matrix itself as the decoder, plus a bias."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+        self.dense = nn.Linear(config.hidden_size, config.hidden_size)
+        self.activation = ACTIVATION_FUNCTIONS[config.hidden_act]
+        self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.decoder = nn.Linear(config.hidden_size, config.vocab_size)
+
+    def forward(self, hidden_states: Tensor) -> Tensor:
+        """(..., D) -> logits (..., V)."""
+        return self.decoder(self.norm(self.activation(self.dense(hidden_states))))
+
+
+@dataclass
+class BertForPreTrainingOutput:
+    """What `BertForPreTraining` gives; the names are Hugging Face's."""
+
+    loss: Tensor | None  # (), the sum of the two below
+    mlm_loss: Tensor | None  # (), mean over masked positions
+    next_sentence_loss: Tensor | None  # (), mean over sequences
+    masked_logits: Tensor | None  # (M, V), where labels were given
+    seq_relationship_logits: Tensor | None  # (B, 2): is next, is random
+    last_hidden_state: Tensor  # (B, T, D)
+    hidden_states: tuple[Tensor, ...] | None
+    attentions: tuple[Tensor, ...] | None
+    mlm_head: MaskedLMHead
+
+    @cached_property
+    def prediction_logits(self) -> Tensor:
+        """(B, T, V). Worked out when first read: training needs `masked_logits` alone."""
+        return self.mlm_head(self.last_hidden_state)
+
+
+class BertForPreTraining(nn.Module):
+    """BERT with its MLM and NSP heads; `next_sentence=False` leaves NSP and the pooler out."""
+
+    def __init__(self, config: BertConfig, next_sentence: bool = True) -> None:
+        super().__init__()
+        self.config = config
+        self.bert = BertModel(config, add_pooling_layer=next_sentence)
+        self.mlm_head = MaskedLMHead(config)
+        self.nsp_head = nn.Linear(config.hidden_size, 2) if next_sentence else None
+        init_weights(self, config.initializer_range)
+        self.tie_weights()
+
+    def tie_weights(self) -> None:
+        """One matrix for tokens in and tokens out (Press and Wolf, 2017)."""
+        self.mlm_head.decoder.weight = self.bert.embeddings.word_embeddings.weight
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        labels: Tensor | None = None,
+        next_sentence_label: Tensor | None = None,
+        output_attentions: bool = False,
+        output_hidden_states: bool = False,
+    ) -> BertForPreTrainingOutput:
+        """Ids (B, T) -> logits, and the loss where there are labels.
+
+        `labels` (B, T) hold the id to predict, or -100 where nothing is to be predicted.
+        `next_sentence_label` (B,) is 0 where B followed A, 1 where it was drawn at random.
+        Logits for the loss are computed at the masked positions alone: the others would be
+        multiplied by a vocabulary and thrown away.
+        """
+        out = self.bert(
+            input_ids,
+            attention_mask,
+            token_type_ids,
+            position_ids,
+            output_attentions,
+            output_hidden_states,
+        )
+        mlm_loss = nsp_loss = masked_logits = nsp_logits = None
+        if self.nsp_head is not None:
+            nsp_logits = self.nsp_head(out.pooler_output)  # (B, 2)
+        elif next_sentence_label is not None:
+            raise ValueError("this model was built without next_sentence: it takes no such label")
+        if labels is not None:
+            masked = labels != IGNORE_INDEX  # (B, T)
+            masked_logits = self.mlm_head(out.last_hidden_state[masked])  # (M, V)
+            total = F.cross_entropy(masked_logits.float(), labels[masked], reduction="sum")
+            mlm_loss = total / masked.sum().clamp(min=1)  # no mask, no loss: 0 and not NaN
+        if next_sentence_label is not None:
+            nsp_loss = F.cross_entropy(nsp_logits.float(), next_sentence_label.view(-1))
+        losses = [loss for loss in (mlm_loss, nsp_loss) if loss is not None]
+        return BertForPreTrainingOutput(
+            loss=sum(losses) if losses else None,
+            mlm_loss=mlm_loss,
+            next_sentence_loss=nsp_loss,
+            masked_logits=masked_logits,
+            seq_relationship_logits=nsp_logits,
+            last_hidden_state=out.last_hidden_state,
+            hidden_states=out.hidden_states,
+            attentions=out.attentions,
+            mlm_head=self.mlm_head,
+        )

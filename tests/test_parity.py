@@ -1,0 +1,197 @@
+"""The same numbers as Hugging Face, on random weights: values and gradients, both ways."""
+
+import pytest
+import torch
+import transformers
+from torch.testing import assert_close
+
+import minibert
+from minibert import hub
+
+CLOSE = {"rtol": 1e-5, "atol": 1e-5}
+CONFIGS = [
+    {"hidden_size": 24, "num_attention_heads": 3, "num_hidden_layers": 3, "hidden_act": "gelu"},
+    {"hidden_size": 32, "num_attention_heads": 4, "num_hidden_layers": 2, "hidden_act": "gelu_new"},
+    {"hidden_size": 16, "num_attention_heads": 1, "num_hidden_layers": 1, "hidden_act": "relu"},
+]
+
+
+def hf_model(kind, sizes):
+    torch.manual_seed(0)
+    config = transformers.BertConfig(
+        vocab_size=97,
+        intermediate_size=56,
+        max_position_embeddings=20,
+        initializer_range=0.2,  # large enough that a wrong part is seen
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+        attn_implementation="eager",
+        **sizes,
+    )
+    model = kind(config)
+    with torch.no_grad():  # biases and LayerNorms too, or a lost one would not be seen
+        for parameter in model.parameters():
+            if parameter.dim() == 1:
+                parameter.add_(torch.randn_like(parameter) * 0.1)
+    return model.train()
+
+
+def batch():
+    generator = torch.Generator().manual_seed(1)
+    ids = torch.randint(5, 97, (3, 11), generator=generator)
+    mask = torch.ones(3, 11, dtype=torch.long)
+    mask[1, 7:] = 0
+    mask[2, 4:] = 0
+    segments = torch.zeros(3, 11, dtype=torch.long)
+    segments[:, 3:6] = 1
+    labels = torch.full((3, 11), -100)
+    labels[0, [1, 5]], labels[1, 2], labels[2, 3] = 7, 8, 0
+    return (
+        {
+            "input_ids": ids,
+            "attention_mask": mask,
+            "token_type_ids": segments,
+        },
+        labels,
+        torch.tensor([0, 1, 0]),
+    )
+
+
+def gradients_by_hf_name(model):
+    return {
+        hub.hf_name(name).removeprefix("bert."): parameter.grad
+        for name, parameter in model.named_parameters()
+    }
+
+
+def assert_same_gradients(ours, theirs):
+    wanted = {n.removeprefix("bert."): p.grad for n, p in theirs.named_parameters()}
+    got = gradients_by_hf_name(ours)
+    assert set(got) == set(wanted)
+    for name, gradient in wanted.items():
+        assert_close(got[name], gradient, **CLOSE, msg=lambda m, name=name: f"{name}: {m}")
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+@pytest.mark.parametrize("sizes", CONFIGS)
+def test_bert_model(tmp_path, sizes, attention):
+    theirs = hf_model(transformers.BertModel, sizes)
+    theirs.save_pretrained(tmp_path)
+    ours = minibert.from_pretrained(
+        minibert.BertModel, tmp_path, attn_implementation=attention
+    ).train()
+    inputs, _, _ = batch()
+    want = theirs(**inputs, output_hidden_states=True, output_attentions=True)
+    got = ours(**inputs, output_hidden_states=True, output_attentions=True)
+    real = inputs["attention_mask"].bool()
+    assert_close(got.last_hidden_state[real], want.last_hidden_state[real], **CLOSE)
+    assert_close(got.pooler_output, want.pooler_output, **CLOSE)
+    assert len(got.hidden_states) == len(want.hidden_states)
+    for a, b in zip(got.hidden_states, want.hidden_states, strict=True):
+        assert_close(a[real], b[real], **CLOSE)
+    for a, b in zip(got.attentions, want.attentions, strict=True):
+        assert_close(a.transpose(1, 2)[real], b.transpose(1, 2)[real], **CLOSE)
+    # The path without weights, which is the one that `attention` chooses.
+    plain = ours(**inputs)
+    assert_close(plain.last_hidden_state[real], want.last_hidden_state[real], **CLOSE)
+    for out in (plain, want):
+        states = out.last_hidden_state[real]
+        direction = torch.randn(states.shape, generator=torch.Generator().manual_seed(2))
+        ((states * direction).mean() + out.pooler_output.mean()).backward()
+    assert_same_gradients(ours, theirs)
+
+
+@pytest.mark.parametrize("sizes", CONFIGS)
+def test_bert_for_pre_training(tmp_path, sizes):
+    theirs = hf_model(transformers.BertForPreTraining, sizes)
+    theirs.save_pretrained(tmp_path)
+    ours = minibert.from_pretrained(minibert.BertForPreTraining, tmp_path).train()
+    inputs, labels, next_label = batch()
+    want = theirs(**inputs, labels=labels, next_sentence_label=next_label)
+    got = ours(**inputs, labels=labels, next_sentence_label=next_label)
+    real = inputs["attention_mask"].bool()
+    assert_close(got.prediction_logits[real], want.prediction_logits[real], **CLOSE)
+    assert_close(got.seq_relationship_logits, want.seq_relationship_logits, **CLOSE)
+    assert_close(got.loss, want.loss, **CLOSE)
+    got.loss.backward()
+    want.loss.backward()
+    assert_same_gradients(ours, theirs)
+
+
+def test_bert_for_masked_lm(tmp_path):
+    theirs = hf_model(transformers.BertForMaskedLM, CONFIGS[0])
+    theirs.save_pretrained(tmp_path)
+    ours = minibert.from_pretrained(minibert.BertForPreTraining, tmp_path).train()
+    inputs, labels, _ = batch()
+    want = theirs(**inputs, labels=labels)
+    got = ours(**inputs, labels=labels)
+    assert_close(got.loss, want.loss, **CLOSE)
+    got.loss.backward()
+    want.loss.backward()
+    assert_same_gradients(ours, theirs)
+
+
+@pytest.mark.parametrize("next_sentence", [True, False])
+def test_ours_loads_into_transformers(tmp_path, next_sentence):
+    torch.manual_seed(3)
+    config = minibert.BertConfig.preset("tiny", vocab_size=97, max_position_embeddings=20)
+    ours = minibert.BertForPreTraining(config, next_sentence).eval()
+    minibert.save_pretrained(ours, tmp_path)
+    kind = transformers.BertForPreTraining if next_sentence else transformers.BertForMaskedLM
+    theirs = kind.from_pretrained(tmp_path).eval()
+    inputs, _, _ = batch()
+    want = theirs(**inputs)
+    real = inputs["attention_mask"].bool()
+    logits = want.prediction_logits if next_sentence else want.logits
+    assert_close(ours(**inputs).prediction_logits[real], logits[real], **CLOSE)
+    auto = transformers.AutoModel.from_pretrained(tmp_path).eval()
+    state = ours(**inputs).last_hidden_state
+    assert_close(state[real], auto(**inputs).last_hidden_state[real], **CLOSE)
+
+
+def test_old_names_load(tmp_path):
+    theirs = hf_model(transformers.BertForPreTraining, CONFIGS[0])
+    new = theirs.state_dict()
+    old = {
+        n.replace("LayerNorm.weight", "LayerNorm.gamma").replace(
+            "LayerNorm.bias", "LayerNorm.beta"
+        ): t
+        for n, t in new.items()
+    }
+    theirs.save_pretrained(tmp_path)
+    ours = minibert.from_pretrained(minibert.BertForPreTraining, tmp_path)
+    fresh = minibert.BertForPreTraining(ours.config)
+    hub.load_hf_state_dict(fresh, old)
+    for (name, a), b in zip(ours.state_dict().items(), fresh.state_dict().values(), strict=True):
+        assert_close(a, b, rtol=0, atol=0, msg=name)
+
+
+def test_weights_that_do_not_fit_are_all_named():
+    theirs = hf_model(transformers.BertForPreTraining, CONFIGS[0])
+    tensors = theirs.state_dict()
+    del tensors["bert.pooler.dense.bias"], tensors["bert.embeddings.LayerNorm.weight"]
+    tensors["bert.stranger"] = torch.zeros(1)
+    tensors["cls.seq_relationship.bias"] = torch.zeros(3)
+    config = minibert.BertConfig.from_dict(theirs.config.to_diff_dict())
+    with pytest.raises(ValueError) as error:
+        hub.load_hf_state_dict(minibert.BertForPreTraining(config), tensors)
+    for name in (
+        "pooler.dense.bias",
+        "embeddings.LayerNorm.weight",
+        "stranger",
+        "(3,), wanted (2,)",
+    ):
+        assert name in str(error.value)
+
+
+def test_pickled_weights_are_refused(tmp_path):
+    torch.save({}, tmp_path / "pytorch_model.bin")
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ValueError, match="safetensors"):
+        minibert.from_pretrained(minibert.BertModel, tmp_path)
+
+
+def test_pre_norm_does_not_export(tmp_path):
+    config = minibert.BertConfig.preset("tiny", vocab_size=97, norm_position="pre")
+    with pytest.raises(ValueError, match="post-LN"):
+        minibert.save_pretrained(minibert.BertModel(config), tmp_path / "out")
