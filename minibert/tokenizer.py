@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 PAD, UNK, CLS, SEP, MASK = SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 MAX_CHARS_PER_WORD = 100
+MAX_ALPHABET = 1000
 
 # Blocks of CJK ideographs: each character is a word of its own. Hangul and kana are not here.
 _CJK = (
@@ -164,20 +166,34 @@ class BertTokenizer:
     ) -> BertTokenizer:
         """A vocabulary of at most `vocab_size` pieces learned from `texts`, by `tokenizers`.
 
-        It begins with the five special tokens, `[PAD]` being 0. Raises `ValueError` where
-        `vocab_size` does not even hold the single characters.
+        First come the five special tokens, `[PAD]` being 0, then the 1000 most frequent
+        characters, as beginnings and as continuations, then what was merged. The same texts give
+        the same vocabulary. Raises `ValueError` where `vocab_size` cannot even hold the characters.
         """
+        texts = list(texts)
         learner = _rust_tokenizer({t: i for i, t in enumerate(SPECIAL_TOKENS)}, do_lower_case)
+        counts: Counter[str] = Counter()
+        for text in texts:
+            counts.update(learner.normalizer.normalize_str(text))
+        common = sorted(counts, key=lambda char: (-counts[char], char))
+        alphabet = sorted([char for char in common if not char.isspace()][:MAX_ALPHABET])
+        # Left alone the trainer numbers the continuations in hash order, another one each time,
+        # and settles ties between merges by number. Numbering them first makes it repeatable.
+        first = [*SPECIAL_TOKENS, *alphabet, *(f"##{char}" for char in alphabet)]
+        if len(first) > vocab_size:
+            raise ValueError(
+                f"vocab_size {vocab_size} is too small: the special tokens and the text's single "
+                f"characters alone are {len(first)}"
+            )
         trainer = tokenizers.trainers.WordPieceTrainer(
-            vocab_size=vocab_size, special_tokens=list(SPECIAL_TOKENS), show_progress=False
+            vocab_size=vocab_size,
+            special_tokens=first,
+            limit_alphabet=len(alphabet),
+            initial_alphabet=alphabet,
+            show_progress=False,
         )
         learner.train_from_iterator(texts, trainer)
         vocab = learner.get_vocab()
-        if len(vocab) > vocab_size:
-            raise ValueError(
-                f"vocab_size {vocab_size} is too small: the text's single characters and the "
-                f"special tokens alone are {len(vocab)}"
-            )
         return cls(sorted(vocab, key=vocab.__getitem__), do_lower_case)
 
     @property

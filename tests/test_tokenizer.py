@@ -117,10 +117,10 @@ def test_a_vocabulary_without_special_tokens_is_named(tmp_path):
 @pytest.mark.parametrize("lower", [True, False])
 def test_training(tmp_path, lower):
     text = ["The cat sat on the mat, and the Cat sat again."] * 5 + ["Café numbers: 1 2 3"]
-    trained = BertTokenizer.train(text, vocab_size=60, do_lower_case=lower)
+    trained = BertTokenizer.train(text, vocab_size=70, do_lower_case=lower)
     assert trained.tokens[:5] == list(SPECIAL_TOKENS)
-    assert trained.vocab_size <= 60
-    assert trained.tokens == BertTokenizer.train(text, 60, lower).tokens
+    assert trained.vocab_size <= 70
+    assert all(trained.tokens == BertTokenizer.train(text, 70, lower).tokens for _ in range(5))
     assert ("C" in "".join(trained.tokens[5:])) is not lower
     trained.save(tmp_path)
     theirs = transformers.BertTokenizerFast.from_pretrained(tmp_path)
