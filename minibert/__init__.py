@@ -1,7 +1,31 @@
 """minibert: BERT, small enough to read and exact enough to hold real weights."""
 
-from minibert.config import BertConfig
-from minibert.hub import from_pretrained, save_pretrained
-from minibert.model import BertForPreTraining, BertModel
+from __future__ import annotations
 
-__all__ = ["BertConfig", "BertForPreTraining", "BertModel", "from_pretrained", "save_pretrained"]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from minibert.config import BertConfig as BertConfig
+    from minibert.model import BertForPreTraining as BertForPreTraining
+    from minibert.model import BertModel as BertModel
+    from minibert.tokenizer import BertTokenizer as BertTokenizer
+
+# Imported when first asked for: torch takes seconds to load, and `minibert --help` needs none.
+_HOME = {
+    "BertConfig": "config",
+    "BertForPreTraining": "model",
+    "BertModel": "model",
+    "BertTokenizer": "tokenizer",
+}
+__all__ = list(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'minibert' has no attribute {name!r}")
+    return getattr(import_module(f"minibert.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError
@@ -13,9 +13,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from minibert.config import BertConfig
-from minibert.model import BertForPreTraining, BertModel
+from minibert.tokenizer import BertTokenizer
 
-Model = TypeVar("Model", BertModel, BertForPreTraining)
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 # Our name -> Hugging Face's, for a whole `BertForPreTraining`; read top to bottom.
 _NAMES = (
@@ -58,19 +59,20 @@ def to_hf_state_dict(model: nn.Module) -> dict[str, Tensor]:
     }
 
 
-def load_hf_state_dict(model: nn.Module, tensors: dict[str, Tensor]) -> None:
+def load_hf_state_dict(
+    model: nn.Module, tensors: dict[str, Tensor], passes_over: tuple[str, ...] = ()
+) -> None:
     """Copy tensors under Hugging Face's names into `model`.
 
-    Old names (`gamma`, `beta`) and either use of the `bert.` prefix are understood. A `BertModel`
-    takes the trunk of a larger file and leaves its heads (`cls.`). Any other missing, extra or
-    misshapen tensor is a `ValueError` that names them all; the model is then unchanged.
+    Old names (`gamma`, `beta`) and either use of the `bert.` prefix are understood. What begins
+    with one of `passes_over` is left. Any other missing, extra or misshapen tensor is a
+    `ValueError` that names them all; the model is then unchanged.
     """
-    trunk_only = isinstance(model, BertModel)
     given: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         name = re.sub(r"\.gamma$", ".weight", re.sub(r"\.beta$", ".bias", name))
         name = name.removeprefix("bert.")
-        if _REDUNDANT.search(name) or (trunk_only and name.startswith("cls.")):
+        if _REDUNDANT.search(name) or name.startswith(passes_over):
             continue
         given[name] = tensor
     wanted = {
@@ -151,35 +153,54 @@ def find_directory(name_or_path: str | Path) -> Path:
         ) from None
 
 
-def from_pretrained(kind: type[Model], name_or_path: str | Path, **overrides: object) -> Model:
-    """A model of `kind` with the weights of a Hugging Face BERT directory or hub name.
+class PretrainedModel(nn.Module):
+    """A model that can be read from a Hugging Face BERT directory, and written as one."""
 
-    `overrides` change config fields that no tensor's shape depends on (`attn_implementation`,
-    `hidden_dropout_prob`, ...). The model comes in eval mode.
-    """
-    directory = find_directory(name_or_path)
-    tensors = read_weights(directory)
-    config = BertConfig.from_dict(
-        {**json.loads((directory / "config.json").read_text(encoding="utf-8")), **overrides}
-    )
-    names = {name.removeprefix("bert.") for name in tensors}
-    if kind is BertModel:
-        model = BertModel(config, add_pooling_layer="pooler.dense.weight" in names)
-    else:
-        model = BertForPreTraining(config, "cls.seq_relationship.weight" in names)
-    load_hf_state_dict(model, tensors)
-    return model.eval()
+    config: BertConfig
+    passes_over: tuple[str, ...] = ()
+    """Tensors of a larger model's file that this one has no use for, by how their names begin."""
 
+    @classmethod
+    def for_weights(cls, config: BertConfig, names: set[str]) -> Self:
+        """The model that weights of these names (without `bert.`) belong to."""
+        raise NotImplementedError
 
-def save_pretrained(model: BertModel | BertForPreTraining, directory: str | Path) -> None:
-    """Write `config.json` and `model.safetensors` as `transformers` reads them."""
-    directory = Path(directory)
-    config = model.config.to_hf_dict()
-    if isinstance(model, BertModel):
-        config["architectures"] = ["BertModel"]
-    else:
-        config["architectures"] = ["BertForPreTraining" if model.nsp_head else "BertForMaskedLM"]
-    directory.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(config, indent=2) + "\n"
-    (directory / "config.json").write_text(text, encoding="utf-8")
-    save_file(to_hf_state_dict(model), directory / "model.safetensors", metadata={"format": "pt"})
+    @property
+    def architecture(self) -> str:
+        """What Hugging Face calls the class of this model."""
+        return type(self).__name__
+
+    @classmethod
+    def from_pretrained(cls, name_or_path: str | Path, **overrides: object) -> Self:
+        """The model with the weights of a Hugging Face BERT directory or hub name, in eval mode.
+
+        `overrides` change config fields that no tensor's shape depends on (`attn_implementation`,
+        `hidden_dropout_prob`, ...). Raises `FileNotFoundError` where there is no such model, and
+        `ValueError` where the weights do not fit or are pickled.
+        """
+        directory = find_directory(name_or_path)
+        tensors = read_weights(directory)
+        config = BertConfig.from_dict(
+            {**json.loads((directory / "config.json").read_text(encoding="utf-8")), **overrides}
+        )
+        model = cls.for_weights(config, {name.removeprefix("bert.") for name in tensors})
+        load_hf_state_dict(model, tensors, cls.passes_over)
+        return model.eval()
+
+    def save_pretrained(
+        self, directory: str | Path, tokenizer: BertTokenizer | None = None
+    ) -> None:
+        """Write `config.json` and `model.safetensors`, and the tokenizer's files if one is given.
+
+        `transformers.AutoModel.from_pretrained(directory)` then gives the same numbers. A pre-LN
+        model has no place in that format: `ValueError`.
+        """
+        directory = Path(directory)
+        config = {**self.config.to_hf_dict(), "architectures": [self.architecture]}
+        directory.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(config, indent=2) + "\n"
+        (directory / "config.json").write_text(text, encoding="utf-8")
+        weights = to_hf_state_dict(self)
+        save_file(weights, directory / "model.safetensors", metadata={"format": "pt"})
+        if tokenizer is not None:
+            tokenizer.save(directory)

@@ -12,6 +12,7 @@ from minibert.attention import additive_mask
 from minibert.config import BertConfig
 from minibert.embeddings import BertEmbeddings
 from minibert.encoder import ACTIVATION_FUNCTIONS, BertEncoder, init_weights
+from minibert.hub import PretrainedModel
 
 IGNORE_INDEX = -100
 """The MLM label of a token that is not to be predicted. No class: NSP's 0 must never match it."""
@@ -27,8 +28,10 @@ class BertModelOutput:
     attentions: tuple[Tensor, ...] | None  # L of (B, H, T, T)
 
 
-class BertModel(nn.Module):
+class BertModel(PretrainedModel):
     """Embeddings, encoder, and a pooler over `[CLS]` (left out where nothing needs it)."""
+
+    passes_over = ("cls.",)
 
     def __init__(self, config: BertConfig, add_pooling_layer: bool = True) -> None:
         super().__init__()
@@ -39,6 +42,11 @@ class BertModel(nn.Module):
             nn.Linear(config.hidden_size, config.hidden_size) if add_pooling_layer else None
         )
         init_weights(self, config.initializer_range)
+
+    @classmethod
+    def for_weights(cls, config: BertConfig, names: set[str]) -> BertModel:
+        """With a pooler if the weights have one."""
+        return cls(config, add_pooling_layer="pooler.dense.weight" in names)
 
     def forward(
         self,
@@ -100,7 +108,7 @@ class BertForPreTrainingOutput:
         return self.mlm_head(self.last_hidden_state)
 
 
-class BertForPreTraining(nn.Module):
+class BertForPreTraining(PretrainedModel):
     """BERT with its MLM and NSP heads; `next_sentence=False` leaves NSP and the pooler out."""
 
     def __init__(self, config: BertConfig, next_sentence: bool = True) -> None:
@@ -111,6 +119,16 @@ class BertForPreTraining(nn.Module):
         self.nsp_head = nn.Linear(config.hidden_size, 2) if next_sentence else None
         init_weights(self, config.initializer_range)
         self.tie_weights()
+
+    @classmethod
+    def for_weights(cls, config: BertConfig, names: set[str]) -> BertForPreTraining:
+        """With NSP if the weights have it."""
+        return cls(config, next_sentence="cls.seq_relationship.weight" in names)
+
+    @property
+    def architecture(self) -> str:
+        """Hugging Face's class for the MLM head alone is another one."""
+        return "BertForPreTraining" if self.nsp_head else "BertForMaskedLM"
 
     def tie_weights(self) -> None:
         """One matrix for tokens in and tokens out (Press and Wolf, 2017)."""

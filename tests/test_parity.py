@@ -4,6 +4,7 @@ import pytest
 import torch
 import transformers
 from torch.testing import assert_close
+from witnesses import minilm_directory
 
 import minibert
 from minibert import hub
@@ -77,9 +78,7 @@ def assert_same_gradients(ours, theirs):
 def test_bert_model(tmp_path, sizes, attention):
     theirs = hf_model(transformers.BertModel, sizes)
     theirs.save_pretrained(tmp_path)
-    ours = minibert.from_pretrained(
-        minibert.BertModel, tmp_path, attn_implementation=attention
-    ).train()
+    ours = minibert.BertModel.from_pretrained(tmp_path, attn_implementation=attention).train()
     inputs, _, _ = batch()
     want = theirs(**inputs, output_hidden_states=True, output_attentions=True)
     got = ours(**inputs, output_hidden_states=True, output_attentions=True)
@@ -105,7 +104,7 @@ def test_bert_model(tmp_path, sizes, attention):
 def test_bert_for_pre_training(tmp_path, sizes):
     theirs = hf_model(transformers.BertForPreTraining, sizes)
     theirs.save_pretrained(tmp_path)
-    ours = minibert.from_pretrained(minibert.BertForPreTraining, tmp_path).train()
+    ours = minibert.BertForPreTraining.from_pretrained(tmp_path).train()
     inputs, labels, next_label = batch()
     want = theirs(**inputs, labels=labels, next_sentence_label=next_label)
     got = ours(**inputs, labels=labels, next_sentence_label=next_label)
@@ -121,7 +120,7 @@ def test_bert_for_pre_training(tmp_path, sizes):
 def test_bert_for_masked_lm(tmp_path):
     theirs = hf_model(transformers.BertForMaskedLM, CONFIGS[0])
     theirs.save_pretrained(tmp_path)
-    ours = minibert.from_pretrained(minibert.BertForPreTraining, tmp_path).train()
+    ours = minibert.BertForPreTraining.from_pretrained(tmp_path).train()
     inputs, labels, _ = batch()
     want = theirs(**inputs, labels=labels)
     got = ours(**inputs, labels=labels)
@@ -136,7 +135,7 @@ def test_ours_loads_into_transformers(tmp_path, next_sentence):
     torch.manual_seed(3)
     config = minibert.BertConfig.preset("tiny", vocab_size=97, max_position_embeddings=20)
     ours = minibert.BertForPreTraining(config, next_sentence).eval()
-    minibert.save_pretrained(ours, tmp_path)
+    ours.save_pretrained(tmp_path)
     kind = transformers.BertForPreTraining if next_sentence else transformers.BertForMaskedLM
     theirs = kind.from_pretrained(tmp_path).eval()
     inputs, _, _ = batch()
@@ -159,7 +158,7 @@ def test_old_names_load(tmp_path):
         for n, t in new.items()
     }
     theirs.save_pretrained(tmp_path)
-    ours = minibert.from_pretrained(minibert.BertForPreTraining, tmp_path)
+    ours = minibert.BertForPreTraining.from_pretrained(tmp_path)
     fresh = minibert.BertForPreTraining(ours.config)
     hub.load_hf_state_dict(fresh, old)
     for (name, a), b in zip(ours.state_dict().items(), fresh.state_dict().values(), strict=True):
@@ -188,10 +187,64 @@ def test_pickled_weights_are_refused(tmp_path):
     torch.save({}, tmp_path / "pytorch_model.bin")
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(ValueError, match="safetensors"):
-        minibert.from_pretrained(minibert.BertModel, tmp_path)
+        minibert.BertModel.from_pretrained(tmp_path)
 
 
 def test_pre_norm_does_not_export(tmp_path):
     config = minibert.BertConfig.preset("tiny", vocab_size=97, norm_position="pre")
     with pytest.raises(ValueError, match="post-LN"):
-        minibert.save_pretrained(minibert.BertModel(config), tmp_path / "out")
+        minibert.BertModel(config).save_pretrained(tmp_path / "out")
+
+
+def test_real_weights(tmp_path):
+    """all-MiniLM-L6-v2, read, run, written and read again, on sentences of its own language."""
+    directory = minilm_directory()
+    theirs = transformers.BertModel.from_pretrained(directory).eval()
+    ours = minibert.BertModel.from_pretrained(directory)
+    tokenizer = minibert.BertTokenizer.from_pretrained(directory)
+    sentences = [
+        "The animal didn't cross the street because it was too tired.",
+        "The animal didn't cross the street because it was too wide.",
+        "Unaffable, 1789: the naïve 北京 reader.",
+    ]
+    inputs = tokenizer(sentences, return_tensors="pt")
+    real = inputs["attention_mask"].bool()
+    with torch.no_grad():
+        want = theirs(**inputs, output_hidden_states=True)
+        got = ours(**inputs, output_hidden_states=True, output_attentions=True)
+        plain = ours(**inputs)
+    for a, b in zip(got.hidden_states, want.hidden_states, strict=True):
+        assert_close(a[real], b[real], rtol=1e-4, atol=1e-4)
+    assert_close(plain.last_hidden_state[real], want.last_hidden_state[real], rtol=1e-4, atol=1e-4)
+    assert_close(plain.pooler_output, want.pooler_output, rtol=1e-4, atol=1e-4)
+    # A known fact about these weights: in the first sentence "it" looks at "animal".
+    words = tokenizer.convert_ids_to_tokens(inputs["input_ids"][0])
+    it_to_animal = got.attentions[3][0, 1, words.index("it"), words.index("animal")]
+    assert it_to_animal.item() == pytest.approx(0.68, abs=0.01)
+
+    ours.save_pretrained(tmp_path, tokenizer)
+    again = transformers.AutoModel.from_pretrained(tmp_path).eval()
+    fast = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    with torch.no_grad():
+        states = again(**fast(sentences, padding=True, return_tensors="pt")).last_hidden_state
+    assert_close(states[real], want.last_hidden_state[real], rtol=1e-4, atol=1e-4)
+
+
+def test_masked_only_logits_equal_all_logits():
+    """The loss at the masked positions alone, against the long way over every position."""
+    torch.manual_seed(4)
+    config = minibert.BertConfig.preset("tiny", vocab_size=97, max_position_embeddings=20)
+    model = minibert.BertForPreTraining(config)
+    model.eval()
+    inputs, labels, _ = batch()
+    short = model(**inputs, labels=labels)
+    assert short.masked_logits.shape == ((labels != -100).sum(), 97)
+    wanted = torch.autograd.grad(short.loss, list(model.parameters()), allow_unused=True)
+    logits = model(**inputs).prediction_logits
+    long = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
+    assert_close(short.loss, long, **CLOSE)
+    got = torch.autograd.grad(long, list(model.parameters()), allow_unused=True)
+    for a, b in zip(got, wanted, strict=True):
+        assert (a is None) == (b is None)
+        if a is not None:
+            assert_close(a, b, **CLOSE)
