@@ -8,6 +8,7 @@ from witnesses import minilm_directory
 
 import minibert
 from minibert import hub
+from minibert.model import LinearCrossEntropy
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
 CONFIGS = [
@@ -230,21 +231,38 @@ def test_real_weights(tmp_path):
     assert_close(states[real], want.last_hidden_state[real], rtol=1e-4, atol=1e-4)
 
 
-def test_masked_only_logits_equal_all_logits():
-    """The loss at the masked positions alone, against the long way over every position."""
+@pytest.mark.parametrize("rows", [2, 3, 256])
+def test_masked_only_loss_equals_all_logits(rows, monkeypatch):
+    """The loss at the masked positions, a few rows at a time, against every logit at once."""
+    monkeypatch.setattr(LinearCrossEntropy, "ROWS", rows)
     torch.manual_seed(4)
     config = minibert.BertConfig.preset("tiny", vocab_size=97, max_position_embeddings=20)
-    model = minibert.BertForPreTraining(config)
-    model.eval()
+    model = minibert.BertForPreTraining(config).eval()
+    with torch.no_grad():
+        model.mlm_head.decoder.bias.normal_()
     inputs, labels, _ = batch()
     short = model(**inputs, labels=labels)
-    assert short.masked_logits.shape == ((labels != -100).sum(), 97)
-    wanted = torch.autograd.grad(short.loss, list(model.parameters()), allow_unused=True)
     logits = model(**inputs).prediction_logits
     long = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
     assert_close(short.loss, long, **CLOSE)
-    got = torch.autograd.grad(long, list(model.parameters()), allow_unused=True)
-    for a, b in zip(got, wanted, strict=True):
+    masked = labels != -100
+    assert short.mlm_correct == (logits.argmax(-1) == labels)[masked].sum()
+    parameters = dict(model.named_parameters())
+    got, wanted = (
+        torch.autograd.grad(3 * loss, list(parameters.values()), allow_unused=True)
+        for loss in (short.loss, long)
+    )
+    for name, a, b in zip(parameters, got, wanted, strict=True):
         assert (a is None) == (b is None)
         if a is not None:
-            assert_close(a, b, **CLOSE)
+            assert_close(a, b, **CLOSE, msg=name)
+
+
+def test_no_masked_token_is_no_loss_and_not_nan():
+    config = minibert.BertConfig.preset("tiny", vocab_size=97, max_position_embeddings=20)
+    model = minibert.BertForPreTraining(config)
+    inputs, labels, _ = batch()
+    loss = model(**inputs, labels=torch.full_like(labels, -100)).loss
+    loss.backward()
+    assert loss == 0
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)

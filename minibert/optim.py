@@ -1,0 +1,119 @@
+"""Optimisers, which parameters they decay, and learning-rate schedules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor, nn
+
+Schedule = Callable[[float], float]
+"""From the share of training that is done, in [0, 1], to the share of the learning rate."""
+
+
+class BertAdam(torch.optim.Optimizer):
+    """Adam as BERT was trained with: decoupled weight decay, and no bias correction.
+
+    m and v start at 0 and are used as they are, which makes the first steps larger than Adam's
+    (Kingma and Ba, 2015, 3): m / sqrt(v) begins at (1 - beta1) / sqrt(1 - beta2), here about 3.
+    Warm-up is what keeps that harmless. `torch.optim.AdamW` is the corrected one.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Tensor] | Iterable[dict],
+        lr: float,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-6,
+        weight_decay: float = 0.01,
+    ) -> None:
+        super().__init__(
+            params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        )
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:
+        """One update of every parameter that has a gradient."""
+        for group in self.param_groups:
+            beta1, beta2 = group["betas"]
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                state = self.state[parameter]
+                if not state:
+                    state["m"] = torch.zeros_like(parameter)
+                    state["v"] = torch.zeros_like(parameter)
+                m, v = state["m"], state["v"]
+                m.lerp_(parameter.grad, 1 - beta1)
+                v.mul_(beta2).addcmul_(parameter.grad, parameter.grad, value=1 - beta2)
+                parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                parameter.addcdiv_(m, v.sqrt().add_(group["eps"]), value=-group["lr"])
+
+
+def is_decayed(parameter: Tensor) -> bool:
+    """Matrices and embeddings are; biases and LayerNorms, which are vectors, are not."""
+    return parameter.dim() >= 2
+
+
+def hidden_matrices(model: nn.Module) -> list[Tensor]:
+    """The weights of `nn.Linear` layers, without a decoder that is tied to an embedding."""
+    embeddings = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
+    return [
+        m.weight
+        for m in model.modules()
+        if isinstance(m, nn.Linear) and id(m.weight) not in embeddings
+    ]
+
+
+def adam(
+    parameters: Iterable[Tensor],
+    lr: float,
+    weight_decay: float = 0.01,
+    bias_correction: bool = True,
+) -> torch.optim.Optimizer:
+    """AdamW over two groups, decayed and not, with BERT's betas (0.9, 0.999) and eps 1e-6."""
+    parameters = list(parameters)
+    groups = [
+        {"params": [p for p in parameters if is_decayed(p)], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if not is_decayed(p)], "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    if bias_correction:
+        return torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.999), eps=1e-6, fused=True)
+    return BertAdam(groups, lr=lr)
+
+
+def muon(
+    model: nn.Module, lr: float, matrix_lr: float, weight_decay: float = 0.01
+) -> list[torch.optim.Optimizer]:
+    """Muon (Jordan et al., 2024) for the hidden matrices, AdamW for everything else.
+
+    Muon makes every matrix's update orthogonal: all directions move equally fast.
+    """
+    matrices = hidden_matrices(model)
+    ids = {id(matrix) for matrix in matrices}
+    rest = [p for p in model.parameters() if id(p) not in ids]
+    return [
+        torch.optim.Muon(matrices, lr=matrix_lr, weight_decay=weight_decay),
+        adam(rest, lr, weight_decay),
+    ]
+
+
+def linear(warmup: float) -> Schedule:
+    """Up from 0 over the first `warmup` of training; down to 0 at its end.
+
+    The way down counts from the very beginning, as in the original: after the warm-up the rate
+    jumps to 1 - `warmup`, where Hugging Face's begins at 1.
+    """
+    return lambda done: done / warmup if done < warmup else max(0.0, 1 - done)
+
+
+def warmup_stable_decay(warmup: float, decay: float) -> Schedule:
+    """Up over the first `warmup` of training, flat, and down to 0 over the last `decay` of it."""
+
+    def factor(done: float) -> float:
+        if done < warmup:
+            return done / warmup
+        return min(1.0, max(0.0, 1 - done) / decay)
+
+    return factor

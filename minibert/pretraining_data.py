@@ -1,0 +1,394 @@
+"""From documents to masked batches (Devlin et al., 2019, 3.1 and appendix A).
+
+Every batch is a pure function of (seed, step): nothing of a loader has to be saved, and any batch
+can be looked at again. Tokens lie in files that are mapped into memory, so a corpus may be larger
+than memory.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from minibert.corpus import Document
+from minibert.model import IGNORE_INDEX
+from minibert.tokenizer import CLS, MASK, PAD, SEP, SPECIAL_TOKENS, BertTokenizer
+
+DOCUMENTS_AT_ONCE = 64
+
+Batch = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class TokenizedCorpus:
+    """The ids of a corpus in a row, and where its sentences and documents begin.
+
+    Every document ends with one `[SEP]`, which counts as a sentence of its own: it keeps documents
+    apart where sequences run over their borders.
+    """
+
+    tokens: np.ndarray  # (N,) ids
+    sentence_starts: np.ndarray  # (S + 1,) places in `tokens`; the last is N
+    document_starts: np.ndarray  # (documents + 1,) places in `sentence_starts`; the last is S
+
+    @classmethod
+    def open(cls, directory: Path) -> TokenizedCorpus:
+        """What `write_tokens` wrote, mapped into memory and not read."""
+        dtypes = json.loads((directory / "dtypes.json").read_text("utf-8"))
+        return cls(
+            **{
+                name: np.memmap(directory / f"{name}.bin", dtype=dtype, mode="r")
+                for name, dtype in dtypes.items()
+            }
+        )
+
+    @property
+    def num_documents(self) -> int:
+        return len(self.document_starts) - 1
+
+
+def write_tokens(
+    documents: Iterable[Document], tokenizer: BertTokenizer, directory: Path
+) -> TokenizedCorpus:
+    """Tokenize documents into files in `directory`, a few documents in memory at a time.
+
+    Raises `ValueError` where there is no document.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    dtypes = {
+        "tokens": "uint16" if tokenizer.vocab_size <= 1 << 16 else "uint32",
+        "sentence_starts": "int64",
+        "document_starts": "int64",
+    }
+    files = {name: (directory / f"{name}.bin").open("wb") for name in dtypes}
+    separator = tokenizer.vocab[SEP]
+    num_tokens = num_sentences = 0
+
+    def write(name: str, values: list[int] | np.ndarray) -> None:
+        files[name].write(np.asarray(values, dtype=dtypes[name]).tobytes())
+
+    write("document_starts", [0])
+    write("sentence_starts", [0])
+    documents = iter(documents)
+    while group := list(islice(documents, DOCUMENTS_AT_ONCE)):
+        encoded = iter(tokenizer.encode_batch([s for doc in group for s in doc.sentences]))
+        for document in group:
+            sentences = [ids for ids in islice(encoded, len(document.sentences)) if ids]
+            sentences.append([separator])
+            starts = num_tokens + np.cumsum([len(ids) for ids in sentences])
+            write("tokens", [token for ids in sentences for token in ids])
+            write("sentence_starts", starts)
+            num_tokens, num_sentences = int(starts[-1]), num_sentences + len(sentences)
+            write("document_starts", [num_sentences])
+    for file in files.values():
+        file.close()
+    if num_sentences == 0:
+        raise ValueError("the corpus is empty: there is no document in it")
+    (directory / "dtypes.json").write_text(json.dumps(dtypes), encoding="utf-8")
+    return TokenizedCorpus.open(directory)
+
+
+@dataclass(frozen=True)
+class Masking:
+    """Which tokens are to be predicted, and what is put in their place."""
+
+    probability: float = 0.15
+    mask: float = 0.8
+    """Share of the chosen tokens that become `[MASK]`."""
+    random: float = 0.1
+    """Share that become a random token. The rest stay as they are."""
+    whole_word: bool = False
+    max_predictions: int | None = None
+    """No more than so many in a sequence: 20 at T = 128 in the original."""
+    random_specials: bool = True
+    """Whether `[CLS]` and its like may be drawn as the random token: so in the original."""
+
+
+EVALUATION_MASKING = Masking(mask=1.0, random=0.0)
+"""For measuring: 15 % chosen, all of them hidden. A token left in its place would be a gift."""
+
+
+class Masker:
+    """Masks batches of ids for one vocabulary."""
+
+    def __init__(self, tokenizer: BertTokenizer, masking: Masking) -> None:
+        self.masking = masking
+        self.mask_id = tokenizer.vocab[MASK]
+        self.never = np.array([tokenizer.vocab[t] for t in (CLS, SEP, PAD)])
+        special = {tokenizer.vocab[token] for token in SPECIAL_TOKENS}
+        ids = range(tokenizer.vocab_size)
+        self.random_ids = np.array([i for i in ids if masking.random_specials or i not in special])
+        self.continues = np.array([token.startswith("##") for token in tokenizer.tokens])  # (V,)
+
+    def __call__(self, ids: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Ids (B, T) -> what the model sees (B, T), and labels (B, T).
+
+        A label is the token to predict, or -100. The number of predictions of a sequence is fixed
+        by its length, `[CLS]` and `[SEP]` counted: max(1, round(probability x length)).
+        """
+        masking = self.masking
+        candidates = ~np.isin(ids, self.never)  # (B, T)
+        lengths = (ids != self.never[2]).sum(1)
+        numbers = np.maximum(1, np.rint(masking.probability * lengths)).astype(int)  # (B,)
+        if masking.max_predictions is not None:
+            numbers = np.minimum(numbers, masking.max_predictions)
+        if masking.whole_word:
+            chosen = choose_words(candidates, self.continues[ids], numbers, rng)
+        else:
+            chosen = choose_tokens(candidates, numbers, rng)
+        labels = np.where(chosen, ids, IGNORE_INDEX)
+        # One draw decides all three fates, so their shares cannot interfere.
+        fate = rng.random(ids.shape)
+        random_ids = rng.choice(self.random_ids, ids.shape)
+        seen = np.where(chosen & (fate < masking.mask), self.mask_id, ids)
+        is_random = chosen & (fate >= masking.mask) & (fate < masking.mask + masking.random)
+        return np.where(is_random, random_ids, seen), labels
+
+
+def choose_tokens(
+    candidates: np.ndarray, numbers: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """`numbers[b]` of row b's candidates (all, if there are fewer), as a mask (B, T)."""
+    lots = np.where(candidates, rng.random(candidates.shape), 2.0)
+    ranks = lots.argsort(1).argsort(1)  # (B, T): 0 for the lowest lot
+    return candidates & (ranks < numbers[:, None])
+
+
+def choose_words(
+    candidates: np.ndarray, continues: np.ndarray, numbers: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Whole words at random, each taken if it still fits into `numbers[b]` tokens: a mask (B, T).
+
+    A word is a candidate and the `##` pieces after it.
+    """
+    rows, width = candidates.shape
+    begins = candidates & ~(continues & np.roll(candidates, 1, axis=1))
+    words = np.where(candidates, begins.cumsum(1), 0)  # (B, T): the word's number, 0 for none
+    row_numbers = np.arange(rows)
+    sizes = np.zeros((rows, width + 1), dtype=int)
+    np.add.at(sizes, (row_numbers[:, None], words), 1)
+    sizes[:, 0] = 0
+    order = np.where(sizes > 0, rng.random(sizes.shape), 2.0).argsort(1)  # (B, T + 1)
+    taken = np.zeros(sizes.shape, dtype=bool)
+    left = numbers.copy()
+    for rank in range((sizes > 0).sum(1).max()):
+        word = order[:, rank]
+        size = sizes[row_numbers, word]
+        fits = (size > 0) & (size <= left)
+        taken[row_numbers, word] = fits
+        left = left - size * fits
+    return taken[row_numbers[:, None], words]
+
+
+def _rng(seed: int, *stream: int) -> np.random.Generator:
+    return np.random.default_rng([seed, *stream])
+
+
+def _to_batch(seen: np.ndarray, labels: np.ndarray, **more: np.ndarray) -> Batch:
+    arrays = {"input_ids": seen, "labels": labels, **more}
+    return {name: torch.from_numpy(value.astype(np.int64)) for name, value in arrays.items()}
+
+
+@dataclass(frozen=True)
+class PackedBatches:
+    """Single segments without padding: `[CLS]`, T - 2 tokens from anywhere in the corpus, `[SEP]`.
+
+    As RoBERTa's full sentences (Liu et al., 2019, 4.2), documents kept apart by `[SEP]`, but that a
+    sequence may begin at any token. Raises `ValueError` for a corpus shorter than a sequence.
+    """
+
+    corpus: TokenizedCorpus
+    tokenizer: BertTokenizer
+    masking: Masking
+    batch_size: int
+    max_length: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        if len(self.corpus.tokens) < self.max_length - 2:
+            raise ValueError(
+                f"the corpus has {len(self.corpus.tokens)} tokens: too few for one sequence of "
+                f"{self.max_length}"
+            )
+
+    @cached_property
+    def masker(self) -> Masker:
+        return Masker(self.tokenizer, self.masking)
+
+    def __call__(self, step: int) -> Batch:
+        """The batch of a step: `input_ids` and `labels`, (B, T)."""
+        rng = _rng(self.seed, step)
+        inner = self.max_length - 2
+        starts = rng.integers(0, len(self.corpus.tokens) - inner + 1, self.batch_size)
+        ids = np.empty((self.batch_size, self.max_length), dtype=np.int64)
+        ids[:, 0], ids[:, -1] = self.tokenizer.vocab[CLS], self.tokenizer.vocab[SEP]
+        ids[:, 1:-1] = self.corpus.tokens[starts[:, None] + np.arange(inner)]
+        return _to_batch(*self.masker(ids, rng))
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Sentence pairs as places in the tokens: A is [a, a + a_length), B is [b, b + b_length)."""
+
+    a: np.ndarray  # (P,)
+    a_length: np.ndarray
+    b: np.ndarray
+    b_length: np.ndarray
+    is_random: np.ndarray  # (P,) 0: B follows A; 1: B comes from another document
+
+
+def make_pairs(
+    corpus: TokenizedCorpus,
+    max_length: int,
+    rng: np.random.Generator,
+    short_sequence_probability: float = 0.1,
+) -> Pairs:
+    """One pass over a corpus as pairs for next sentence prediction, in the original's way.
+
+    Sentences are gathered up to the length that is aimed at (a random shorter one with
+    `short_sequence_probability`) and cut in two at a random sentence. Half of the time B is what
+    follows; else B begins anywhere in another document, and the sentences that it displaced are
+    put back for the next pair. What is too long loses tokens of its longer side, at its front or
+    its back at random. Raises `ValueError` for a corpus of a single document: there is no other
+    document to take a random B from.
+    """
+    if corpus.num_documents < 2:
+        raise ValueError(
+            "next sentence prediction needs at least two documents, and the corpus has one: a "
+            "random sentence would come from the same text. Give more files, or train without "
+            "it (--recipe fast)"
+        )
+    room = max_length - 3  # [CLS] A [SEP] B [SEP]
+    starts, documents = corpus.sentence_starts, corpus.document_starts
+    rows: list[tuple[int, int, int, int, int]] = []  # a, end of a, b, end of b, is_random
+    for document in range(corpus.num_documents):
+        # Without the [SEP] that ends the document.
+        borders = starts[documents[document] : documents[document + 1]].tolist()
+        last = len(borders) - 1
+        first = 0
+        while first < last:
+            target = room
+            if rng.random() < short_sequence_probability:
+                target = int(rng.integers(2, room + 1))
+            end = first + 1
+            while end < last and borders[end] - borders[first] < target:
+                end += 1
+            a_end = first + 1 if end - first == 1 else int(rng.integers(first + 1, end))
+            if end - first == 1 or rng.random() < 0.5:
+                b, b_end = _random_segment(
+                    corpus, document, target - (borders[a_end] - borders[first]), rng
+                )
+                rows.append((borders[first], borders[a_end], b, b_end, 1))
+                first = a_end  # what B displaced is put back
+            else:
+                rows.append((borders[first], borders[a_end], borders[a_end], borders[end], 0))
+                first = end
+    a, a_end, b, b_end, is_random = np.array(rows, dtype=np.int64).T
+    a, a_length, b, b_length = _fit_into(room, a, a_end - a, b, b_end - b, rng)
+    return Pairs(a, a_length, b, b_length, is_random)
+
+
+def _random_segment(
+    corpus: TokenizedCorpus, document: int, target: int, rng: np.random.Generator
+) -> tuple[int, int]:
+    """Sentences from anywhere in another document, `target` tokens or what is left of it."""
+    other = int(rng.integers(corpus.num_documents - 1))
+    other += other >= document
+    begin, end = corpus.document_starts[other : other + 2].tolist()
+    borders = corpus.sentence_starts[begin:end]  # without the document's [SEP]
+    first = int(rng.integers(max(1, len(borders) - 1)))
+    last = first + 1
+    while last < len(borders) - 1 and borders[last] - borders[first] < target:
+        last += 1
+    return int(borders[first]), int(borders[min(last, len(borders) - 1)])
+
+
+def _fit_into(
+    room: int,
+    a: np.ndarray,
+    a_length: np.ndarray,
+    b: np.ndarray,
+    b_length: np.ndarray,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Shorten the longer side, token by token, until A and B fit into `room`: all pairs at once."""
+    a_new = np.minimum(a_length, np.maximum(room - b_length, room - room // 2))
+    b_new = np.minimum(b_length, np.maximum(room - a_length, room // 2))
+    a_front = rng.binomial(a_length - a_new, 0.5)
+    b_front = rng.binomial(b_length - b_new, 0.5)
+    return a + a_front, a_new, b + b_front, b_new
+
+
+@dataclass(frozen=True)
+class PairBatches:
+    """Sentence pairs for MLM and NSP: `[CLS] A [SEP] B [SEP]`, padded to the longest of the batch.
+
+    Pass after pass over the corpus, each with new pairs in a new order. Raises `ValueError` for
+    a corpus of a single document.
+    """
+
+    corpus: TokenizedCorpus
+    tokenizer: BertTokenizer
+    masking: Masking
+    batch_size: int
+    max_length: int
+    seed: int
+
+    @cached_property
+    def masker(self) -> Masker:
+        return Masker(self.tokenizer, self.masking)
+
+    def _make_pass(self, number: int) -> tuple[Pairs, np.ndarray]:
+        """The pairs of one pass over the corpus, and the order that they are taken in."""
+        rng = _rng(self.seed, number, 1)
+        pairs = make_pairs(self.corpus, self.max_length, rng)
+        return pairs, rng.permutation(len(pairs.a))
+
+    @cached_property
+    def _pass(self) -> Callable[[int], tuple[Pairs, np.ndarray]]:
+        return lru_cache(maxsize=2)(self._make_pass)  # the first, for its size, and the current
+
+    def _place(self, step: int) -> tuple[int, int]:
+        """The pass that a step belongs to, and its number of the batch in it."""
+        # Passes differ a little in their number of pairs. Counting with the first one's keeps a
+        # step's place a matter of arithmetic; a shorter pass wraps around, a longer one is cut.
+        return divmod(step, max(1, len(self._pass(0)[1]) // self.batch_size))
+
+    def __call__(self, step: int) -> Batch:
+        """The batch of a step, every tensor (B, T) but for `next_sentence_label` (B,)."""
+        number, place = self._place(step)
+        pairs, order = self._pass(number)
+        rows = order.take(
+            np.arange(place * self.batch_size, (place + 1) * self.batch_size), mode="wrap"
+        )
+        a, a_length, b, b_length = (
+            x[rows, None] for x in (pairs.a, pairs.a_length, pairs.b, pairs.b_length)
+        )  # each (B, 1)
+        column = np.arange(int((a_length + b_length).max()) + 3)  # (T,)
+        b_start = a_length + 2  # after [CLS] A [SEP]
+        end = b_start + b_length
+        in_a = (column >= 1) & (column <= a_length)  # (B, T)
+        in_b = (column >= b_start) & (column < end)
+        place_in_text = np.where(in_a, a + column - 1, np.where(in_b, b + column - b_start, 0))
+        vocab = self.tokenizer.vocab
+        ids = np.full(in_a.shape, vocab[PAD], dtype=np.int64)
+        ids[:, 0] = vocab[CLS]
+        ids[(column == a_length + 1) | (column == end)] = vocab[SEP]
+        in_text = in_a | in_b
+        ids[in_text] = self.corpus.tokens[place_in_text[in_text]]
+        seen, labels = self.masker(ids, _rng(self.seed, step, 2))
+        return _to_batch(
+            seen,
+            labels,
+            token_type_ids=(column >= b_start) & (column <= end),
+            attention_mask=column <= end,
+            next_sentence_label=pairs.is_random[rows],
+        )

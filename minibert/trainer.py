@@ -1,0 +1,407 @@
+"""The one training loop. It knows nothing of BERT: a model, an objective, batches by number.
+
+A run is a function of its seed. The batch of a step and its dropout depend on (seed, step) alone,
+so a checkpoint is the weights, the optimisers' state and a few numbers, and a run that is resumed
+goes on bitwise as if it had never stopped (same threads, same machine, same torch).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import math
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from safetensors.torch import load_model, save_model
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from minibert.optim import Schedule
+
+Batch = dict[str, Tensor]
+Numbers = dict[str, float]
+
+CHECKPOINTS_KEPT = 2
+
+
+class Objective(Protocol):
+    """What is to be learned, as sums over things that can be counted.
+
+    The loss of a step is, over all its batches together, the sum over `loss_terms` of
+    `sums[term] / counts[term]`. Sums add up where means do not: batches with more masked tokens
+    must weigh more.
+    """
+
+    loss_terms: tuple[str, ...]
+
+    def counts(self, batch: Batch) -> Numbers:
+        """How many things each sum below is over, and the `tokens` that the model will see."""
+        ...
+
+    def sums(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """Loss terms (with a gradient) and metrics, summed over the batch, each ()."""
+        ...
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long to train, and what to do on the way. Give `steps` or `minutes`."""
+
+    steps: int | None = None
+    minutes: float | None = None
+    clip_norm: float = 1.0
+    bf16: bool = False
+    log_every: int = 50
+    evaluate_every: int | None = 500
+    save_every: int | None = 500
+
+    def __post_init__(self) -> None:
+        if (self.steps is None) == (self.minutes is None):
+            raise ValueError("give either steps or minutes")
+        for name in ("steps", "minutes", "log_every", "evaluate_every", "save_every"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ValueError(f"{name} must be above 0, not {value}")
+
+
+class Trainer:
+    """Trains `model` in the folder `out`: `out/checkpoints/` and `out/history.jsonl`.
+
+    `batches(step)` gives the batches of a step, more than one where gradients are accumulated;
+    `held_out` is what is evaluated on. `settings` is kept in every checkpoint, and a run with other
+    settings cannot resume from it.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        objective: Objective,
+        optimizers: Sequence[torch.optim.Optimizer],
+        schedule: Schedule,
+        batches: Callable[[int], Sequence[Batch]],
+        plan: Plan,
+        out: Path,
+        seed: int = 0,
+        held_out: Sequence[Batch] = (),
+        settings: dict[str, Any] | None = None,
+    ) -> None:
+        self.model = model
+        self.objective = objective
+        self.optimizers = list(optimizers)
+        self.schedule = schedule
+        self.batches = batches
+        self.plan = plan
+        self.out = Path(out)
+        self.seed = seed
+        self.held_out = held_out
+        self.settings = settings or {}
+        self.device = next(model.parameters()).device
+        self.step = 0
+        self.seconds = 0.0
+        self.window = _new_window(0.0)
+        self.base_rates = [[g["lr"] for g in o.param_groups] for o in self.optimizers]
+
+    # The loop
+
+    def train(self) -> bool:
+        """Train to the end of the plan. Returns whether it came to its end: a signal stops it.
+
+        Ctrl-C (SIGINT) and SIGTERM finish the step, save, and return. Raises `FloatingPointError`
+        for a loss or gradient that is not finite, and keeps the last checkpoint.
+        """
+        with _stop_signals() as stop, self._progress_bar() as bar:
+            started = time.monotonic() - self.seconds
+            while (done := self._share_done()) < 1.0 and not stop.is_set():
+                self._train_step(done)
+                self.seconds = time.monotonic() - started
+                if self._is_due(self.plan.log_every):
+                    self._log(bar)
+                is_last = self._share_done() >= 1.0
+                if self.held_out and (is_last or self._is_due(self.plan.evaluate_every)):
+                    self._write_history({"held_out": self.evaluate()})
+                if self._is_due(self.plan.save_every):
+                    self.save()
+                self.seconds = time.monotonic() - started
+                self._advance(bar)
+        self.save()
+        return self._share_done() >= 1.0
+
+    def _train_step(self, done: float) -> None:
+        """One update, from all batches of this step."""
+        torch.manual_seed(_mix(self.seed, self.step))
+        self.model.train()
+        rate = self.schedule(done)
+        for optimizer, rates in zip(self.optimizers, self.base_rates, strict=True):
+            for group, base in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = base * rate
+            optimizer.zero_grad(set_to_none=True)
+        batches = self.batches(self.step)
+        counts = [self.objective.counts(batch) for batch in batches]
+        totals = {name: sum(c[name] for c in counts) for name in counts[0]}
+        loss = 0.0
+        for batch in batches:
+            sums = self._sums(batch)
+            part = sum(sums[t] / max(1, totals[t]) for t in self.objective.loss_terms)
+            part.backward()
+            loss += part.item()
+            _add(self.window["sums"], {name: value.item() for name, value in sums.items()})
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.plan.clip_norm).item()
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise FloatingPointError(self._not_finite(loss, norm))
+        for optimizer in self.optimizers:
+            optimizer.step()
+        self.step += 1
+        _add(self.window["counts"], totals)
+
+    def _sums(self, batch: Batch) -> dict[str, Tensor]:
+        batch = {name: tensor.to(self.device) for name, tensor in batch.items()}
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.plan.bf16):
+            return self.objective.sums(self.model, batch)
+
+    @torch.no_grad()
+    def evaluate(self) -> Numbers:
+        """Every loss term and metric as a mean over `held_out`, and `loss`."""
+        self.model.eval()
+        sums: Numbers = {}
+        counts: Numbers = {}
+        for batch in self.held_out:
+            _add(counts, self.objective.counts(batch))
+            _add(sums, {name: value.item() for name, value in self._sums(batch).items()})
+        return self._means(sums, counts)
+
+    def _means(self, sums: Numbers, counts: Numbers) -> Numbers:
+        means = {name: value / max(1, counts[name]) for name, value in sums.items()}
+        return {"loss": sum(means[t] for t in self.objective.loss_terms), **means}
+
+    def _share_done(self) -> float:
+        if self.plan.steps is not None:
+            return self.step / self.plan.steps
+        return self.seconds / (60 * self.plan.minutes)
+
+    def _is_due(self, every: int | None) -> bool:
+        return every is not None and self.step % every == 0
+
+    def _not_finite(self, loss: float, norm: float) -> str:
+        what = f"the loss is {loss}" if not math.isfinite(loss) else f"the gradient norm is {norm}"
+        saved = self._checkpoints()
+        kept = f"the last good checkpoint is {saved[-1]}" if saved else "nothing was saved yet"
+        return f"{what} at step {self.step}: stopped; {kept}. Try a lower learning rate"
+
+    # Progress and history
+
+    def _progress_bar(self) -> tqdm:
+        in_steps = self.plan.steps is not None
+        return tqdm(
+            total=self.plan.steps if in_steps else round(60 * self.plan.minutes),
+            initial=self.step if in_steps else int(self.seconds),
+            unit="step" if in_steps else "s",
+            bar_format="{percentage:3.0f}% |{bar:20}| {n_fmt}/{total_fmt} {unit}, "
+            "{remaining} left{postfix}",
+            dynamic_ncols=True,
+            mininterval=1.0,
+            file=sys.stderr,
+        )
+
+    def _advance(self, bar: tqdm) -> None:
+        now = self.step if self.plan.steps is not None else self.seconds
+        bar.update(min(int(now), bar.total) - bar.n)
+
+    def _log(self, bar: tqdm) -> None:
+        counts = self.window["counts"]
+        means = self._means(self.window["sums"], counts)
+        speed = counts["tokens"] / max(self.seconds - self.window["since"], 1e-9)
+        self._write_history({**means, "tokens_per_second": round(speed)})
+        accuracy = [f"{n} {v:.1%}" for n, v in means.items() if n.endswith("accuracy")]
+        bar.set_postfix_str(
+            ", ".join([f"loss {means['loss']:.3f}", *accuracy, f"{speed / 1000:.1f}k tokens/s"])
+        )
+        self.window = _new_window(self.seconds)
+
+    def _write_history(self, numbers: dict[str, Any]) -> None:
+        line = {"step": self.step, "seconds": round(self.seconds, 3), **numbers}
+        with (self.out / "history.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    # Checkpoints
+
+    def _checkpoints(self) -> list[Path]:
+        return sorted((self.out / "checkpoints").glob("step-*"))
+
+    def save(self) -> Path:
+        """Write a checkpoint; whatever happens meanwhile, there is a whole one on the disk.
+
+        It is written beside the others under another name, with checksums, brought to the disk,
+        and only then given its name, in one move.
+        """
+        final = self.out / "checkpoints" / f"step-{self.step:09d}"
+        if final.exists():
+            return final  # the same step of the same run
+        temporary = final.with_name(f"writing-{self.step:09d}")
+        try:
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
+            save_model(self.model, str(temporary / "model.safetensors"))
+            states = [optimizer.state_dict() for optimizer in self.optimizers]
+            torch.save(states, temporary / "optimizers.pt")
+            state = {
+                "step": self.step,
+                "seconds": self.seconds,
+                "window": self.window,
+                "settings": self.settings,
+            }
+            (temporary / "state.json").write_text(json.dumps(state), encoding="utf-8")
+            sums = {file.name: _sha256(file) for file in sorted(temporary.iterdir())}
+            (temporary / "sha256.json").write_text(json.dumps(sums), encoding="utf-8")
+            for path in (*temporary.iterdir(), temporary):
+                _to_disk(path)
+            temporary.rename(final)
+            _to_disk(final.parent)
+        except Exception as error:  # safetensors has an error of its own for a full disk
+            shutil.rmtree(temporary, ignore_errors=True)
+            saved = self._checkpoints()
+            kept = f"; the last checkpoint, {saved[-1]}, is whole" if saved else ""
+            raise OSError(f"cannot save step {self.step} to {final}: {error}{kept}") from error
+        for old in self._checkpoints()[:-CHECKPOINTS_KEPT]:
+            shutil.rmtree(old)
+        return final
+
+    def resume(self) -> str | None:
+        """Go on from the newest whole checkpoint. Returns a warning if a newer one was damaged.
+
+        Without any checkpoint the run starts at its beginning. Raises `ValueError` for a run with
+        other settings (all differences are listed), and where no checkpoint is whole.
+        """
+        damaged = []
+        for directory in reversed(self._checkpoints()):
+            if problem := _damage(directory):
+                damaged.append(f"{directory.name} is damaged ({problem})")
+                continue
+            self._load(directory)
+            for name in damaged:
+                shutil.rmtree(self.out / "checkpoints" / name.split()[0])
+            if damaged:
+                return f"{'; '.join(damaged)}: going on from {directory.name}, which is whole"
+            return None
+        if damaged:
+            raise ValueError(f"no checkpoint in {self.out} is whole: {'; '.join(damaged)}")
+        self._cut_history()
+        return None
+
+    def _load(self, directory: Path) -> None:
+        state = json.loads((directory / "state.json").read_text(encoding="utf-8"))
+        if differences := _differences(state["settings"], self.settings):
+            raise ValueError(f"{self.out} was begun with other settings: {'; '.join(differences)}")
+        load_model(self.model, str(directory / "model.safetensors"))
+        states = torch.load(directory / "optimizers.pt", weights_only=True)
+        for optimizer, optimizer_state in zip(self.optimizers, states, strict=True):
+            optimizer.load_state_dict(optimizer_state)
+        self.step, self.seconds = state["step"], state["seconds"]
+        self.window = state["window"]
+        self._cut_history()
+
+    def _cut_history(self) -> None:
+        """Drop the lines of steps that will be done again, and half a line at the end."""
+        file = self.out / "history.jsonl"
+        if not file.exists():
+            return
+        kept = []
+        for line in file.read_text(encoding="utf-8").splitlines():
+            with contextlib.suppress(json.JSONDecodeError):
+                if json.loads(line)["step"] <= self.step:
+                    kept.append(line + "\n")
+        temporary = file.with_name("history.writing")
+        temporary.write_text("".join(kept), encoding="utf-8")
+        temporary.replace(file)
+
+
+def read_history(out: Path) -> list[dict[str, Any]]:
+    """The lines of a run's `history.jsonl`: training means, and `held_out` where evaluated."""
+    lines = (Path(out) / "history.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def _new_window(since: float) -> dict[str, Any]:
+    """What is gathered between two lines of history; `since` in seconds of training."""
+    return {"sums": {}, "counts": {}, "since": since}
+
+
+def _add(total: Numbers, more: Numbers) -> None:
+    for name, value in more.items():
+        total[name] = total.get(name, 0) + value
+
+
+def _mix(seed: int, step: int) -> int:
+    """One number of 63 bits from two, far apart for neighbouring steps."""
+    digest = hashlib.sha256(f"{seed} {step}".encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        digest = hashlib.sha256()
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _to_disk(path: Path) -> None:
+    """Wait until a file, or a folder's list of names, is on the disk."""
+    if os.name == "nt" and path.is_dir():
+        return  # Windows cannot, and does not need to
+    descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _damage(directory: Path) -> str | None:
+    """What is wrong with a checkpoint's files, or None."""
+    try:
+        sums = json.loads((directory / "sha256.json").read_text(encoding="utf-8"))
+        for name, wanted in sums.items():
+            if _sha256(directory / name) != wanted:
+                return f"{name} does not match its checksum"
+    except (OSError, ValueError) as error:
+        return str(error)
+    return None
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    names = sorted(old.keys() | new.keys())
+    return [
+        f"{name} was {old.get(name)!r}, now {new.get(name)!r}"
+        for name in names
+        if old.get(name) != new.get(name)
+    ]
+
+
+@contextlib.contextmanager
+def _stop_signals() -> Iterator[threading.Event]:
+    """An event that SIGINT or SIGTERM sets. A second Ctrl-C stops at once, as it always does."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop  # only the main thread may handle signals
+        return
+
+    def handler(number: int, _frame: object) -> None:
+        stop.set()
+        signal.signal(number, before[number])
+
+    before = {s: signal.signal(s, handler) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, old in before.items():
+            signal.signal(number, old)
