@@ -219,6 +219,7 @@ def pretrain(
     if recipe.init == "cooccurrence":
         say("Counting which tokens stand near each other, to start the token matrix from.")
     model = make_model(recipe, config, training, run.seed)
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
     trainer = Trainer(
         model,
         PretrainingObjective(),
@@ -240,7 +241,7 @@ def pretrain(
         + (f", from step {trainer.step}." if trainer.step else ".")
     )
     finished = trainer.train()
-    model.save_pretrained(out, tokenizer)
+    model.cpu().save_pretrained(out, tokenizer)
     return finished
 
 

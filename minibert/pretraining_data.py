@@ -8,7 +8,7 @@ than memory.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import islice
@@ -22,7 +22,7 @@ from minibert.corpus import Document
 from minibert.model import IGNORE_INDEX
 from minibert.tokenizer import CLS, MASK, PAD, SEP, SPECIAL_TOKENS, BertTokenizer
 
-DOCUMENTS_AT_ONCE = 64
+CHARACTERS_AT_ONCE = 1 << 20
 
 Batch = dict[str, Tensor]
 
@@ -58,7 +58,7 @@ class TokenizedCorpus:
 def write_tokens(
     documents: Iterable[Document], tokenizer: BertTokenizer, directory: Path
 ) -> TokenizedCorpus:
-    """Tokenize documents into files in `directory`, a few documents in memory at a time.
+    """Tokenize documents into files in `directory`, about a megabyte of text at a time.
 
     Raises `ValueError` where there is no document.
     """
@@ -77,8 +77,7 @@ def write_tokens(
 
     write("document_starts", [0])
     write("sentence_starts", [0])
-    documents = iter(documents)
-    while group := list(islice(documents, DOCUMENTS_AT_ONCE)):
+    for group in _groups(documents):
         encoded = iter(tokenizer.encode_batch([s for doc in group for s in doc.sentences]))
         for document in group:
             sentences = [ids for ids in islice(encoded, len(document.sentences)) if ids]
@@ -94,6 +93,20 @@ def write_tokens(
         raise ValueError("the corpus is empty: there is no document in it")
     (directory / "dtypes.json").write_text(json.dumps(dtypes), encoding="utf-8")
     return TokenizedCorpus.open(directory)
+
+
+def _groups(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    """Documents by handfuls of about the same amount of text."""
+    group: list[Document] = []
+    size = 0
+    for document in documents:
+        group.append(document)
+        size += sum(len(sentence) for sentence in document.sentences)
+        if size >= CHARACTERS_AT_ONCE:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,324 @@
+"""Masked batches: what the original's checklist asks for, counted."""
+
+import os
+import subprocess
+import sys
+from collections import Counter
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from minibert.corpus import load_corpus
+from minibert.pretraining_data import (
+    Masker,
+    Masking,
+    PackedBatches,
+    PairBatches,
+    choose_tokens,
+    choose_words,
+    make_pairs,
+    write_tokens,
+)
+from minibert.tokenizer import SPECIAL_TOKENS, BertTokenizer
+
+
+@pytest.fixture(scope="module")
+def texts():
+    rng = np.random.default_rng(0)
+    words = "the cat sat unbelievably on a mat while dogs barked relentlessly at passing cars"
+    words = words.split(" ")
+    return [
+        " ".join(
+            " ".join(rng.choice(words, rng.integers(2, 14))).capitalize() + "."
+            for _ in range(rng.integers(3, 30))
+        )
+        for _ in range(12)
+    ]
+
+
+@pytest.fixture(scope="module")
+def tokenizer(texts):
+    return BertTokenizer.train([*texts, "The the the."], vocab_size=140)
+
+
+@pytest.fixture(scope="module")
+def corpus(texts, tokenizer, tmp_path_factory):
+    return write_tokens(load_corpus(texts), tokenizer, tmp_path_factory.mktemp("tokens"))
+
+
+def test_tokens_on_the_disk(texts, tokenizer, corpus):
+    want, starts = [], []
+    for document in load_corpus(texts):
+        for sentence in (*document.sentences, "[SEP]"):
+            starts.append(len(want))
+            want += tokenizer.convert_tokens_to_ids(tokenizer.tokenize(sentence))
+    assert corpus.tokens.tolist() == want
+    assert corpus.sentence_starts.tolist() == [*starts, len(want)]
+    assert corpus.num_documents == 12
+    assert isinstance(corpus.tokens, np.memmap)
+
+
+# Masking
+
+
+@pytest.mark.parametrize("probability", [0.15, 0.3])
+def test_shares_of_masking(tokenizer, probability):
+    rng = np.random.default_rng(1)
+    ids = rng.integers(5, tokenizer.vocab_size, (4000, 66))
+    ids[:, 0], ids[:, -1] = tokenizer.vocab["[CLS]"], tokenizer.vocab["[SEP]"]
+    ids[::2, 40] = tokenizer.vocab["[SEP]"]
+    ids[1::2, 50:] = tokenizer.vocab["[PAD]"]
+    seen, labels = Masker(tokenizer, Masking(probability))(ids, rng)
+    chosen = labels != -100
+    # A fixed number in each row, by its length with [CLS] and [SEP].
+    assert (chosen[::2].sum(1) == round(probability * 66)).all()
+    assert (chosen[1::2].sum(1) == round(probability * 50)).all()
+    assert not chosen[np.isin(ids, [tokenizer.vocab[t] for t in ("[CLS]", "[SEP]", "[PAD]")])].any()
+    assert (labels[chosen] == ids[chosen]).all()
+    assert (seen[~chosen] == ids[~chosen]).all()
+    # 80 / 10 / 10, a random token being the same one by chance 1 time in V.
+    number, by_chance = chosen.sum(), 0.1 / tokenizer.vocab_size
+    masked = (seen[chosen] == tokenizer.vocab["[MASK]"]).mean()
+    kept = (seen[chosen] == ids[chosen]).mean()
+    error = 4 * np.sqrt(0.25 / number)
+    assert abs(masked - (0.8 + by_chance)) < error
+    assert abs(kept - (0.1 + by_chance)) < error
+    # Every candidate is as likely as any other.
+    places = chosen[::2].mean(0)[1:40]
+    assert abs(places - places.mean()).max() < 4 * np.sqrt(0.25 / 2000)
+
+
+@pytest.mark.parametrize("random_specials", [True, False])
+def test_random_tokens_come_from_the_whole_vocabulary(tokenizer, random_specials):
+    ids = np.full((500, 64), tokenizer.vocab["the"])
+    masking = Masking(mask=0.0, random=1.0, random_specials=random_specials)
+    seen, labels = Masker(tokenizer, masking)(ids, np.random.default_rng(0))
+    drawn = set(seen[labels != -100].tolist())
+    special = {tokenizer.vocab[token] for token in SPECIAL_TOKENS}
+    everything = set(range(tokenizer.vocab_size))
+    assert drawn == (everything if random_specials else everything - special)
+
+
+def test_a_short_row_and_a_limit(tokenizer):
+    cls, sep, pad, the = (tokenizer.vocab[t] for t in ("[CLS]", "[SEP]", "[PAD]", "the"))
+    ids = np.array([[cls, the, sep, pad], [cls, sep, pad, pad]])
+    _, labels = Masker(tokenizer, Masking())(ids, np.random.default_rng(0))
+    assert labels.tolist() == [[-100, the, -100, -100], [-100] * 4]
+    limited = Masker(tokenizer, Masking(probability=0.5, max_predictions=3))
+    _, labels = limited(np.full((5, 40), the), np.random.default_rng(0))
+    assert ((labels != -100).sum(1) == 3).all()
+
+
+def test_choosing_takes_all_candidates_where_there_are_too_few():
+    candidates = np.array([[True, False, True, False]])
+    assert choose_tokens(candidates, np.array([3]), np.random.default_rng(0)).tolist() == [
+        [True, False, True, False]
+    ]
+
+
+def test_whole_words_stay_whole():
+    rng = np.random.default_rng(2)
+    candidates = rng.random((300, 40)) < 0.9
+    continues = (rng.random((300, 40)) < 0.4) & candidates
+    numbers = rng.integers(1, 12, 300)
+    chosen = choose_words(candidates, continues, numbers, rng)
+    assert not (chosen & ~candidates).any()
+    assert (chosen.sum(1) <= numbers).all()
+    left_out = 0
+    for row in range(300):
+        words, word = [], []
+        for place in range(40):  # the slow way to find the words
+            if not candidates[row, place]:
+                word = []
+            elif continues[row, place] and word:
+                word.append(place)
+            else:
+                word = [place]
+                words.append(word)
+        assert sum(map(len, words)) == candidates[row].sum()
+        taken = [word for word in words if chosen[row, word].all()]
+        assert sum(map(len, taken)) == chosen[row].sum()  # no word is taken in part
+        spare = numbers[row] - chosen[row].sum()
+        left_out += spare
+        assert all(len(word) > spare for word in words if word not in taken)  # none would still fit
+    assert left_out < 300
+
+
+# Batches
+
+
+KINDS = pytest.mark.parametrize("kind", [PackedBatches, PairBatches])
+
+
+@KINDS
+def test_a_batch_is_a_function_of_seed_and_step(kind, corpus, tokenizer):
+    def make(seed=3):
+        return kind(corpus, tokenizer, Masking(), 8, 32, seed)
+
+    first, second = make(), make()
+    far = 200  # some passes over the corpus
+    wanted = {step: first(step) for step in (0, 1, far)}
+    for step in (far, 0, 1):
+        for name, tensor in second(step).items():
+            assert torch.equal(tensor, wanted[step][name])
+    assert not torch.equal(wanted[0]["input_ids"], wanted[1]["input_ids"])
+    assert not torch.equal(make(seed=4)(0)["input_ids"], wanted[0]["input_ids"])
+
+
+@KINDS
+def test_a_pass_goes_everywhere(kind, corpus, tokenizer):
+    batches = kind(corpus, tokenizer, Masking(), 16, 32, 0)
+    seen = Counter()
+    for step in range(60):
+        batch = batches(step)
+        seen.update(
+            torch.where(batch["labels"] == -100, batch["input_ids"], batch["labels"])
+            .flatten()
+            .tolist()
+        )
+    assert set(corpus.tokens.tolist()) <= set(seen)
+
+
+def test_packed_sequences_are_text_without_padding(corpus, tokenizer):
+    batch = PackedBatches(corpus, tokenizer, Masking(), 16, 24, 0)(5)
+    assert set(batch) == {"input_ids", "labels"}
+    rows = torch.where(batch["labels"] == -100, batch["input_ids"], batch["labels"])
+    assert rows.shape == (16, 24)
+    text = corpus.tokens.tolist()
+    for row in rows.tolist():
+        assert row[0] == tokenizer.vocab["[CLS]"] and row[-1] == tokenizer.vocab["[SEP]"]
+        assert any(text[i : i + 22] == row[1:-1] for i in range(len(text) - 21))
+    with pytest.raises(ValueError, match="too few"):
+        PackedBatches(corpus, tokenizer, Masking(), 16, 10**6, 0)
+
+
+def test_pairs_say_the_truth(corpus):
+    """0: B follows A. 1: B is of another document. Nothing is lost and nothing used twice."""
+    document_of = np.zeros(len(corpus.tokens), dtype=int)
+    borders = corpus.sentence_starts[corpus.document_starts]
+    for number, (start, end) in enumerate(pairwise(borders)):
+        document_of[start:end] = number
+    separators = set((borders[1:] - 1).tolist())
+    room = 10**6  # so that nothing is cut off
+    pairs = make_pairs(corpus, room + 3, np.random.default_rng(0))
+    short = make_pairs(corpus, 64, np.random.default_rng(0))
+    assert short.is_random.mean() == pytest.approx(0.5, abs=0.2)
+    used = Counter()
+    random_documents = 0
+    for a, a_length, b, b_length, is_random in zip(
+        pairs.a, pairs.a_length, pairs.b, pairs.b_length, pairs.is_random, strict=True
+    ):
+        assert a_length > 0 and b_length > 0
+        assert a in corpus.sentence_starts and b in corpus.sentence_starts
+        used.update(range(a, a + a_length))
+        assert not separators & set(range(b, b + b_length))
+        if is_random:
+            assert document_of[b] != document_of[a]
+            assert len(set(document_of[b : b + b_length])) == 1
+            random_documents += 1
+        else:
+            assert b == a + a_length and document_of[b] == document_of[a]
+            used.update(range(b, b + b_length))
+    assert random_documents > 0
+    # What a random B displaced came back: every token once as A or as a true B, but the [SEP]s.
+    assert set(used) == set(range(len(corpus.tokens))) - separators
+    assert set(used.values()) == {1}
+
+
+def test_pairs_are_cut_as_the_original_cuts(corpus):
+    """Token by token from the longer side, the first one on a tie being B."""
+    room = 21
+    rng = np.random.default_rng(5)
+    long = make_pairs(corpus, 10**6, rng)
+
+    def slow(a_length, b_length):
+        while a_length + b_length > room:
+            if a_length > b_length:
+                a_length -= 1
+            else:
+                b_length -= 1
+        return a_length, b_length
+
+    from minibert.pretraining_data import _fit_into
+
+    a, a_length, b, b_length = _fit_into(
+        room, long.a, long.a_length, long.b, long.b_length, np.random.default_rng(0)
+    )
+    for i in range(len(a)):
+        assert (a_length[i], b_length[i]) == slow(long.a_length[i], long.b_length[i])
+        assert long.a[i] <= a[i] and a[i] + a_length[i] <= long.a[i] + long.a_length[i]
+        assert long.b[i] <= b[i] and b[i] + b_length[i] <= long.b[i] + long.b_length[i]
+
+
+def test_pair_batches_have_the_input_format(corpus, tokenizer):
+    batches = PairBatches(corpus, tokenizer, Masking(), 32, 40, 0)
+    lengths, next_labels = [], []
+    for step in range(20):
+        batch = batches(step)
+        rows = torch.where(batch["labels"] == -100, batch["input_ids"], batch["labels"])
+        next_labels += batch["next_sentence_label"].tolist()
+        for row, types, mask in zip(
+            rows.tolist(),
+            batch["token_type_ids"].tolist(),
+            batch["attention_mask"].tolist(),
+            strict=True,
+        ):
+            length = sum(mask)
+            lengths.append(length)
+            first = row.index(tokenizer.vocab["[SEP]"])
+            assert row[0] == tokenizer.vocab["[CLS]"]
+            assert row[length - 1] == tokenizer.vocab["[SEP]"]
+            assert row.count(tokenizer.vocab["[SEP]"]) == 2
+            assert set(row[length:]) <= {tokenizer.vocab["[PAD]"]}
+            assert mask == [1] * length + [0] * (len(row) - length)
+            second = length - first - 1
+            assert types == [0] * (first + 1) + [1] * second + [0] * (len(row) - length)
+    assert max(lengths) == 40
+    assert 0.3 < np.mean(next_labels) < 0.7
+
+
+def test_next_sentence_prediction_needs_two_documents(tokenizer, tmp_path):
+    alone = write_tokens(load_corpus(["One cat sat. Two cats sat."]), tokenizer, tmp_path)
+    with pytest.raises(ValueError, match="two documents"):
+        PairBatches(alone, tokenizer, Masking(), 4, 16, 0)(0)
+
+
+MEMORY = """
+import sys
+from pathlib import Path
+from minibert.corpus import Corpus
+from minibert.pretraining_data import Masking, PackedBatches, write_tokens
+from minibert.tokenizer import BertTokenizer
+
+def anonymous():  # megabytes that are not a mapped file
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("RssAnon:")[1].split()[0]) / 1024
+
+tokenizer = BertTokenizer.from_pretrained(sys.argv[1])
+for number in map(int, sys.argv[3:]):
+    texts = lambda: ((str(i), "the cat sat on a mat. A " * 2500) for i in range(number))
+    tokens = write_tokens(Corpus("large", texts), tokenizer, Path(sys.argv[2]) / str(number))
+    batches = PackedBatches(tokens, tokenizer, Masking(), 64, 64, 0)
+    for step in range(200):
+        batches(step)
+    print(anonymous(), len(tokens.tokens))
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="reads Linux's /proc")
+def test_a_corpus_need_not_fit_into_memory(tmp_path):
+    """25 MB of text and 17 MB of tokens more leave next to nothing more in memory."""
+    tokenizer = BertTokenizer.train(["the cat sat on a mat. A "] * 3, vocab_size=60)
+    tokenizer.save(tmp_path)
+    out = subprocess.run(
+        [sys.executable, "-c", MEMORY, str(tmp_path), str(tmp_path / "tokens"), "140", "560"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "TOKENIZERS_PARALLELISM": "false"},
+    )
+    assert out.returncode == 0, out.stderr
+    (small, few), (large, many) = (line.split() for line in out.stdout.splitlines())
+    assert int(many) == 4 * int(few) == 11_200_560
+    assert float(large) - float(small) < 18
