@@ -117,12 +117,16 @@ def cooccurrence_embeddings(
     deviation `initializer_range`; tokens that never occur start at random, as all do in BERT.
     """
     information = ppmi(cooccurrence_counts(tokens, vocab_size, window))
+    seen = np.flatnonzero(information.sum(1))
+    information = information[seen][:, seen]
     rng = np.random.default_rng(seed)
-    rank = min(hidden_size, vocab_size - 1)
-    left, singular, _ = sparse.linalg.svds(information, k=rank, rng=rng)
-    vectors = rng.normal(0.0, initializer_range, (vocab_size, hidden_size))
-    seen = np.asarray(information.sum(1)).ravel() > 0  # (V,)
-    counted = (left * np.sqrt(singular))[seen]
+    rank = min(hidden_size, len(seen))
+    if len(seen) > 2 * hidden_size:
+        left, singular, _ = sparse.linalg.svds(information, k=rank, rng=rng)
+    else:  # a small matrix: the whole decomposition, which needs no random start
+        left, singular, _ = np.linalg.svd(information.toarray())
+    counted = left[:, :rank] * np.sqrt(singular[:rank])
     counted = counted - counted.mean(0)
+    vectors = rng.normal(0.0, initializer_range, (vocab_size, hidden_size))
     vectors[seen, :rank] = counted / counted.std() * initializer_range
     return torch.from_numpy(vectors).float()

@@ -22,7 +22,7 @@ def fill_mask(
         raise ValueError(f"there is no {MASK} in the text: put one where a word is to be guessed")
     model.eval()
     logits = model(**inputs).prediction_logits[masked]  # (M, V)
-    probabilities, ids = logits.softmax(-1).topk(top_k)
+    probabilities, ids = logits.softmax(-1).topk(min(top_k, tokenizer.vocab_size))
     return [
         list(zip(tokenizer.convert_ids_to_tokens(row), p.tolist(), strict=True))
         for row, p in zip(ids.tolist(), probabilities, strict=True)

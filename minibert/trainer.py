@@ -128,9 +128,9 @@ class Trainer:
                 is_last = self._share_done() >= 1.0
                 if self.held_out and (is_last or self._is_due(self.plan.evaluate_every)):
                     self._write_history({"held_out": self.evaluate()})
+                    self.seconds = time.monotonic() - started
                 if self._is_due(self.plan.save_every):
                     self.save()
-                self.seconds = time.monotonic() - started
                 self._advance(bar)
         self.save()
         return self._share_done() >= 1.0
@@ -192,9 +192,7 @@ class Trainer:
 
     def _not_finite(self, loss: float, norm: float) -> str:
         what = f"the loss is {loss}" if not math.isfinite(loss) else f"the gradient norm is {norm}"
-        saved = self._checkpoints()
-        kept = f"the last good checkpoint is {saved[-1]}" if saved else "nothing was saved yet"
-        return f"{what} at step {self.step}: stopped; {kept}. Try a lower learning rate"
+        return f"{what} at step {self.step}: stopped; {self._kept()}. Try a lower learning rate"
 
     # Progress and history
 
@@ -228,13 +226,22 @@ class Trainer:
 
     def _write_history(self, numbers: dict[str, Any]) -> None:
         line = {"step": self.step, "seconds": round(self.seconds, 3), **numbers}
-        with (self.out / "history.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        file = self.out / "history.jsonl"
+        try:
+            with file.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise OSError(f"cannot write to {file}: {error}; {self._kept()}") from error
 
     # Checkpoints
 
     def _checkpoints(self) -> list[Path]:
         return sorted((self.out / "checkpoints").glob("step-*"))
+
+    def _kept(self) -> str:
+        """What a run that stops on an error leaves."""
+        saved = self._checkpoints()
+        return f"the last good checkpoint is {saved[-1]}" if saved else "nothing was saved yet"
 
     def save(self) -> Path:
         """Write a checkpoint; whatever happens meanwhile, there is a whole one on the disk.
@@ -267,9 +274,7 @@ class Trainer:
             _to_disk(final.parent)
         except Exception as error:  # safetensors has an error of its own for a full disk
             shutil.rmtree(temporary, ignore_errors=True)
-            saved = self._checkpoints()
-            kept = f"; the last checkpoint, {saved[-1]}, is whole" if saved else ""
-            raise OSError(f"cannot save step {self.step} to {final}: {error}{kept}") from error
+            raise OSError(f"cannot save {final}: {error}; {self._kept()}") from error
         for old in self._checkpoints()[:-CHECKPOINTS_KEPT]:
             shutil.rmtree(old)
         return final
@@ -380,13 +385,15 @@ def _damage(directory: Path) -> str | None:
     return None
 
 
-def _differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    names = sorted(old.keys() | new.keys())
-    return [
-        f"{name} was {old.get(name)!r}, now {new.get(name)!r}"
-        for name in names
-        if old.get(name) != new.get(name)
-    ]
+def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    differences = []
+    for name in sorted(old.keys() | new.keys()):
+        was, now = old.get(name), new.get(name)
+        if isinstance(was, dict) and isinstance(now, dict):
+            differences += _differences(was, now, f"{prefix}{name}.")
+        elif was != now:
+            differences.append(f"{prefix}{name} was {was!r}, now {now!r}")
+    return differences
 
 
 @contextlib.contextmanager

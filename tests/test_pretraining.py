@@ -1,0 +1,251 @@
+"""Pretraining end to end on a small corpus: what is left in the folder, and what is refused."""
+
+import json
+import math
+import os
+import signal
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from torch.testing import assert_close
+
+import minibert
+from minibert.corpus import load_corpus
+from minibert.generation import fill_mask
+from minibert.pretraining import (
+    RECIPES,
+    PretrainingObjective,
+    Run,
+    cut,
+    make_model,
+    make_optimizers,
+    pretrain,
+    read_run,
+)
+from minibert.pretraining_data import EVALUATION_MASKING, Masking, PairBatches, TokenizedCorpus
+from minibert.trainer import read_history
+
+
+def small_texts(number=25):
+    rng = np.random.default_rng(0)
+    subjects = ("the cat", "a dog", "the old man", "my sister")
+    verbs = ("sees", "likes", "follows", "hears")
+    return [
+        " ".join(
+            f"{rng.choice(subjects)} {rng.choice(verbs)} {rng.choice(subjects)}.".capitalize()
+            for _ in range(20)
+        )
+        for _ in range(number)
+    ]
+
+
+def small(name, **changes):
+    return replace(RECIPES[name], batch_size=8, max_length=24, **changes)
+
+
+def small_run(name="fast", steps=12, **changes):
+    return Run("texts", "tiny", small(name), steps=steps, vocab_size=80, **changes)
+
+
+@pytest.fixture(scope="module", params=["original", "fast"])
+def trained(request, tmp_path_factory):
+    out = tmp_path_factory.mktemp(request.param) / "run"
+    assert pretrain(load_corpus(small_texts()), out, small_run(request.param))
+    return out
+
+
+def test_the_folder_is_a_hugging_face_model(trained):
+    ours = minibert.BertForPreTraining.from_pretrained(trained)
+    tokenizer = minibert.BertTokenizer.from_pretrained(trained)
+    theirs = transformers.AutoModelForMaskedLM.from_pretrained(trained).eval()
+    fast = transformers.AutoTokenizer.from_pretrained(trained)
+    text = "The cat [MASK] a dog."
+    assert fast(text)["input_ids"] == tokenizer(text)["input_ids"]
+    with torch.no_grad():
+        want = theirs(**fast(text, return_tensors="pt")).logits
+        got = ours(**tokenizer([text], return_tensors="pt")).prediction_logits
+    assert_close(got, want, rtol=1e-5, atol=1e-5)
+
+
+def test_the_folder_says_what_was_done(trained):
+    name = trained.parent.name.rstrip("0123456789")
+    assert asdict(read_run(trained)) == asdict(small_run(name))
+    held_out = [line["held_out"] for line in read_history(trained) if "held_out" in line]
+    assert len(held_out) == 1 and 0 <= held_out[0]["mlm_accuracy"] <= 1
+
+
+def test_pretraining_learns(tmp_path):
+    """Sentences of four words have an order that a few hundred steps find."""
+    run = replace(small_run(steps=300), recipe=small("fast", lr=3e-3))
+    out = tmp_path / "run"
+    pretrain(load_corpus(small_texts()), out, run)
+    model = minibert.BertForPreTraining.from_pretrained(out)
+    tokenizer = minibert.BertTokenizer.from_pretrained(out)
+    (guesses,) = fill_mask(model, tokenizer, "The old [MASK] likes a dog. My sister", top_k=2)
+    assert guesses[0][0] == "man" and guesses[0][1] > 0.5
+    (guesses,) = fill_mask(model, tokenizer, "A dog [MASK] my sister. The old man", top_k=4)
+    assert {token for token, _ in guesses} == {"sees", "likes", "follows", "hears"}
+
+
+def test_a_stopped_run_resumes_bitwise(trained, tmp_path, monkeypatch):
+    """With dropout, sentence pairs, bf16 and Muon as the recipes have them."""
+    name = trained.parent.name.rstrip("0123456789")
+    corpus, run, out = load_corpus(small_texts()), small_run(name), tmp_path / "run"
+
+    def cut_and_stop(batch, parts):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return cut(batch, parts)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("minibert.pretraining.cut", cut_and_stop)
+        assert not pretrain(corpus, out, run)
+    assert pretrain(corpus, out, run, resume=True)
+    for file in ("model.safetensors", "config.json", "vocab.txt"):
+        assert (out / file).read_bytes() == (trained / file).read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["original", "fast"])
+def test_accumulating_changes_nothing(trained, kind):
+    """A batch in one piece and in four: the gradient of all masked tokens and all pairs."""
+    recipe = small(kind, dropout=0.0)
+    tokenizer = minibert.BertTokenizer.from_pretrained(trained)
+    corpus = TokenizedCorpus.open(trained / "data" / "training")
+    config = minibert.BertConfig.preset("tiny", vocab_size=80, max_position_embeddings=64)
+    model = make_model(recipe, config, corpus, seed=0).eval()
+    objective = PretrainingObjective()
+    whole = PairBatches(corpus, tokenizer, Masking(), 10, 24, 0)(0)
+    if kind == "fast":
+        whole = {name: whole[name] for name in ("input_ids", "labels", "attention_mask")}
+    gradients = []
+    for parts in (1, 4):
+        pieces = cut(whole, parts)
+        totals = {}
+        for piece in pieces:
+            for name, number in objective.counts(piece).items():
+                totals[name] = totals.get(name, 0) + number
+        model.zero_grad()
+        for piece in pieces:
+            sums = objective.sums(model, piece)
+            sum(v / totals[n] for n, v in sums.items() if n.endswith("_loss")).backward()
+        gradients.append([p.grad.clone() for p in model.parameters() if p.grad is not None])
+    for one, four in zip(*gradients, strict=True):
+        assert_close(four, one, rtol=1e-5, atol=1e-6)
+
+
+def test_the_start_is_the_unigram_loss():
+    """A BERT that knows nothing guesses all V alike: loss log V. N(0, 1) embeddings start at 14."""
+    torch.manual_seed(0)
+    config = minibert.BertConfig.preset("tiny", vocab_size=8192, max_position_embeddings=64)
+    model = minibert.BertForPreTraining(config)
+    ids = torch.randint(0, 8192, (8, 64))
+    assert model(ids, labels=ids).loss.item() == pytest.approx(math.log(8192), abs=0.2)
+
+
+def test_nsp_learns_both_classes():
+    """Class 0 is not passed over as a padding id would be: both labels have a gradient."""
+    torch.manual_seed(0)
+    config = minibert.BertConfig.preset("tiny", vocab_size=50, max_position_embeddings=16)
+    model = minibert.BertForPreTraining(config)
+    for label in (0, 1):
+        model.zero_grad()
+        loss = model(torch.randint(0, 50, (1, 8)), next_sentence_label=torch.tensor([label])).loss
+        loss.backward()
+        gradient = model.nsp_head.bias.grad
+        assert gradient[label] < -0.1 and gradient[1 - label] > 0.1
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "kinds"),
+    [("adam", ["BertAdam"]), ("adamw", ["AdamW"]), ("muon", ["Muon", "AdamW"])],
+)
+def test_recipes_name_their_optimizers(optimizer, kinds):
+    config = minibert.BertConfig.preset("tiny", vocab_size=50, max_position_embeddings=16)
+    made = make_optimizers(
+        replace(RECIPES["original"], optimizer=optimizer), minibert.BertForPreTraining(config)
+    )
+    assert [type(o).__name__ for o in made] == kinds
+
+
+def test_the_original_recipe_is_the_papers():
+    recipe = RECIPES["original"]
+    assert recipe.masking == Masking(0.15, 0.8, 0.1) and recipe.next_sentence
+    assert (recipe.dropout, recipe.optimizer, recipe.schedule) == (0.1, "adam", "linear")
+    assert EVALUATION_MASKING.probability == 0.15
+
+
+# What is refused
+
+
+def test_an_existing_folder_is_never_overwritten_unasked(tmp_path):
+    corpus, run = load_corpus(small_texts()), small_run(steps=1)
+    (tmp_path / "thesis.txt").write_text("years of work")
+    for options in ({}, {"overwrite": True}):
+        with pytest.raises(FileExistsError, match="no run of minibert"):
+            pretrain(corpus, tmp_path, run, **options)
+    out = tmp_path / "run"
+    pretrain(corpus, out, run)
+    with pytest.raises(FileExistsError, match="--resume goes on with it, --overwrite begins anew"):
+        pretrain(corpus, out, run)
+    (out / "notes.txt").write_text("mine")
+    pretrain(corpus, out, replace(run, seed=5), overwrite=True)
+    assert read_run(out).seed == 5
+    assert (out / "notes.txt").read_text() == "mine"
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+    with pytest.raises(FileExistsError, match="is a file"):
+        pretrain(corpus, out / "notes.txt", run)
+    with pytest.raises(FileNotFoundError, match="no run"):
+        pretrain(corpus, tmp_path / "new", run, resume=True)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write all")
+def test_an_unwritable_folder_is_named(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(OSError, match="run"):
+        pretrain(load_corpus(small_texts()), tmp_path / "run", small_run(steps=1))
+
+
+def test_another_config_lists_what_differs(tmp_path):
+    corpus, run = load_corpus(small_texts()), small_run(steps=2)
+    pretrain(corpus, tmp_path / "run", run)
+    other = replace(run, seed=1, recipe=replace(run.recipe, lr=0.5))
+    with pytest.raises(
+        ValueError, match=r"other settings: recipe\.lr was .*, now 0\.5; seed was 0"
+    ):
+        pretrain(corpus, tmp_path / "run", other, resume=True)
+
+
+def test_one_document(tmp_path, capsys):
+    alone = load_corpus(small_texts(1))
+    with pytest.raises(ValueError, match="at least two documents"):
+        pretrain(alone, tmp_path / "pairs", small_run("original"))
+    assert pretrain(alone, tmp_path / "packed", small_run("fast", steps=2))
+    assert "nothing is held out" in capsys.readouterr().out
+
+
+def test_a_sequence_longer_than_the_model_is_named():
+    config = minibert.BertConfig.preset("tiny", vocab_size=50, max_position_embeddings=16)
+    model = minibert.BertForPreTraining(config)
+    with pytest.raises(ValueError, match="17 tokens but the model holds at most 16"):
+        model(torch.zeros(1, 17, dtype=torch.long))
+    with pytest.raises(ValueError, match=r"id 50, outside 0\.\.49"):
+        model(torch.full((1, 4), 50))
+
+
+def test_a_foreign_run_file_is_refused(tmp_path):
+    (tmp_path / "run.json").write_text(json.dumps({"recipe": {"masking": {}}, "colour": "red"}))
+    with pytest.raises(ValueError, match="no run of this minibert"):
+        read_run(tmp_path)
+
+
+def test_no_mask_no_guess(trained):
+    model = minibert.BertForPreTraining.from_pretrained(trained)
+    tokenizer = minibert.BertTokenizer.from_pretrained(trained)
+    with pytest.raises(ValueError, match=r"no \[MASK\]"):
+        fill_mask(model, tokenizer, "The cat.")
+    guesses = fill_mask(model, tokenizer, "The [MASK] and the [MASK].", top_k=80)
+    assert len(guesses) == 2
+    assert all(sum(p for _, p in found) == pytest.approx(1) for found in guesses)

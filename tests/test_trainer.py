@@ -1,0 +1,432 @@
+"""The training loop: exact resume, safe saving, stopping, and loss over everything."""
+
+import contextlib
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from minibert import trainer as trainer_module
+from minibert.trainer import Plan, Trainer, read_history
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks the process to kill it")
+
+
+class Toy(torch.nn.Module):
+    """No BERT: the trainer must not care. Dropout, so that random numbers matter."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = torch.nn.Sequential(
+            torch.nn.Linear(6, 8), torch.nn.Dropout(0.2), torch.nn.Tanh(), torch.nn.Linear(8, 1)
+        )
+
+    def forward(self, x):
+        return self.layers(x)
+
+
+class Squares:
+    """Mean squared error over rows; how many rows are off by more than one."""
+
+    def counts(self, batch):
+        return {"tokens": len(batch["x"]), "square_loss": len(batch["x"]), "far": len(batch["x"])}
+
+    def sums(self, model, batch):
+        error = model(batch["x"])[:, 0] - batch["y"]
+        return {"square_loss": (error**2).sum(), "far": (error.abs() > 1).sum()}
+
+
+def toy_batch(step, rows=8):
+    generator = torch.Generator().manual_seed(step)
+    x = torch.randn(rows, 6, generator=generator)
+    return {"x": x, "y": x.sum(1) + 0.1 * torch.randn(rows, generator=generator)}
+
+
+def toy(out, steps=40, seed=0, batches=None, objective=None, settings=None, **plan):
+    torch.manual_seed(seed)
+    model = Toy()
+    plan = {"log_every": 7, "evaluate_every": 10, "save_every": 5, **plan}
+    out.mkdir(exist_ok=True, parents=True)
+    return Trainer(
+        model,
+        objective or Squares(),
+        [torch.optim.AdamW(model.parameters(), lr=0.01), torch.optim.SGD([torch.zeros(1)], lr=0.1)],
+        lambda done: 1 - done,
+        batches or (lambda step: [toy_batch(step)]),
+        Plan(steps=steps, **plan),
+        out,
+        seed=seed,
+        held_out=[toy_batch(10_000)],
+        settings={"seed": seed, "steps": steps} if settings is None else settings,
+    )
+
+
+def last_checkpoint(out):
+    return sorted((out / "checkpoints").glob("step-*"))[-1]
+
+
+def assert_same_run(one, other):
+    """Weights, optimisers' state and history are bitwise the same."""
+    a, b = last_checkpoint(one), last_checkpoint(other)
+    assert a.name == b.name
+    for name in ("model.safetensors", "optimizers.pt"):
+        assert (a / name).read_bytes() == (b / name).read_bytes(), name
+
+    def timeless(out):
+        return [
+            {k: v for k, v in line.items() if k not in ("seconds", "tokens_per_second")}
+            for line in read_history(out)
+        ]
+
+    assert timeless(one) == timeless(other)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run that nothing disturbed."""
+    out = tmp_path_factory.mktemp("whole")
+    assert toy(out).train()
+    return out
+
+
+def stop_after(step, trainer):
+    """A batch function that raises SIGTERM when the batch of `step` is asked for."""
+    batches = trainer.batches
+
+    def stopping(number):
+        if number == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return batches(number)
+
+    trainer.batches = stopping
+    return trainer
+
+
+@pytest.mark.parametrize("stops", [[0], [1, 2, 3], [5], [13], [20, 21], [38], [39]])
+def test_resume_is_bitwise(tmp_path, whole, stops):
+    for step in stops:
+        trainer = toy(tmp_path)
+        assert trainer.resume() is None
+        finished = stop_after(step, trainer).train()
+        assert finished == (step == 39)
+        assert trainer.step == step + 1  # the step was finished, and saved
+    trainer = toy(tmp_path)
+    trainer.resume()
+    assert trainer.step == stops[-1] + 1
+    assert trainer.train()
+    assert_same_run(whole, tmp_path)
+
+
+def test_negative_control_of_resume(tmp_path, whole):
+    """The comparison above sees a difference where there is one: one number off in one moment."""
+    trainer = toy(tmp_path)
+    stop_after(13, trainer).train()
+    trainer = toy(tmp_path)
+    trainer.resume()
+    state = trainer.optimizers[0].state[next(trainer.model.parameters())]
+    state["exp_avg"].view(-1)[0] += 1e-6
+    trainer.train()
+    with pytest.raises(AssertionError, match=r"model\.safetensors"):
+        assert_same_run(whole, tmp_path)
+
+
+def test_resuming_a_finished_run_changes_nothing(tmp_path):
+    toy(tmp_path).train()
+    before = (tmp_path / "history.jsonl").read_text()
+    trainer = toy(tmp_path)
+    trainer.resume()
+    assert trainer.train()
+    assert (tmp_path / "history.jsonl").read_text() == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_handlers_are_given_back(tmp_path, number):
+    before = signal.getsignal(number)
+    toy(tmp_path, steps=2).train()
+    assert signal.getsignal(number) is before
+
+
+# Killing
+
+
+def in_child(work):
+    """Run `work` in a forked process; its process id."""
+    if child := os.fork():
+        return child
+    code = 1
+    try:
+        with open(os.devnull, "w") as null, contextlib.redirect_stderr(null):
+            work()
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def kill_at_call(name, number):
+    """Make the `number`-th call of a function that saving uses the process's last act."""
+    function = getattr(trainer_module, name)
+    calls = iter(range(1, 10**9))
+
+    def deadly(*args, **kwargs):
+        if next(calls) == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*args, **kwargs)
+
+    setattr(trainer_module, name, deadly)
+
+
+@needs_fork
+def test_thirty_kills(tmp_path, whole):
+    """kill -9 at random moments, every third one inside a save; then it ends bitwise the same."""
+    rng = random.Random(0)
+    killed = inside = 0
+    while killed < 30:
+        out = tmp_path / "run"
+
+        forced = (rng.choice(["_to_disk", "_sha256"]), rng.randint(1, 12))
+
+        def work(forced=forced if killed % 3 == 0 else None, out=out):
+            if forced:
+                kill_at_call(*forced)
+            trainer = toy(out)
+            trainer.resume()
+            trainer.train()
+
+        child = in_child(work)
+        if killed % 3:
+            time.sleep(rng.uniform(0.002, 0.15))
+            os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        if os.WIFSIGNALED(status):
+            killed += 1
+            inside += any((out / "checkpoints").glob("writing-*"))
+        else:
+            assert os.WEXITSTATUS(status) == 0
+            assert_same_run(whole, out)
+            shutil.rmtree(out)
+    assert inside >= 5, "hardly any kill fell into a save"
+    trainer = toy(out)
+    trainer.resume()
+    assert trainer.train()
+    assert_same_run(whole, out)
+
+
+# Damage
+
+
+@pytest.mark.parametrize(
+    "file", ["model.safetensors", "optimizers.pt", "state.json", "sha256.json"]
+)
+@pytest.mark.parametrize("how", ["truncated", "altered", "gone"])
+def test_a_damaged_checkpoint_is_passed_over(tmp_path, whole, file, how):
+    stop_after(17, toy(tmp_path)).train()
+    newest = last_checkpoint(tmp_path) / file
+    data = newest.read_bytes()
+    if how == "truncated":
+        newest.write_bytes(data[: len(data) // 2])
+    elif how == "altered":
+        newest.write_bytes(data[:-3] + bytes([data[-3] ^ 1]) + data[-2:])
+    else:
+        newest.unlink()
+    trainer = toy(tmp_path)
+    warning = trainer.resume()
+    assert "step-000000018 is damaged" in warning and "going on from step-000000015" in warning
+    assert trainer.train()
+    assert_same_run(whole, tmp_path)
+
+
+def test_no_whole_checkpoint_is_an_error(tmp_path):
+    stop_after(3, toy(tmp_path)).train()
+    (last_checkpoint(tmp_path) / "state.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"no checkpoint in .* is whole"):
+        toy(tmp_path).resume()
+
+
+def test_other_settings_are_listed(tmp_path):
+    stop_after(3, toy(tmp_path)).train()
+    with pytest.raises(ValueError, match="other settings: seed was 0, now 1; steps was 40, now 41"):
+        toy(tmp_path, steps=41, seed=1).resume()
+
+
+def limit_file_size(size):
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+@needs_fork
+@pytest.mark.parametrize(("size", "what"), [(2500, "save .*step-000000015"), (300, "write to")])
+def test_a_full_disk_loses_nothing(tmp_path, whole, size, what):
+    """No file may grow any more: that is said, and the checkpoint before is whole."""
+    stop_after(9, toy(tmp_path)).train()
+    trainer = toy(tmp_path)
+    trainer.resume()
+
+    def work():
+        limit_file_size(size)
+        with pytest.raises(OSError, match=rf"cannot {what}.*checkpoint is .*step-000000010"):
+            trainer.train()
+
+    _, status = os.waitpid(in_child(work), 0)
+    assert os.WEXITSTATUS(status) == 0
+    assert not list((tmp_path / "checkpoints").glob("writing-*"))
+    trainer = toy(tmp_path)
+    trainer.resume()
+    trainer.train()
+    assert_same_run(whole, tmp_path)
+
+
+def test_a_loss_that_is_not_a_number_stops_the_run(tmp_path):
+    def batches(step):
+        batch = toy_batch(step)
+        if step == 12:
+            batch["y"][0] = float("nan")
+        return [batch]
+
+    trainer = toy(tmp_path, batches=batches)
+    with pytest.raises(FloatingPointError, match=r"nan at step 12: .*step-000000010"):
+        trainer.train()
+    tensors = load_file(last_checkpoint(tmp_path) / "model.safetensors")
+    assert all(tensor.isfinite().all() for tensor in tensors.values())
+
+
+# What is learned from
+
+
+class Uneven(Squares):
+    """Only rows whose first number is above a bound count: a different number in each batch."""
+
+    def counts(self, batch):
+        number = int((batch["x"][:, 0] > 0).sum())
+        return {"tokens": len(batch["x"]), "square_loss": number}
+
+    def sums(self, model, batch):
+        counted = batch["x"][:, 0] > 0
+        error = model(batch["x"])[:, 0] - batch["y"]
+        return {"square_loss": (error[counted] ** 2).sum()}
+
+
+def gradient_after_a_step(out, batches, objective):
+    trainer = toy(out, steps=1, batches=batches, objective=objective, clip_norm=1e9)
+    trainer.model.layers[1].p = 0.0
+    trainer.train()
+    return torch.cat([p.grad.flatten() for p in trainer.model.parameters()])
+
+
+def test_accumulated_loss_is_the_mean_over_everything(tmp_path):
+    batch = toy_batch(0, rows=16)
+    parts = [{k: v[a:b] for k, v in batch.items()} for a, b in ((0, 3), (3, 9), (9, 16))]
+    counts = [Uneven().counts(part)["square_loss"] for part in parts]
+    assert len(set(counts)) > 1
+    whole = gradient_after_a_step(tmp_path / "a", lambda step: [batch], Uneven())
+    accumulated = gradient_after_a_step(tmp_path / "b", lambda step: parts, Uneven())
+    torch.testing.assert_close(accumulated, whole, rtol=1e-5, atol=1e-6)
+
+    class Naive(Uneven):  # the mean of the parts' means: the mistake
+        def sums(self, model, batch):
+            sums = super().sums(model, batch)
+            mean = sums["square_loss"] / self.counts(batch)["square_loss"]
+            return {"square_loss": mean * sum(counts) / len(parts)}
+
+    naive = gradient_after_a_step(tmp_path / "c", lambda step: parts, Naive())
+    assert (naive - whole).norm() / whole.norm() > 0.01
+
+
+def test_clipping_is_global(tmp_path):
+    trainer = toy(tmp_path, steps=1, clip_norm=0.01)
+    trainer.train()
+    norms = torch.stack([p.grad.norm() for p in trainer.model.parameters()])
+    assert norms.norm().item() == pytest.approx(0.01, rel=1e-3)
+    assert norms.max() < 0.01
+
+
+def test_schedule_reaches_every_optimizer(tmp_path):
+    seen = []
+    trainer = toy(tmp_path, steps=4)
+    step = trainer.optimizers[0].step
+    trainer.optimizers[0].step = lambda: (
+        seen.append([o.param_groups[0]["lr"] for o in trainer.optimizers]),
+        step(),
+    )
+    trainer.train()
+    assert seen == [pytest.approx([0.01 * f, 0.1 * f]) for f in (1, 0.75, 0.5, 0.25)]
+
+
+def test_history_holds_means_and_held_out(tmp_path, whole):
+    lines = read_history(whole)
+    assert [line["step"] for line in lines if "square_loss" in line] == [7, 14, 21, 28, 35]
+    held_out = [line for line in lines if "held_out" in line]
+    assert [line["step"] for line in held_out] == [10, 20, 30, 40]
+    assert held_out[-1]["held_out"]["loss"] < held_out[0]["held_out"]["loss"]
+    # By the slow way, from the saved weights.
+    model = Toy().eval()
+    model.load_state_dict(load_file(last_checkpoint(whole) / "model.safetensors"))
+    batch = toy_batch(10_000)
+    with torch.no_grad():
+        loss = torch.nn.functional.mse_loss(model(batch["x"])[:, 0], batch["y"])
+    assert held_out[-1]["held_out"]["loss"] == pytest.approx(loss.item(), rel=1e-5)
+
+
+def test_training_learns(whole):
+    losses = [line["loss"] for line in read_history(whole) if "square_loss" in line]
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_minutes_end_a_run(tmp_path):
+    trainer = toy(tmp_path, steps=None, minutes=0.3 / 60)
+    assert trainer.train()
+    assert trainer.seconds >= 0.3 and trainer.step > 1
+    again = toy(tmp_path, steps=None, minutes=0.3 / 60)
+    again.resume()
+    assert again.step == trainer.step
+    assert again.train() and again.step == trainer.step
+
+
+@pytest.mark.parametrize("plan", [{}, {"steps": 1, "minutes": 1.0}, {"steps": 0}, {"minutes": -1}])
+def test_a_plan_says_how_long(plan):
+    with pytest.raises(ValueError):
+        Plan(**plan)
+
+
+SLOW_RUN = """
+import sys, time
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+from test_trainer import toy, toy_batch
+def batches(step):
+    time.sleep(0.05)
+    return [toy_batch(step)]
+trainer = toy(Path(sys.argv[1]), batches=batches)
+trainer.resume()
+print("ready", flush=True)
+sys.exit(0 if trainer.train() else 3)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_stop_a_real_process_cleanly(tmp_path, whole, number):
+    code = SLOW_RUN.format(tests=os.path.dirname(__file__))
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as run:
+        assert run.stdout.readline() == "ready\n"
+        time.sleep(0.5)
+        run.send_signal(number)
+        _, errors = run.communicate(timeout=60)
+    assert run.returncode == 3, errors
+    assert "Traceback" not in errors
+    state = json.loads((last_checkpoint(tmp_path) / "state.json").read_text())
+    assert 0 < state["step"] < 40
+    trainer = toy(tmp_path)
+    trainer.resume()
+    trainer.train()
+    assert_same_run(whole, tmp_path)
