@@ -205,7 +205,7 @@ def pretrain(ctx: click.Context, corpus: str, out: Path, resume: bool, overwrite
         for name, value in options.items()
         if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
     }
-    if resume and (out / "run.json").exists():
+    if resume:
         run = read_run(out)
     else:
         run = Run(corpus="", recipe=RECIPES[options["recipe"]])

@@ -24,6 +24,7 @@ from minibert.pretraining_data import (
     PackedBatches,
     PairBatches,
     TokenizedCorpus,
+    check_pairs,
     write_tokens,
 )
 from minibert.tokenizer import BertTokenizer
@@ -251,6 +252,7 @@ def cut(batch: Batch, parts: int) -> list[Batch]:
     return [dict(zip(batch, piece, strict=True)) for piece in zip(*pieces, strict=True)]
 
 
+DATA_WRITING = "data.writing"
 RUN_FILES = ("run.json", "history.jsonl", "config.json", "model.safetensors", "vocab.txt")
 RUN_FILES += ("tokenizer_config.json", "data", "checkpoints")
 
@@ -264,7 +266,8 @@ def prepare_folder(out: Path, resume: bool, overwrite: bool) -> None:
     is_run = (out / "run.json").exists()
     if resume and not is_run:
         raise FileNotFoundError(f"there is no run in {out} to resume")
-    if out.exists() and any(out.iterdir()) and not resume:
+    # A run that was killed while it prepared its data leaves that folder, and nothing to resume.
+    if out.exists() and any(p.name != DATA_WRITING for p in out.iterdir()) and not resume:
         if not is_run:
             raise FileExistsError(f"{out} holds files that are no run of minibert: choose another")
         if not overwrite:
@@ -291,20 +294,16 @@ def prepare_data(
     """
     data = out / "data"
     if not data.exists():
-        training, held_out = corpus.split()
+        say(f"Learning a vocabulary of {run.vocab_size} word pieces from {corpus.name}.")
+        writing = out / DATA_WRITING
+        shutil.rmtree(writing, ignore_errors=True)
+        try:
+            _write_data(corpus, run, writing, say)
+        except BaseException:  # Ctrl-C too: nothing is left in the way of another try
+            shutil.rmtree(writing, ignore_errors=True)
+            raise
         settings = json.dumps(asdict(run), indent=2) + "\n"
         (out / "run.json").write_text(settings, encoding="utf-8")
-        say(f"Learning a vocabulary of {run.vocab_size} word pieces from {corpus.name}.")
-        sentences = (sentence for document in training for sentence in document.sentences)
-        writing = out / "data.writing"
-        shutil.rmtree(writing, ignore_errors=True)
-        tokenizer = BertTokenizer.train(sentences, run.vocab_size)
-        tokenizer.save(writing)
-        write_tokens(training, tokenizer, writing / "training")
-        if next(iter(held_out), None) is None:
-            say("The corpus is a single document: nothing is held out, so nothing is measured.")
-        else:
-            write_tokens(held_out, tokenizer, writing / "held_out")
         writing.rename(data)
     tokenizer = BertTokenizer.from_pretrained(data)
     training = TokenizedCorpus.open(data / "training")
@@ -315,8 +314,27 @@ def prepare_data(
     return training, held_out, tokenizer
 
 
+def _write_data(corpus: Corpus, run: Run, directory: Path, say: Callable[[str], None]) -> None:
+    training, held_out = corpus.split()
+    sentences = (sentence for document in training for sentence in document.sentences)
+    tokenizer = BertTokenizer.train(sentences, run.vocab_size)
+    tokenizer.save(directory)
+    tokens = write_tokens(training, tokenizer, directory / "training")
+    if run.recipe.next_sentence:
+        check_pairs(tokens)
+    if next(iter(held_out), None) is None:
+        say("The corpus is a single document: nothing is held out, so nothing is measured.")
+    else:
+        write_tokens(held_out, tokenizer, directory / "held_out")
+
+
 def read_run(out: Path) -> Run:
-    """The `Run` that `out/run.json` holds. Raises `ValueError` if it is not one."""
+    """The `Run` that `out/run.json` holds.
+
+    Raises `FileNotFoundError` where there is none and `ValueError` where it is of another kind.
+    """
+    if not (out / "run.json").exists():
+        raise FileNotFoundError(f"there is no run in {out}")
     try:
         values = json.loads((out / "run.json").read_text(encoding="utf-8"))
         recipe = values.pop("recipe")

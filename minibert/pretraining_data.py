@@ -273,12 +273,7 @@ def make_pairs(
     its back at random. Raises `ValueError` for a corpus of a single document: there is no other
     document to take a random B from.
     """
-    if corpus.num_documents < 2:
-        raise ValueError(
-            "next sentence prediction needs at least two documents, and the corpus has one: a "
-            "random sentence would come from the same text. Give more files, or train without "
-            "it (--recipe fast)"
-        )
+    check_pairs(corpus)
     room = max_length - 3  # [CLS] A [SEP] B [SEP]
     starts, documents = corpus.sentence_starts, corpus.document_starts
     rows: list[tuple[int, int, int, int, int]] = []  # a, end of a, b, end of b, is_random
@@ -307,6 +302,16 @@ def make_pairs(
     a, a_end, b, b_end, is_random = np.array(rows, dtype=np.int64).T
     a, a_length, b, b_length = _fit_into(room, a, a_end - a, b, b_end - b, rng)
     return Pairs(a, a_length, b, b_length, is_random)
+
+
+def check_pairs(corpus: TokenizedCorpus) -> None:
+    """Raise `ValueError` if no pairs can be made of the corpus."""
+    if corpus.num_documents < 2:
+        raise ValueError(
+            "next sentence prediction needs at least two documents, and the corpus has one: a "
+            "random sentence would come from the same text. Give more files, or train without "
+            "it (--recipe fast)"
+        )
 
 
 def _random_segment(

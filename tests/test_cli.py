@@ -1,0 +1,178 @@
+"""The command, as a user types it: help, results, and one line for whatever goes wrong."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+from test_pretraining import small_texts
+
+from minibert.cli import main
+from minibert.tokenizer import BertTokenizer
+
+
+def run(*arguments, expect=0):
+    result = CliRunner().invoke(main, [str(a) for a in arguments])
+    assert result.exit_code == expect, result.output
+    assert "Traceback" not in result.output
+    if expect:
+        assert result.output.splitlines()[-1].startswith("Error: ")
+    return result.output
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("texts")
+    for number, text in enumerate(small_texts()):
+        (folder / f"{number:02}.txt").write_text(text, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(texts, tmp_path_factory):
+    out = tmp_path_factory.mktemp("model") / "run"
+    shown = run("pretrain", texts, "-o", out, "--steps", 3, "--recipe", "fast", "--vocab-size", 80)
+    assert f"minibert fill-mask {out}" in shown
+    return out
+
+
+def test_help_is_there_and_needs_no_torch():
+    code = (
+        "import sys; sys.argv = ['minibert', 'pretrain', '--help']\n"
+        "from minibert.cli import main\n"
+        "try: main()\n"
+        "finally: assert not {'torch', 'numpy', 'matplotlib'} & set(sys.modules)"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert shown.returncode == 0, shown.stderr
+    assert "minibert pretrain sotu -o runs/one --resume" in shown.stdout
+
+
+@pytest.mark.parametrize("command", ["demo", "pretrain", "fill-mask", "attention", "info"])
+def test_every_command_has_examples_that_name_real_options(command):
+    shown = run(command, "--help")
+    examples = shown.split("Examples:")[1].strip().splitlines()
+    assert examples
+    for example in examples:
+        assert example.strip().startswith(f"minibert {command}")
+        for word in example.split():
+            if word.startswith("-"):
+                assert word in shown.split("Examples:")[0]
+
+
+def test_presets_and_recipes_are_the_packages():
+    from minibert import cli
+    from minibert.config import PRESETS
+    from minibert.pretraining import RECIPES
+
+    options = {o.name: o for o in cli.main.commands["pretrain"].params}
+    assert tuple(options["preset"].type.choices) == tuple(PRESETS)
+    assert tuple(options["recipe"].type.choices) == tuple(RECIPES)
+
+
+def test_fill_mask(model):
+    shown = run("fill-mask", model, "The [MASK] sees a [MASK].", "--top-k", 2)
+    first, second = shown.splitlines()
+    assert first.startswith("[MASK] 1: ") and second.startswith("[MASK] 2: ")
+    assert first.count("%") == 2
+
+
+def test_attention(model, tmp_path):
+    page = tmp_path / "deep" / "page.html"
+    run("attention", model, "The <b>cat</b>", "-o", page)
+    assert "<b>cat" not in page.read_text("utf-8")
+    assert page.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    before = page.read_bytes()
+    assert "--overwrite" in run("attention", model, "A dog", "-o", page, expect=2)
+    assert page.read_bytes() == before
+    run("attention", model, "A dog", "-o", page, "--overwrite")
+    assert page.read_bytes() != before
+
+
+def test_info(model):
+    shown = run("info", model)
+    tokenizer = BertTokenizer.from_pretrained(model)
+    assert f"vocabulary    {tokenizer.vocab_size}, uncased" in shown
+    assert "trained       3 steps" in shown and "held out" in shown
+
+
+def test_resume_remembers_its_options(texts, model, tmp_path):
+    out = tmp_path / "run"
+    run("pretrain", texts, "-o", out, "--steps", 3, "--recipe", "fast", "--vocab-size", 80)
+    run("pretrain", texts, "-o", out, "--resume")
+    wrong = run("pretrain", texts, "-o", out, "--resume", "--seed", 4, expect=2)
+    assert "seed was 0, now 4" in wrong
+    assert json.loads((out / "run.json").read_text())["seed"] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["fill-mask", "{model}", "no blank"], "no [MASK]"),
+        (["fill-mask", "no/such/model", "a [MASK]"], "is not a directory"),
+        (["fill-mask", "{texts}", "a [MASK]"], "model directory"),
+        (["fill-mask", "{model}", "the " * 80 + "[MASK]"], "at most 64"),
+        (["attention", "{model}", "the " * 80, "-o", "{new}/x.html"], "at most 64"),
+        (["info", "{texts}"], "model directory"),
+        (["pretrain", "nowhere", "-o", "{new}", "--steps", "2"], "no corpus 'nowhere'"),
+        (["pretrain", "{texts}", "-o", "{new}"], "--steps or --minutes"),
+        (["pretrain", "{texts}", "-o", "{new}", "--steps", "2", "--minutes", "1"], "either"),
+        (["pretrain", "{texts}", "-o", "{new}", "--steps", "0"], "0"),
+        (["pretrain", "{texts}", "-o", "{new}", "--steps", "2", "--preset", "huge"], "huge"),
+        (["pretrain", "{texts}", "-o", "{new}", "--steps", "2", "--vocab-size", "9"], "too small"),
+        (["pretrain", "{texts}", "-o", "{texts}", "--steps", "2"], "no run of minibert"),
+        (["pretrain", "{texts}", "-o", "{model}", "--steps", "2"], "--resume"),
+        (["pretrain", "{texts}", "-o", "{new}", "--resume"], "no run"),
+        (
+            ["pretrain", "{latin}", "-o", "{new}", "--steps", "2"],
+            "not UTF-8: byte 0xe9 at offset 3",
+        ),
+        (["pretrain", "{empty}", "-o", "{new}", "--steps", "2"], "empty"),
+        (["pretrain", "{one}", "-o", "{new}", "--steps", "2"], "two documents"),
+        (["nonsense"], "nonsense"),
+    ],
+)
+def test_one_line_says_what_is_wrong(arguments, says, model, texts, tmp_path):
+    places = {"model": model, "texts": texts, "new": tmp_path / "new"}
+    for name, data in (("latin", b"caf\xe9"), ("empty", b" \n"), ("one", b"A b. C d. " * 40)):
+        places[name] = tmp_path / f"{name}.txt"
+        places[name].write_bytes(data)
+    vocab = ["--vocab-size", "80"] if "pretrain" in arguments and "9" not in arguments else []
+    shown = run(*(a.format(**places) for a in arguments), *vocab, expect=2)
+    assert says in shown
+
+
+def test_a_refusal_leaves_nothing_in_the_way(tmp_path, texts):
+    """Found only when the corpus is read: the folder is free for another try."""
+    bad = tmp_path / "bad"
+    bad.mkdir()
+    (bad / "1.txt").write_text("Good text.")
+    (bad / "2.txt").write_bytes(b"caf\xe9")
+    out = tmp_path / "out"
+    run("pretrain", bad, "-o", out, "--steps", 1, expect=2)
+    run("pretrain", bad / "1.txt", "-o", out, "--steps", 1, "--vocab-size", 80, expect=2)
+    run("pretrain", texts, "-o", out, "--steps", 1, "--vocab-size", 80)
+
+
+def test_a_fault_of_our_own_is_one_line_too(monkeypatch, model):
+    def broken(*_):
+        raise KeyError("surprise")
+
+    monkeypatch.setattr("minibert.generation.fill_mask", broken)
+    shown = run("fill-mask", model, "a [MASK]", expect=1)
+    assert "surprise" in shown and "MINIBERT_TRACEBACK" in shown
+
+
+def test_demo(tmp_path, monkeypatch):
+    """All of it, on the real corpus, with a few seconds of training."""
+    out = tmp_path / "demo"
+    shown = run("demo", "--minutes", 0.05, "-o", out)
+    for text in ("Pretraining", "neighbours", "most frequent", "attention.html", "That took"):
+        assert text in shown
+    accuracies = json.loads((out / "demo.json").read_text())
+    assert accuracies["neighbours"] == pytest.approx(0.33, abs=0.02)
+    assert accuracies["most_frequent"] == pytest.approx(0.073, abs=0.01)
+    assert f"{accuracies['minibert']:.1%}" in shown
+    assert (out / "attention.html").exists() and (out / "attention.png").exists()
+    run("fill-mask", out, "The [MASK] of the Union")
