@@ -1,10 +1,11 @@
-# make install  build .venv
+# make demo     pretrain a BERT on real text, fill blanks, draw its attention
 # make test     everything that is checked
 # make lab      Jupyter, in .venv
+# make install  build .venv alone
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install test lab
+.PHONY: install demo test lab
 
 install: .venv/installed
 
@@ -13,6 +14,9 @@ install: .venv/installed
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[course,dev]'
 	touch $@
+
+demo: install
+	$(BIN)/minibert demo
 
 test: install
 	$(BIN)/ruff check .

@@ -64,6 +64,16 @@ class Corpus:
         return keep(held_out=False), keep(held_out=True)
 
 
+@dataclass(frozen=True)
+class Sentences:
+    """All sentences of a corpus in a row, which can be gone through again and again."""
+
+    corpus: Corpus
+
+    def __iter__(self) -> Iterator[str]:
+        return (sentence for document in self.corpus for sentence in document.sentences)
+
+
 def split_sentences(text: str) -> list[str]:
     """Sentences of plain text: cut at blank lines, and where `.`, `!` or `?` ends one.
 

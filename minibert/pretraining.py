@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from minibert.config import BertConfig
-from minibert.corpus import Corpus
+from minibert.corpus import Corpus, Sentences
 from minibert.embeddings import cooccurrence_embeddings
 from minibert.model import IGNORE_INDEX, BertForPreTraining
 from minibert.optim import Schedule, adam, linear, muon, warmup_stable_decay
@@ -28,7 +28,7 @@ from minibert.pretraining_data import (
     write_tokens,
 )
 from minibert.tokenizer import BertTokenizer
-from minibert.trainer import Numbers, Plan, Trainer
+from minibert.trainer import Numbers, Plan, Trainer, check_settings
 
 HELD_OUT_BATCHES = 16
 HELD_OUT_ROWS = 64
@@ -58,6 +58,9 @@ class Recipe:
     """Where the token matrix starts: `random`, or `cooccurrence`."""
     bf16: bool
     """Matrix products in bfloat16, where the processor has it."""
+    attention: str = "sdpa"
+    """The config's `attn_implementation` while training. On a CPU ours takes less time for short
+    sequences: torch's built-in saves memory there, and pays for it on the way back."""
     matrix_lr: float = 0.0
     """Muon's."""
     decay: float = 0.0
@@ -80,7 +83,7 @@ RECIPES = {
     ),
     "fast": Recipe(
         optimizer="muon",
-        lr=6e-3,
+        lr=3e-3,
         matrix_lr=0.02,
         schedule="wsd",
         warmup=0.02,
@@ -92,6 +95,7 @@ RECIPES = {
         max_length=64,
         init="cooccurrence",
         bf16=True,
+        attention="eager",
     ),
 }
 
@@ -128,6 +132,18 @@ def has_bf16() -> bool:
         return torch.cuda.is_bf16_supported()
     capabilities = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def make_config(recipe: Recipe, preset: str, vocab_size: int) -> BertConfig:
+    """The preset's sizes with the recipe's choices, as long as either kind of text needs."""
+    return BertConfig.preset(
+        preset,
+        vocab_size=vocab_size,
+        max_position_embeddings=max(HELD_OUT_LENGTH, recipe.max_length),
+        hidden_dropout_prob=recipe.dropout,
+        attention_probs_dropout_prob=recipe.dropout,
+        attn_implementation=recipe.attention,
+    )
 
 
 def make_model(
@@ -207,19 +223,18 @@ def pretrain(
     """
     out = Path(out)
     prepare_folder(out, resume, overwrite)
+    if resume:
+        check_settings(out, asdict(read_run(out)), asdict(run))
     training, held_out, tokenizer = prepare_data(corpus, run, out, say)
     recipe = run.recipe
-    config = BertConfig.preset(
-        run.preset,
-        vocab_size=tokenizer.vocab_size,
-        max_position_embeddings=max(HELD_OUT_LENGTH, recipe.max_length),
-        hidden_dropout_prob=recipe.dropout,
-        attention_probs_dropout_prob=recipe.dropout,
-    )
+    config = make_config(recipe, run.preset, tokenizer.vocab_size)
     batches = make_batches(recipe, training, tokenizer, run.seed)
-    if recipe.init == "cooccurrence":
-        say("Counting which tokens stand near each other, to start the token matrix from.")
-    model = make_model(recipe, config, training, run.seed)
+    if resume and any((out / "checkpoints").glob("step-*")):
+        model = BertForPreTraining(config, recipe.next_sentence)  # its weights will be loaded
+    else:
+        if recipe.init == "cooccurrence":
+            say("Counting which tokens stand near each other: the token matrix starts from that.")
+        model = make_model(recipe, config, training, run.seed)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     trainer = Trainer(
         model,
@@ -316,8 +331,7 @@ def prepare_data(
 
 def _write_data(corpus: Corpus, run: Run, directory: Path, say: Callable[[str], None]) -> None:
     training, held_out = corpus.split()
-    sentences = (sentence for document in training for sentence in document.sentences)
-    tokenizer = BertTokenizer.train(sentences, run.vocab_size)
+    tokenizer = BertTokenizer.train(Sentences(training), run.vocab_size)
     tokenizer.save(directory)
     tokens = write_tokens(training, tokenizer, directory / "training")
     if run.recipe.next_sentence:

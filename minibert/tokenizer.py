@@ -168,9 +168,10 @@ class BertTokenizer:
 
         First come the five special tokens, `[PAD]` being 0, then the 1000 most frequent
         characters, as beginnings and as continuations, then what was merged. The same texts give
-        the same vocabulary. Raises `ValueError` where `vocab_size` cannot even hold the characters.
+        the same vocabulary. They are gone through twice: a generator is kept in memory. Raises
+        `ValueError` where `vocab_size` cannot even hold the characters.
         """
-        texts = list(texts)
+        texts = list(texts) if iter(texts) is texts else texts
         learner = _rust_tokenizer({t: i for i, t in enumerate(SPECIAL_TOKENS)}, do_lower_case)
         counts: Counter[str] = Counter()
         for text in texts:

@@ -303,8 +303,7 @@ class Trainer:
 
     def _load(self, directory: Path) -> None:
         state = json.loads((directory / "state.json").read_text(encoding="utf-8"))
-        if differences := _differences(state["settings"], self.settings):
-            raise ValueError(f"{self.out} was begun with other settings: {'; '.join(differences)}")
+        check_settings(self.out, state["settings"], self.settings)
         load_model(self.model, str(directory / "model.safetensors"))
         states = torch.load(directory / "optimizers.pt", weights_only=True)
         for optimizer, optimizer_state in zip(self.optimizers, states, strict=True):
@@ -383,6 +382,12 @@ def _damage(directory: Path) -> str | None:
     except (OSError, ValueError) as error:
         return str(error)
     return None
+
+
+def check_settings(out: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
+    """Raise a `ValueError` that lists what differs between a run's settings and the wanted ones."""
+    if differences := _differences(old, new):
+        raise ValueError(f"{out} was begun with other settings: {'; '.join(differences)}")
 
 
 def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:

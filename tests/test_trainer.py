@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import random
-import resource
 import shutil
 import signal
 import subprocess
@@ -258,6 +257,8 @@ def test_other_settings_are_listed(tmp_path):
 
 
 def limit_file_size(size):
+    import resource  # not on Windows, where nothing forks either
+
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
