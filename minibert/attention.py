@@ -124,6 +124,7 @@ class PooledQueryAttention(nn.Module):
         else:
             lowest = torch.finfo(hidden_states.dtype).min
             pooled = hidden_states.masked_fill(real == 0, lowest).amax(1)  # (B, D)
+            pooled = pooled * real.amax(1)  # no real token, no maximum: 0, as the mean has it
         query = split_heads(self.query(pooled)[:, None], self.num_heads)  # (B, H, 1, K)
         key = split_heads(self.key(hidden_states), self.num_heads)  # (B, H, T, K)
         value = split_heads(self.value(hidden_states), self.num_heads)

@@ -57,6 +57,16 @@ def test_pooled_query(pooling):
     assert_close(weights[0, 1], (key @ query / 2).softmax(0))
 
 
+@pytest.mark.parametrize("pooling", ["mean", "max"])
+def test_pooled_query_of_nothing_is_finite(pooling):
+    torch.manual_seed(0)
+    attention = PooledQueryAttention(12, 3, pooling)
+    x = torch.randn(1, 5, 12, requires_grad=True)
+    vector, weights = attention(x, torch.zeros(1, 5))
+    vector.sum().backward()
+    assert vector.isfinite().all() and weights.isfinite().all() and x.grad.isfinite().all()
+
+
 def test_bad_ids_and_lengths_are_named():
     config = minibert.BertConfig.preset("tiny", vocab_size=50, max_position_embeddings=8)
     model = minibert.BertModel(config)
