@@ -296,7 +296,7 @@ def info(model: Path) -> None:
 
 
 def _load(directory: Path, heads: bool = True) -> tuple[BertForPreTraining, BertTokenizer]:
-    from minibert.hub import find_directory
+    from minibert.files import find_directory
     from minibert.model import BertForPreTraining, BertModel
     from minibert.tokenizer import BertTokenizer
 

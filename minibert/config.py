@@ -15,10 +15,11 @@ The dimensions that the whole package speaks of:
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
+
+from minibert.files import find_directory, read_json
 
 ACTIVATIONS = ("gelu", "gelu_tanh", "relu", "sigmoid", "tanh", "silu")
 
@@ -34,9 +35,9 @@ _ACTIVATION_TO_HF = {"gelu_tanh": "gelu_pytorch_tanh"}
 # Keys of a Hugging Face BERT config that say nothing about the numbers BERT computes.
 _HF_KEYS_WITHOUT_MEANING_HERE = frozenset(
     {
-        "_name_or_path",
         "_attn_implementation",
         "_attn_implementation_autoset",
+        "_name_or_path",
         "add_cross_attention",
         "architectures",
         "bad_words_ids",
@@ -45,6 +46,7 @@ _HF_KEYS_WITHOUT_MEANING_HERE = frozenset(
         "chunk_size_feed_forward",
         "cross_attention_hidden_size",
         "decoder_start_token_id",
+        "directionality",
         "diversity_penalty",
         "do_sample",
         "dtype",
@@ -69,7 +71,13 @@ _HF_KEYS_WITHOUT_MEANING_HERE = frozenset(
         "num_return_sequences",
         "output_attentions",
         "output_hidden_states",
+        "output_past",
         "output_scores",
+        "pooler_fc_size",
+        "pooler_num_attention_heads",
+        "pooler_num_fc_layers",
+        "pooler_size_per_head",
+        "pooler_type",
         "prefix",
         "problem_type",
         "pruned_heads",
@@ -209,20 +217,17 @@ class BertConfig:
         return {"model_type": "bert", "position_embedding_type": "absolute", **values}
 
     @classmethod
-    def from_json(cls, path: str | Path) -> BertConfig:
-        """Read a `config.json`. Raises `ValueError` if it is not a JSON object."""
-        text = Path(path).read_text(encoding="utf-8")
-        try:
-            values = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path} is not JSON: {error}") from None
-        if not isinstance(values, dict):
-            raise ValueError(f"{path} does not hold a JSON object")
-        return cls.from_dict(values)
+    def from_pretrained(cls, name_or_path: str | Path, **overrides: Any) -> BertConfig:
+        """The `config.json` of a Hugging Face BERT directory or hub name, with changes.
 
-    def to_json(self, path: str | Path) -> None:
-        """Write the config as our own JSON, `norm_position` and all."""
-        Path(path).write_text(json.dumps(self.to_dict(), indent=2) + "\n", encoding="utf-8")
+        Raises `FileNotFoundError` where there is none, and `ValueError` for what is no BERT's.
+        """
+        file = find_directory(name_or_path) / "config.json"
+        values = read_json(file)
+        try:
+            return cls.from_dict({**values, **overrides})
+        except ValueError as error:
+            raise ValueError(f"{file}: {error}") from None
 
 
 def _size(layers: int, hidden: int) -> BertConfig:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from minibert.files import read_text
+
 HELD_OUT_EVERY = 20
 """One document in so many is kept for validation."""
 
@@ -129,18 +131,6 @@ def load_corpus(source: str | Path | Iterable[str]) -> Corpus:
     if next(iter(corpus), None) is None:
         raise ValueError(f"the corpus {corpus.name} is empty: there is no word in it")
     return corpus
-
-
-def read_text(file: Path) -> str:
-    """A UTF-8 file's text. Raises `ValueError` with the place of the first byte that is not."""
-    data = file.read_bytes()
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{file} is not UTF-8: byte {data[error.start]:#04x} at offset {error.start}; "
-            "convert it to UTF-8 first"
-        ) from None
 
 
 def _sotu() -> Corpus:

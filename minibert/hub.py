@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from minibert.config import BertConfig
+from minibert.files import find_directory, read_json
 from minibert.tokenizer import BertTokenizer
 
 if TYPE_CHECKING:
@@ -105,7 +106,9 @@ def read_weights(directory: Path) -> dict[str, Tensor]:
     """All tensors of a directory's safetensors, sharded or not. Never unpickles anything."""
     index = directory / "model.safetensors.index.json"
     if index.exists():
-        shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        shards = set(read_json(index).get("weight_map", {}).values())
+        if not shards:
+            raise ValueError(f"{index} names no file")
         if escaping := [s for s in sorted(shards) if Path(s).name != s]:
             raise ValueError(f"{index} names files outside its folder: {escaping}")
         files = [directory / shard for shard in sorted(shards)]
@@ -126,31 +129,6 @@ def read_weights(directory: Path) -> dict[str, Tensor]:
         except SafetensorError as error:
             raise ValueError(f"{file} is not a whole safetensors file: {error}") from None
     return tensors
-
-
-def find_directory(name_or_path: str | Path) -> Path:
-    """A local directory as it is; any other name is asked of the Hugging Face hub.
-
-    Raises `FileNotFoundError` where neither is to be had.
-    """
-    path = Path(name_or_path).expanduser()
-    if path.is_dir():
-        return path
-    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", str(name_or_path)):
-        raise FileNotFoundError(f"{path} is not a directory")
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(
-            snapshot_download(
-                str(name_or_path), allow_patterns=["*.json", "*.safetensors", "*.txt"]
-            )
-        )
-    except Exception as error:  # the client raises a dozen kinds, all of them "not to be had"
-        raise FileNotFoundError(
-            f"{name_or_path} is neither a directory here nor to be had from the Hugging Face hub "
-            f"({type(error).__name__})"
-        ) from None
 
 
 class PretrainedModel(nn.Module):
@@ -180,9 +158,7 @@ class PretrainedModel(nn.Module):
         """
         directory = find_directory(name_or_path)
         tensors = read_weights(directory)
-        config = BertConfig.from_dict(
-            {**json.loads((directory / "config.json").read_text(encoding="utf-8")), **overrides}
-        )
+        config = BertConfig.from_pretrained(directory, **overrides)
         model = cls.for_weights(config, {name.removeprefix("bert.") for name in tensors})
         load_hf_state_dict(model, tensors, cls.passes_over)
         return model.eval()

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from minibert.config import BertConfig
 from minibert.corpus import Corpus, Sentences
 from minibert.embeddings import cooccurrence_embeddings
+from minibert.files import read_json
 from minibert.model import IGNORE_INDEX, BertForPreTraining
 from minibert.optim import Schedule, adam, linear, muon, warmup_stable_decay
 from minibert.pretraining_data import (
@@ -350,8 +351,8 @@ def read_run(out: Path) -> Run:
     if not (out / "run.json").exists():
         raise FileNotFoundError(f"there is no run in {out}")
     try:
-        values = json.loads((out / "run.json").read_text(encoding="utf-8"))
+        values = read_json(out / "run.json")
         recipe = values.pop("recipe")
         return Run(recipe=Recipe(masking=Masking(**recipe.pop("masking")), **recipe), **values)
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
+    except (KeyError, TypeError) as error:
         raise ValueError(f"{out / 'run.json'} is no run of this minibert: {error}") from None

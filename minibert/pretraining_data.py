@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from minibert.corpus import Document
+from minibert.files import read_json
 from minibert.model import IGNORE_INDEX
 from minibert.tokenizer import CLS, MASK, PAD, SEP, SPECIAL_TOKENS, BertTokenizer
 
@@ -42,7 +43,7 @@ class TokenizedCorpus:
     @classmethod
     def open(cls, directory: Path) -> TokenizedCorpus:
         """What `write_tokens` wrote, mapped into memory and not read."""
-        dtypes = json.loads((directory / "dtypes.json").read_text("utf-8"))
+        dtypes = read_json(directory / "dtypes.json")
         return cls(
             **{
                 name: np.memmap(directory / f"{name}.bin", dtype=dtype, mode="r")

@@ -19,6 +19,8 @@ import tokenizers
 import torch
 from torch import Tensor
 
+from minibert.files import find_directory, read_json, read_text
+
 if TYPE_CHECKING:
     from transformers import BertTokenizerFast
 
@@ -141,7 +143,7 @@ class BertTokenizer:
     def __init__(self, vocab_file: str | Path | Sequence[str], do_lower_case: bool = True) -> None:
         if isinstance(vocab_file, str | Path):
             name = str(vocab_file)
-            lines = Path(vocab_file).read_text(encoding="utf-8").removesuffix("\n").split("\n")
+            lines = read_text(Path(vocab_file)).removesuffix("\n").split("\n")
             self.tokens = [line.removesuffix("\r") for line in lines]
         else:
             name, self.tokens = "the vocabulary", list(vocab_file)
@@ -151,14 +153,23 @@ class BertTokenizer:
             raise ValueError(f"{name} lacks {', '.join(missing)}: it is not a BERT vocabulary")
 
     @classmethod
-    def from_pretrained(cls, directory: str | Path) -> BertTokenizer:
-        """From a Hugging Face directory: `vocab.txt`, and `tokenizer_config.json` if there."""
-        directory = Path(directory)
-        if not (directory / "vocab.txt").is_file():
-            raise FileNotFoundError(f"{directory} holds no vocab.txt: no BERT tokenizer is there")
+    def from_pretrained(cls, name_or_path: str | Path) -> BertTokenizer:
+        """From a Hugging Face BERT directory or hub name.
+
+        Reads `vocab.txt` or, in its absence, `tokenizer.json`, and `tokenizer_config.json` if it is
+        there. Raises `FileNotFoundError` where there is neither, and `ValueError` where it is not a
+        BERT's.
+        """
+        directory = find_directory(name_or_path)
         config_file = directory / "tokenizer_config.json"
-        config = json.loads(config_file.read_text("utf-8")) if config_file.exists() else {}
-        return cls(directory / "vocab.txt", do_lower_case=config.get("do_lower_case", True))
+        config = read_json(config_file) if config_file.exists() else {}
+        if (vocab_file := directory / "vocab.txt").is_file():
+            vocab = vocab_file
+        elif (json_file := directory / "tokenizer.json").is_file():
+            vocab = _read_tokenizer_json(json_file)
+        else:
+            raise FileNotFoundError(f"{directory} holds neither vocab.txt nor tokenizer.json")
+        return cls(vocab, do_lower_case=config.get("do_lower_case", True))
 
     @classmethod
     def train(
@@ -330,6 +341,15 @@ def truncate_longest_first(first: list[int], second: list[int], room: int) -> No
             tie.pop()
         else:
             max(first, second, key=len).pop()
+
+
+def _read_tokenizer_json(file: Path) -> list[str]:
+    """The vocabulary in a file of `tokenizers`, which is all that transformers 5 saves."""
+    model = read_json(file).get("model", {})
+    vocab = model.get("vocab", {})
+    if model.get("type") != "WordPiece" or sorted(vocab.values()) != list(range(len(vocab))):
+        raise ValueError(f"{file} is not a BERT tokenizer: it holds no numbered word pieces")
+    return sorted(vocab, key=vocab.__getitem__)
 
 
 def _rust_tokenizer(vocab: dict[str, int], do_lower_case: bool) -> tokenizers.Tokenizer:

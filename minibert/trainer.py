@@ -27,6 +27,7 @@ from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from minibert.files import read_text
 from minibert.optim import Schedule
 
 Batch = dict[str, Tensor]
@@ -317,20 +318,30 @@ class Trainer:
         file = self.out / "history.jsonl"
         if not file.exists():
             return
-        kept = []
-        for line in file.read_text(encoding="utf-8").splitlines():
-            with contextlib.suppress(json.JSONDecodeError):
-                if json.loads(line)["step"] <= self.step:
-                    kept.append(line + "\n")
+        kept = [
+            json.dumps(line) + "\n" for line in read_history(self.out) if line["step"] <= self.step
+        ]
         temporary = file.with_name("history.writing")
         temporary.write_text("".join(kept), encoding="utf-8")
         temporary.replace(file)
 
 
 def read_history(out: Path) -> list[dict[str, Any]]:
-    """The lines of a run's `history.jsonl`: training means, and `held_out` where evaluated."""
-    lines = (Path(out) / "history.jsonl").read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines]
+    """The lines of a run's `history.jsonl`: training means, and `held_out` where evaluated.
+
+    Half a line at its end, of a run that was killed, is left out. Raises `ValueError` for any other
+    line that is not JSON.
+    """
+    file = Path(out) / "history.jsonl"
+    history = []
+    for number, line in enumerate(read_text(file).splitlines(keepends=True), start=1):
+        if not line.endswith("\n"):
+            break
+        try:
+            history.append(json.loads(line))
+        except json.JSONDecodeError:
+            raise ValueError(f"{file}, line {number}, is not JSON: remove that line") from None
+    return history
 
 
 def _losses(named: dict[str, Any]) -> list[tuple[str, Any]]:

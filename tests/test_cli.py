@@ -1,6 +1,7 @@
 """The command, as a user types it: help, results, and one line for whatever goes wrong."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -141,6 +142,36 @@ def test_one_line_says_what_is_wrong(arguments, says, model, texts, tmp_path):
     vocab = ["--vocab-size", "80"] if "pretrain" in arguments and "9" not in arguments else []
     shown = run(*(a.format(**places) for a in arguments), *vocab, expect=2)
     assert says in shown
+
+
+@pytest.mark.parametrize(
+    ("file", "data", "says"),
+    [
+        ("config.json", b"{", "config.json is not JSON"),
+        ("config.json", b"[]", "config.json does not hold a JSON object"),
+        (
+            "config.json",
+            b'{"hidden_size": 9, "num_attention_heads": 2}',
+            "config.json: hidden_size",
+        ),
+        ("config.json", None, "config.json"),
+        ("vocab.txt", b"\xff", "vocab.txt is not UTF-8"),
+        ("vocab.txt", b"a\n", "vocab.txt lacks [PAD]"),
+        ("tokenizer_config.json", b"}", "tokenizer_config.json is not JSON"),
+        ("model.safetensors", b"short", "model.safetensors is not a whole safetensors file"),
+        ("model.safetensors.index.json", b"{}", "names no file"),
+        ("run.json", b"{}", "run.json is no run"),
+        ("history.jsonl", b"{}\n{\n", "history.jsonl, line 2,"),
+    ],
+)
+def test_a_damaged_model_says_which_file(file, data, says, model, tmp_path):
+    damaged = tmp_path / "damaged"
+    shutil.copytree(model, damaged)
+    if data is None:
+        (damaged / file).unlink()
+    else:
+        (damaged / file).write_bytes(data)
+    assert says in run("info", damaged, expect=2)
 
 
 def test_a_refusal_leaves_nothing_in_the_way(tmp_path, texts):

@@ -14,6 +14,10 @@ def imports(file: Path) -> set[str]:
     for node in ast.walk(ast.parse(file.read_text("utf-8"))):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("minibert."):
             found.add("/".join(node.module.split(".")[1:]))
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0 and node.module != "minibert", f"{file}: name the module"
+        elif isinstance(node, ast.Import):
+            assert not any(a.name.startswith("minibert") for a in node.names), f"{file}: use from"
     return found
 
 

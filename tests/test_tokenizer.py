@@ -108,6 +108,19 @@ def test_saved_directory_loads_in_transformers(tmp_path, lower):
     assert OURS[lower].to_fast().tokenize("Héllo Wörld") == OURS[lower].tokenize("Héllo Wörld")
 
 
+@pytest.mark.parametrize("lower", [True, False])
+def test_a_directory_that_transformers_saved_loads(tmp_path, lower):
+    OURS[lower].to_fast().save_pretrained(tmp_path)
+    again = BertTokenizer.from_pretrained(tmp_path)
+    assert again.tokens == OURS[lower].tokens and again.do_lower_case is lower
+
+
+def test_a_tokenizer_of_another_kind_is_named(tmp_path):
+    transformers.GPT2TokenizerFast(vocab={"a": 0}, merges=[]).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"tokenizer.json is not a BERT tokenizer"):
+        BertTokenizer.from_pretrained(tmp_path)
+
+
 def test_a_vocabulary_without_special_tokens_is_named(tmp_path):
     (tmp_path / "vocab.txt").write_text("a\nb\n")
     with pytest.raises(ValueError, match="MASK"):

@@ -361,6 +361,13 @@ def test_schedule_reaches_every_optimizer(tmp_path):
     assert seen == [pytest.approx([0.01 * f, 0.1 * f]) for f in (1, 0.75, 0.5, 0.25)]
 
 
+def test_half_a_line_of_history_is_left_out(tmp_path, whole):
+    shutil.copy(whole / "history.jsonl", tmp_path)
+    with (tmp_path / "history.jsonl").open("a") as file:
+        file.write('{"step": 99, "lo')
+    assert read_history(tmp_path) == read_history(whole)
+
+
 def test_history_holds_means_and_held_out(tmp_path, whole):
     lines = read_history(whole)
     assert [line["step"] for line in lines if "square_loss" in line] == [7, 14, 21, 28, 35]

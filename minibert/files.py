@@ -1,0 +1,56 @@
+"""Finding and reading files, with errors that name the file and the place in it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+
+def find_directory(name_or_path: str | Path) -> Path:
+    """A local directory as it is; any other name is asked of the Hugging Face hub.
+
+    Raises `FileNotFoundError` where neither is to be had.
+    """
+    path = Path(name_or_path).expanduser()
+    if path.is_dir():
+        return path
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", str(name_or_path)):
+        raise FileNotFoundError(f"{path} is not a directory")
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(
+            snapshot_download(
+                str(name_or_path), allow_patterns=["*.json", "*.safetensors", "*.txt"]
+            )
+        )
+    except Exception as error:  # the client raises a dozen kinds, all of them "not to be had"
+        raise FileNotFoundError(
+            f"{name_or_path} is neither a directory here nor to be had from the Hugging Face hub "
+            f"({type(error).__name__})"
+        ) from None
+
+
+def read_text(file: Path) -> str:
+    """A UTF-8 file's text. Raises `ValueError` with the place of the first byte that is not."""
+    data = file.read_bytes()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{file} is not UTF-8: byte {data[error.start]:#04x} at offset {error.start}; "
+            "convert it to UTF-8 first"
+        ) from None
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """A file's JSON object. Raises `ValueError` for anything else."""
+    try:
+        values = json.loads(read_text(file))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{file} is not JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"{file} does not hold a JSON object")
+    return values
