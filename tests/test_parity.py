@@ -15,6 +15,10 @@ CONFIGS = [
     {"hidden_size": 24, "num_attention_heads": 3, "num_hidden_layers": 3, "hidden_act": "gelu"},
     {"hidden_size": 32, "num_attention_heads": 4, "num_hidden_layers": 2, "hidden_act": "gelu_new"},
     {"hidden_size": 16, "num_attention_heads": 1, "num_hidden_layers": 1, "hidden_act": "relu"},
+    *(
+        {"hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 2, "hidden_act": act}
+        for act in ("gelu_pytorch_tanh", "sigmoid", "tanh", "silu")
+    ),
 ]
 
 
