@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from scipy import sparse
@@ -64,6 +66,28 @@ def _check_ids(name: str, ids: Tensor, size: int) -> None:
             f"{name} has the id {low if low < 0 else high}, outside 0..{size - 1}: "
             "do the tokenizer and the model belong together?"
         )
+
+
+def sinusoidal_positions(length: int, hidden_size: int, initializer_range: float = 0.02) -> Tensor:
+    """A position matrix (T, D) of sines and cosines (Vaswani et al., 2017, 3.5), at BERT's scale.
+
+    BERT learns its positions from a random start, where any two are as unlike as any others. From
+    this start near ones are alike, and the step to the next token is the same turn everywhere: a
+    head that looks at its neighbour is found sooner.
+    """
+    position = torch.arange(length)[:, None]  # (T, 1)
+    wavelength = 10000 ** (torch.arange(0, hidden_size, 2) / hidden_size)  # (D / 2,), over 2 pi
+    angle = position / wavelength  # (T, D / 2)
+    waves = torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)[:, :hidden_size]  # (T, D)
+    return waves * math.sqrt(2) * initializer_range  # a sine's root mean square is 1 / sqrt(2)
+
+
+def token_counts(tokens: np.ndarray, vocab_size: int) -> np.ndarray:
+    """How often each token occurs: ids (N,) -> (V,)."""
+    counts = np.zeros(vocab_size, dtype=np.int64)
+    for start in range(0, len(tokens), TOKENS_AT_ONCE):
+        counts += np.bincount(tokens[start : start + TOKENS_AT_ONCE], minlength=vocab_size)
+    return counts
 
 
 def cooccurrence_counts(tokens: np.ndarray, vocab_size: int, window: int = 4) -> sparse.csr_matrix:

@@ -9,12 +9,13 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from minibert.config import BertConfig
 from minibert.corpus import Corpus, Sentences
-from minibert.embeddings import cooccurrence_embeddings
+from minibert.embeddings import cooccurrence_embeddings, sinusoidal_positions, token_counts
 from minibert.files import read_json
 from minibert.model import IGNORE_INDEX, BertForPreTraining
 from minibert.optim import Schedule, adam, linear, muon, warmup_stable_decay
@@ -56,12 +57,15 @@ class Recipe:
     batch_size: int
     max_length: int
     init: str
-    """Where the token matrix starts: `random`, or `cooccurrence`."""
+    """Where the token matrix and the MLM bias start: `random` and 0, or `cooccurrence` counts and
+    the log of each token's frequency."""
     bf16: bool
     """Matrix products in bfloat16, where the processor has it."""
     attention: str = "sdpa"
     """The config's `attn_implementation` while training. On a CPU ours takes less time for short
     sequences: torch's built-in saves memory there, and pays for it on the way back."""
+    positions: str = "random"
+    """Where the position matrix starts: `random`, or `sinusoidal`."""
     matrix_lr: float = 0.0
     """Muon's."""
     decay: float = 0.0
@@ -95,6 +99,7 @@ RECIPES = {
         batch_size=64,
         max_length=64,
         init="cooccurrence",
+        positions="sinusoidal",
         bf16=True,
         attention="eager",
     ),
@@ -153,12 +158,20 @@ def make_model(
     """A BERT at its start."""
     torch.manual_seed(seed)
     model = BertForPreTraining(config, recipe.next_sentence)
-    if recipe.init == "cooccurrence":
-        matrix = cooccurrence_embeddings(
-            corpus.tokens, config.vocab_size, config.hidden_size, seed=seed
-        )
-        with torch.no_grad():
-            model.bert.embeddings.word_embeddings.weight.copy_(matrix)
+    vocab_size, hidden_size = config.vocab_size, config.hidden_size
+    embeddings = model.bert.embeddings
+    with torch.no_grad():
+        if recipe.init == "cooccurrence":
+            embeddings.word_embeddings.weight.copy_(
+                cooccurrence_embeddings(corpus.tokens, vocab_size, hidden_size, seed=seed)
+            )
+            counts = token_counts(corpus.tokens, vocab_size) + 1  # none is impossible
+            log_frequency = np.log(counts / counts.sum())  # (V,)
+            model.mlm_head.decoder.bias.copy_(torch.from_numpy(log_frequency))
+        if recipe.positions == "sinusoidal":
+            embeddings.position_embeddings.weight.copy_(
+                sinusoidal_positions(config.max_position_embeddings, hidden_size)
+            )
     return model
 
 

@@ -7,7 +7,30 @@ import pytest
 import torch
 
 from minibert import embeddings
-from minibert.embeddings import cooccurrence_counts, cooccurrence_embeddings, ppmi
+from minibert.embeddings import (
+    cooccurrence_counts,
+    cooccurrence_embeddings,
+    ppmi,
+    sinusoidal_positions,
+    token_counts,
+)
+
+
+def test_sinusoidal_positions_by_hand():
+    positions = sinusoidal_positions(7, 4, initializer_range=1)
+    for t in range(7):
+        angles = (math.sin(t), math.cos(t), math.sin(t / 100), math.cos(t / 100))
+        assert positions[t].tolist() == pytest.approx([math.sqrt(2) * a for a in angles], abs=1e-5)
+
+
+def test_sinusoidal_positions_know_distance_alone():
+    positions = sinusoidal_positions(64, 128)
+    likeness = positions @ positions.T
+    for distance in (0, 1, 2, 9):
+        diagonal = likeness.diagonal(distance)
+        torch.testing.assert_close(diagonal, diagonal[:1].expand_as(diagonal))
+    assert (likeness[0, :4].diff() < 0).all()  # the nearer, the more alike
+    assert positions.square().mean().sqrt().item() == pytest.approx(0.02)
 
 
 @pytest.mark.parametrize("at_once", [3, 7, 1 << 20])
@@ -20,6 +43,7 @@ def test_counts_are_those_of_the_slow_way(monkeypatch, at_once):
             if 0 < abs(i - j) <= 4:
                 slow[tokens[i], tokens[j]] += 1 / abs(i - j)
     np.testing.assert_allclose(cooccurrence_counts(tokens, 9, 4).toarray(), slow)
+    assert token_counts(tokens, 10).tolist() == [list(tokens).count(i) for i in range(10)]
 
 
 def test_ppmi_by_hand():

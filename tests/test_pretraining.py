@@ -20,8 +20,11 @@ from minibert.pretraining import (
     PretrainingObjective,
     Run,
     cut,
+    held_out_batches,
+    make_config,
     make_model,
     make_optimizers,
+    prepare_data,
     pretrain,
     read_run,
 )
@@ -135,13 +138,26 @@ def test_accumulating_changes_nothing(trained, kind):
         assert_close(four, one, rtol=1e-5, atol=1e-6)
 
 
-def test_the_start_is_the_unigram_loss():
+def test_a_random_start_has_the_uniform_loss():
     """A BERT that knows nothing guesses all V alike: loss log V. N(0, 1) embeddings start at 14."""
     torch.manual_seed(0)
     config = minibert.BertConfig.preset("tiny", vocab_size=8192, max_position_embeddings=64)
     model = minibert.BertForPreTraining(config)
     ids = torch.randint(0, 8192, (8, 64))
     assert model(ids, labels=ids).loss.item() == pytest.approx(math.log(8192), abs=0.2)
+
+
+def test_a_counted_start_has_the_unigram_loss(tmp_path):
+    run = small_run()
+    corpus, held_out, tokenizer = prepare_data(load_corpus(small_texts()), run, tmp_path)
+    config = make_config(run.recipe, "tiny", tokenizer.vocab_size)
+    model = make_model(run.recipe, config, corpus, seed=0)
+    batch = held_out_batches(held_out, tokenizer)[0]
+    frequency = np.bincount(corpus.tokens, minlength=tokenizer.vocab_size) / len(corpus.tokens)
+    labels = batch["labels"][batch["labels"] != -100]
+    unigram_loss = -np.log(frequency[labels]).mean()
+    assert unigram_loss < 0.8 * math.log(tokenizer.vocab_size)
+    assert model(**batch).loss.item() == pytest.approx(unigram_loss, abs=0.1)
 
 
 def test_nsp_learns_both_classes():
