@@ -1,5 +1,7 @@
 """The same numbers as Hugging Face, on random weights: values and gradients, both ways."""
 
+import json
+
 import pytest
 import torch
 import transformers
@@ -168,6 +170,23 @@ def test_old_names_load(tmp_path):
     hub.load_hf_state_dict(fresh, old)
     for (name, a), b in zip(ours.state_dict().items(), fresh.state_dict().values(), strict=True):
         assert_close(a, b, rtol=0, atol=0, msg=name)
+
+
+def test_weights_in_several_files_load(tmp_path):
+    theirs = hf_model(transformers.BertModel, CONFIGS[0])
+    theirs.save_pretrained(tmp_path, max_shard_size="20KB")
+    assert len(list(tmp_path.glob("*.safetensors"))) > 1
+    ours = minibert.BertModel.from_pretrained(tmp_path)
+    wanted = theirs.state_dict()
+    for name, tensor in hub.to_hf_state_dict(ours).items():
+        assert_close(tensor, wanted[name], rtol=0, atol=0, msg=name)
+
+
+def test_a_list_of_files_cannot_name_one_elsewhere(tmp_path):
+    index = {"weight_map": {"pooler.dense.bias": "../secret.safetensors"}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(ValueError, match="outside its folder"):
+        minibert.BertModel.from_pretrained(tmp_path)
 
 
 def test_weights_that_do_not_fit_are_all_named():
