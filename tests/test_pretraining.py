@@ -80,15 +80,16 @@ def test_the_folder_says_what_was_done(trained):
     assert len(held_out) == 1 and 0 <= held_out[0]["mlm_accuracy"] <= 1
 
 
-def test_pretraining_learns(tmp_path):
+@pytest.mark.parametrize(("name", "steps"), [("original", 800), ("fast", 300)])
+def test_pretraining_learns(tmp_path, name, steps):
     """Sentences of four words have an order that a few hundred steps find."""
-    run = replace(small_run(steps=300), recipe=small("fast", lr=3e-3))
+    run = small_run(name, steps=steps)
     out = tmp_path / "run"
     pretrain(load_corpus(small_texts()), out, run)
     model = minibert.BertForPreTraining.from_pretrained(out)
     tokenizer = minibert.BertTokenizer.from_pretrained(out)
     (guesses,) = fill_mask(model, tokenizer, "The old [MASK] likes a dog. My sister", top_k=2)
-    assert guesses[0][0] == "man" and guesses[0][1] > 0.5
+    assert guesses[0][0] == "man" and guesses[0][1] > 0.3
     (guesses,) = fill_mask(model, tokenizer, "A dog [MASK] my sister. The old man", top_k=4)
     assert {token for token, _ in guesses} == {"sees", "likes", "follows", "hears"}
 
