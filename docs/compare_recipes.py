@@ -59,7 +59,7 @@ GROUPS = {
         )
     ]
     + [{**FAST, "optimizer": "adamw", "lr": lr} for lr in (5e-4, 1e-3, 2e-3)]
-    + [{**ORIGINAL, "lr": lr} for lr in (2.5e-4, 5e-4, 1e-3, 2e-3)],
+    + [{**ORIGINAL, "lr": lr} for lr in (2.5e-4, 1e-3, 4e-3)],
     "start": [
         {**FAST, **optimizer, **start, "seed": seed}
         for seed in SEEDS

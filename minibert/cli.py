@@ -257,6 +257,8 @@ def fill_mask(model: Path, text: str, top_k: int) -> None:
 @click.option("--overwrite", is_flag=True, help="Replace what is there.")
 def attention(model: Path, text: str, out: Path, overwrite: bool) -> None:
     """What every head of the model in the folder MODEL looks at in TEXT, as a page."""
+    if out.suffix != ".html":
+        raise click.UsageError(f"{out} must end in .html: the picture goes beside it as .png")
     taken = [path for path in (out, out.with_suffix(".png")) if path.exists()]
     if taken and not overwrite:
         raise click.UsageError(f"{taken[0]} is there already: give another name or --overwrite")

@@ -115,6 +115,7 @@ def test_resume_remembers_its_options(texts, model, tmp_path):
         (["fill-mask", "{texts}", "a [MASK]"], "model directory"),
         (["fill-mask", "{model}", "the " * 80 + "[MASK]"], "at most 64"),
         (["attention", "{model}", "the " * 80, "-o", "{new}/x.html"], "at most 64"),
+        (["attention", "{model}", "the cat", "-o", "{new}/x.png"], "must end in .html"),
         (["info", "{texts}"], "model directory"),
         (["pretrain", "nowhere", "-o", "{new}", "--steps", "2"], "no corpus 'nowhere'"),
         (["pretrain", "{texts}", "-o", "{new}"], "--steps or --minutes"),
