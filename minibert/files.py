@@ -1,8 +1,9 @@
-"""Finding and reading files, with errors that name the file and the place in it."""
+"""Files: found, read with errors that name the file and the place in it, brought to the disk."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -54,3 +55,14 @@ def read_json(file: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ValueError(f"{file} does not hold a JSON object")
     return values
+
+
+def to_disk(path: Path) -> None:
+    """Wait until a file, or a folder's list of names, is on the disk."""
+    if os.name == "nt" and path.is_dir():
+        return  # Windows cannot, and does not need to
+    descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

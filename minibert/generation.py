@@ -22,7 +22,9 @@ def fill_mask(
         raise ValueError(f"there is no {MASK} in the text: put one where a word is to be guessed")
     model.eval()
     logits = model(**inputs).prediction_logits[masked]  # (M, V)
-    probabilities, ids = logits.softmax(-1).topk(min(top_k, tokenizer.vocab_size))
+    # A model may have more rows than its tokenizer has tokens: V is often rounded up.
+    probabilities = logits.softmax(-1)[:, : tokenizer.vocab_size]
+    probabilities, ids = probabilities.topk(min(top_k, probabilities.shape[-1]))
     return [
         list(zip(tokenizer.convert_ids_to_tokens(row), p.tolist(), strict=True))
         for row, p in zip(ids.tolist(), probabilities, strict=True)

@@ -38,10 +38,7 @@ _NAMES = (
     ("nsp_head.", "cls.seq_relationship."),
 )
 
-# Tensors that repeat another one, or hold nothing that was learned.
-_REDUNDANT = re.compile(
-    r"(^|\.)(position_ids|token_type_ids)$|^cls\.predictions\.decoder\.(weight|bias)$"
-)
+_NOT_LEARNED = re.compile(r"(^|\.)(position_ids|token_type_ids)$")
 
 
 def hf_name(name: str) -> str:
@@ -67,15 +64,24 @@ def load_hf_state_dict(
 
     Old names (`gamma`, `beta`) and either use of the `bert.` prefix are understood. What begins
     with one of `passes_over` is left. Any other missing, extra or misshapen tensor is a
-    `ValueError` that names them all; the model is then unchanged.
+    `ValueError` that names them all, and so is a decoder that is not the token matrix; the model
+    is then unchanged.
     """
     given: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         name = re.sub(r"\.gamma$", ".weight", re.sub(r"\.beta$", ".bias", name))
         name = name.removeprefix("bert.")
-        if _REDUNDANT.search(name) or name.startswith(passes_over):
-            continue
-        given[name] = tensor
+        if not _NOT_LEARNED.search(name) and not name.startswith(passes_over):
+            given[name] = tensor
+    # Both stand twice in most files: the decoder is the token matrix.
+    token_matrix = given.get("embeddings.word_embeddings.weight")
+    decoder = given.pop("cls.predictions.decoder.weight", token_matrix)
+    if (bias := given.pop("cls.predictions.decoder.bias", None)) is not None:
+        given.setdefault("cls.predictions.bias", bias)
+    if decoder is not None and (token_matrix is None or not torch.equal(decoder, token_matrix)):
+        raise ValueError(
+            "cls.predictions.decoder.weight is not the token matrix: in BERT the two are one"
+        )
     wanted = {
         hf_name(name).removeprefix("bert."): parameter
         for name, parameter in model.state_dict().items()
@@ -104,24 +110,25 @@ def load_hf_state_dict(
 
 def read_weights(directory: Path) -> dict[str, Tensor]:
     """All tensors of a directory's safetensors, sharded or not. Never unpickles anything."""
+    files = [directory / "model.safetensors"]
     index = directory / "model.safetensors.index.json"
-    if index.exists():
+    if index.exists() and not files[0].exists():
         shards = set(read_json(index).get("weight_map", {}).values())
         if not shards:
             raise ValueError(f"{index} names no file")
         if escaping := [s for s in sorted(shards) if Path(s).name != s]:
             raise ValueError(f"{index} names files outside its folder: {escaping}")
         files = [directory / shard for shard in sorted(shards)]
-    else:
-        files = [directory / "model.safetensors"]
     if not files[0].exists():
-        if (directory / "pytorch_model.bin").exists():
+        if any(directory.glob("pytorch_model*")):
             raise ValueError(
                 f"{directory} holds pickled weights (pytorch_model.bin), and unpickling can run "
                 "any code: not loaded. Convert it where you trust it: transformers' "
                 "AutoModel.from_pretrained(...).save_pretrained(...) writes safetensors"
             )
-        raise FileNotFoundError(f"{files[0]} does not exist: is this a model directory?")
+        raise FileNotFoundError(
+            f"{files[0]} does not exist: is this a model directory, with weights as safetensors?"
+        )
     tensors: dict[str, Tensor] = {}
     for file in files:
         try:
@@ -160,7 +167,7 @@ class PretrainedModel(nn.Module):
         tensors = read_weights(directory)
         config = BertConfig.from_pretrained(directory, **overrides)
         model = cls.for_weights(config, {name.removeprefix("bert.") for name in tensors})
-        load_hf_state_dict(model, tensors, cls.passes_over)
+        load_hf_state_dict(model, tensors, model.passes_over)
         return model.eval()
 
     def save_pretrained(

@@ -8,10 +8,11 @@ from functools import cached_property
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from minibert.attention import additive_mask
 from minibert.config import BertConfig
-from minibert.embeddings import BertEmbeddings
+from minibert.embeddings import BertEmbeddings, check_ids
 from minibert.encoder import ACTIVATION_FUNCTIONS, BertEncoder, init_weights
 from minibert.hub import PretrainedModel
 
@@ -32,7 +33,7 @@ class BertModelOutput:
 class BertModel(PretrainedModel):
     """Embeddings, encoder, and a pooler over `[CLS]` (left out where nothing needs it)."""
 
-    passes_over = ("cls.",)
+    passes_over = ("cls.", "classifier.", "qa_outputs.")
 
     def __init__(self, config: BertConfig, add_pooling_layer: bool = True) -> None:
         super().__init__()
@@ -100,7 +101,7 @@ class LinearCrossEntropy(torch.autograd.Function):
     writes an (M, V) matrix to memory half a dozen times, and waits for memory more than it
     computes. Here the gradient of a few rows' logits (softmax minus one-hot) is made while they are
     in the cache, and used up: there never is an (M, V) matrix. Same numbers, and about twice as
-    fast.
+    fast. Sums are kept in fp32 at least, whatever the weights are in.
     """
 
     ROWS = 256
@@ -111,14 +112,16 @@ class LinearCrossEntropy(torch.autograd.Function):
         dtype = hidden.dtype
         if torch.is_autocast_enabled(hidden.device.type):
             dtype = torch.get_autocast_dtype(hidden.device.type)
+        wide = torch.promote_types(dtype, torch.float32)  # thousands of terms are added up
         with torch.autocast(hidden.device.type, enabled=False):
             narrow_weight, narrow_bias = weight.to(dtype), bias.to(dtype)
             d_hidden, d_weight, d_bias = (
                 torch.empty_like(hidden, dtype=dtype),
-                torch.zeros_like(weight),
-                torch.zeros_like(bias),
+                torch.zeros_like(weight, dtype=wide),
+                torch.zeros_like(bias, dtype=wide),
             )
-            loss, correct = weight.new_zeros(()), weight.new_zeros((), dtype=torch.long)
+            loss = weight.new_zeros((), dtype=wide)
+            correct = weight.new_zeros((), dtype=torch.long)
             rows = LinearCrossEntropy.ROWS
             for h, target, d_h in zip(
                 hidden.to(dtype).split(rows),
@@ -126,7 +129,7 @@ class LinearCrossEntropy(torch.autograd.Function):
                 d_hidden.split(rows),
                 strict=True,
             ):
-                logits = F.linear(h, narrow_weight, narrow_bias).float()  # (rows, V)
+                logits = F.linear(h, narrow_weight, narrow_bias).to(wide)  # (rows, V)
                 highest = logits.amax(1, keepdim=True)
                 chosen = logits.gather(1, target)
                 correct += (chosen >= highest).sum()
@@ -143,6 +146,7 @@ class LinearCrossEntropy(torch.autograd.Function):
         return loss, correct
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, d_loss, _):
         """The gradients are there already: scale them."""
         d_hidden, d_weight, d_bias = ctx.saved_tensors
@@ -165,7 +169,7 @@ class BertForPreTrainingOutput:
 
     @cached_property
     def prediction_logits(self) -> Tensor:
-        """(B, T, V). Worked out when first read: training has no need of it."""
+        """(B, T, V). With labels it is worked out when first read: training has no need of it."""
         return self.mlm_head(self.last_hidden_state)
 
 
@@ -178,6 +182,7 @@ class BertForPreTraining(PretrainedModel):
         self.bert = BertModel(config, add_pooling_layer=next_sentence)
         self.mlm_head = MaskedLMHead(config)
         self.nsp_head = nn.Linear(config.hidden_size, 2) if next_sentence else None
+        self.passes_over = () if next_sentence else ("pooler.",)
         init_weights(self, config.initializer_range)
         self.tie_weights()
 
@@ -228,6 +233,7 @@ class BertForPreTraining(PretrainedModel):
             raise ValueError("this model was built without next_sentence: it takes no such label")
         if labels is not None:
             masked = labels != IGNORE_INDEX  # (B, T)
+            check_ids("labels", labels[masked], self.config.vocab_size)
             decoder = self.mlm_head.decoder
             total, mlm_correct = LinearCrossEntropy.apply(
                 self.mlm_head.transform(out.last_hidden_state[masked]),  # (M, D)
@@ -239,7 +245,7 @@ class BertForPreTraining(PretrainedModel):
         if next_sentence_label is not None:
             nsp_loss = F.cross_entropy(nsp_logits.float(), next_sentence_label.view(-1))
         losses = [loss for loss in (mlm_loss, nsp_loss) if loss is not None]
-        return BertForPreTrainingOutput(
+        output = BertForPreTrainingOutput(
             loss=sum(losses) if losses else None,
             mlm_loss=mlm_loss,
             mlm_correct=mlm_correct,
@@ -250,3 +256,6 @@ class BertForPreTraining(PretrainedModel):
             attentions=out.attentions,
             mlm_head=self.mlm_head,
         )
+        if labels is None:
+            _ = output.prediction_logits  # now, under the gradient mode that we are called in
+        return output

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from minibert.config import BertConfig
 from minibert.corpus import Corpus, Sentences
 from minibert.embeddings import cooccurrence_embeddings, sinusoidal_positions, token_counts
-from minibert.files import read_json
+from minibert.files import read_json, to_disk
 from minibert.model import IGNORE_INDEX, BertForPreTraining
 from minibert.optim import Schedule, adam, linear, muon, warmup_stable_decay
 from minibert.pretraining_data import (
@@ -26,7 +26,6 @@ from minibert.pretraining_data import (
     PackedBatches,
     PairBatches,
     TokenizedCorpus,
-    check_pairs,
     write_tokens,
 )
 from minibert.tokenizer import BertTokenizer
@@ -216,7 +215,8 @@ class Run:
     minutes: float | None = None
     vocab_size: int = 8192
     accumulate: int = 1
-    """Batches that the batch of a step is cut into, for less memory; the result is the same."""
+    """Batches that the batch of a step is cut into, for less memory; but for dropout, which is
+    drawn anew for each, the result is the same."""
     seed: int = 0
 
 
@@ -236,6 +236,7 @@ def pretrain(
     otherwise, and `ValueError` for what cannot be trained on or resumed.
     """
     out = Path(out)
+    plan = Plan(run.steps, run.minutes, bf16=run.recipe.bf16 and has_bf16())
     prepare_folder(out, resume, overwrite)
     if resume:
         check_settings(out, asdict(read_run(out)), asdict(run))
@@ -256,7 +257,7 @@ def pretrain(
         make_optimizers(recipe, model),
         make_schedule(recipe),
         lambda step: cut(batches(step), run.accumulate),
-        Plan(run.steps, run.minutes, bf16=recipe.bf16 and has_bf16()),
+        plan,
         out,
         seed=run.seed,
         held_out=[] if held_out is None else held_out_batches(held_out, tokenizer),
@@ -282,8 +283,10 @@ def cut(batch: Batch, parts: int) -> list[Batch]:
 
 
 DATA_WRITING = "data.writing"
-RUN_FILES = ("run.json", "history.jsonl", "config.json", "model.safetensors", "vocab.txt")
-RUN_FILES += ("tokenizer_config.json", "data", "checkpoints")
+# Not `run.json`: until there is a new one it says that the folder is ours.
+RUN_FILES = ("history.jsonl", "config.json", "model.safetensors", "vocab.txt", "data")
+RUN_FILES += ("tokenizer_config.json", "checkpoints", "demo.json")
+RUN_FILES += ("attention.html", "attention.png")
 
 
 def prepare_folder(out: Path, resume: bool, overwrite: bool) -> None:
@@ -333,7 +336,10 @@ def prepare_data(
             raise
         settings = json.dumps(asdict(run), indent=2) + "\n"
         (out / "run.json").write_text(settings, encoding="utf-8")
+        for path in (*writing.rglob("*"), writing, out / "run.json"):
+            to_disk(path)
         writing.rename(data)
+        to_disk(out)
     tokenizer = BertTokenizer.from_pretrained(data)
     training = TokenizedCorpus.open(data / "training")
     held_out = TokenizedCorpus.open(data / "held_out") if (data / "held_out").exists() else None
@@ -348,8 +354,7 @@ def _write_data(corpus: Corpus, run: Run, directory: Path, say: Callable[[str], 
     tokenizer = BertTokenizer.train(Sentences(training), run.vocab_size)
     tokenizer.save(directory)
     tokens = write_tokens(training, tokenizer, directory / "training")
-    if run.recipe.next_sentence:
-        check_pairs(tokens)
+    make_batches(run.recipe, tokens, tokenizer, run.seed)  # refuses what it can make none of
     if next(iter(held_out), None) is None:
         say("The corpus is a single document: nothing is held out, so nothing is measured.")
     else:

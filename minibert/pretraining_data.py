@@ -42,14 +42,18 @@ class TokenizedCorpus:
 
     @classmethod
     def open(cls, directory: Path) -> TokenizedCorpus:
-        """What `write_tokens` wrote, mapped into memory and not read."""
-        dtypes = read_json(directory / "dtypes.json")
-        return cls(
-            **{
-                name: np.memmap(directory / f"{name}.bin", dtype=dtype, mode="r")
-                for name, dtype in dtypes.items()
-            }
-        )
+        """What `write_tokens` wrote, mapped into memory and not read.
+
+        Raises `ValueError` for a file that is not as long as it was.
+        """
+        arrays = {}
+        for name, (dtype, length) in read_json(directory / "arrays.json").items():
+            file = directory / f"{name}.bin"
+            size, whole = file.stat().st_size, length * np.dtype(dtype).itemsize
+            if size != whole:
+                raise ValueError(f"{file} is damaged: it has {size} of {whole} bytes")
+            arrays[name] = np.memmap(file, dtype=dtype, mode="r")
+        return cls(**arrays)
 
     @property
     def num_documents(self) -> int:
@@ -71,7 +75,7 @@ def write_tokens(
     }
     files = {name: (directory / f"{name}.bin").open("wb") for name in dtypes}
     separator = tokenizer.vocab[SEP]
-    num_tokens = num_sentences = 0
+    num_tokens = num_sentences = num_documents = 0
 
     def write(name: str, values: list[int] | np.ndarray) -> None:
         files[name].write(np.asarray(values, dtype=dtypes[name]).tobytes())
@@ -87,12 +91,15 @@ def write_tokens(
             write("tokens", [token for ids in sentences for token in ids])
             write("sentence_starts", starts)
             num_tokens, num_sentences = int(starts[-1]), num_sentences + len(sentences)
+            num_documents += 1
             write("document_starts", [num_sentences])
     for file in files.values():
         file.close()
     if num_sentences == 0:
         raise ValueError("the corpus is empty: there is no document in it")
-    (directory / "dtypes.json").write_text(json.dumps(dtypes), encoding="utf-8")
+    lengths = (num_tokens, num_sentences + 1, num_documents + 1)
+    arrays = dict(zip(dtypes, zip(dtypes.values(), lengths, strict=True), strict=True))
+    (directory / "arrays.json").write_text(json.dumps(arrays), encoding="utf-8")
     return TokenizedCorpus.open(directory)
 
 
@@ -309,9 +316,9 @@ def check_pairs(corpus: TokenizedCorpus) -> None:
     """Raise `ValueError` if no pairs can be made of the corpus."""
     if corpus.num_documents < 2:
         raise ValueError(
-            "next sentence prediction needs at least two documents, and the corpus has one: a "
-            "random sentence would come from the same text. Give more files, or train without "
-            "it (--recipe fast)"
+            "next sentence prediction needs at least two documents to train on, and there is one: "
+            "a random sentence would come from the same text. Give more files (of two, one is held "
+            "out), or train without it (--recipe fast)"
         )
 
 
@@ -360,6 +367,9 @@ class PairBatches:
     batch_size: int
     max_length: int
     seed: int
+
+    def __post_init__(self) -> None:
+        check_pairs(self.corpus)
 
     @cached_property
     def masker(self) -> Masker:

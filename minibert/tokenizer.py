@@ -163,13 +163,17 @@ class BertTokenizer:
         directory = find_directory(name_or_path)
         config_file = directory / "tokenizer_config.json"
         config = read_json(config_file) if config_file.exists() else {}
-        if (vocab_file := directory / "vocab.txt").is_file():
-            vocab = vocab_file
-        elif (json_file := directory / "tokenizer.json").is_file():
-            vocab = _read_tokenizer_json(json_file)
-        else:
-            raise FileNotFoundError(f"{directory} holds neither vocab.txt nor tokenizer.json")
-        return cls(vocab, do_lower_case=config.get("do_lower_case", True))
+        rust_file = directory / "tokenizer.json"
+        rust = read_json(rust_file) if rust_file.exists() else {}
+        normalizer = rust.get("normalizer") or {}
+        lower = config.get("do_lower_case", normalizer.get("lowercase", True))
+        _check_is_bert(directory, {**normalizer, **config}, rust, lower)
+        if (directory / "vocab.txt").is_file():
+            return cls(directory / "vocab.txt", lower)
+        if rust:
+            vocab = rust["model"]["vocab"]
+            return cls(sorted(vocab, key=vocab.__getitem__), lower)
+        raise FileNotFoundError(f"{directory} holds neither vocab.txt nor tokenizer.json")
 
     @classmethod
     def train(
@@ -276,9 +280,13 @@ class BertTokenizer:
         One text gives lists of length T; a list of texts gives lists of lists, padded to the
         longest. `max_length` truncates the longer side first. `return_tensors="pt"` gives (B, T).
         """
-        batched = isinstance(text, list)
+        batched = isinstance(text, list | tuple)
         texts = text if batched else [text]
-        pairs = pair if isinstance(pair, list) else [pair] * len(texts)
+        pairs = pair if isinstance(pair, list | tuple) else [pair] * len(texts)
+        if len(pairs) != len(texts) or (batched and isinstance(pair, str)):
+            raise ValueError(f"there are {len(texts)} texts: give as many pairs, as a list")
+        if return_tensors not in (None, "pt"):
+            raise ValueError(f"return_tensors must be 'pt' or None, not {return_tensors!r}")
         rows = [self._encode(a, b, max_length) for a, b in zip(texts, pairs, strict=True)]
         longest = max((len(ids) for ids, _ in rows), default=0)
         pad = self.vocab[PAD]
@@ -323,6 +331,8 @@ class BertTokenizer:
         directory.mkdir(parents=True, exist_ok=True)
         lines = "".join(f"{token}\n" for token in self.tokens)
         (directory / "vocab.txt").write_text(lines, encoding="utf-8", newline="\n")
+        # One of another vocabulary would go before ours in transformers.
+        (directory / "tokenizer.json").unlink(missing_ok=True)
         config = {"tokenizer_class": "BertTokenizer", "do_lower_case": self.do_lower_case}
         text = json.dumps(config, indent=2) + "\n"
         (directory / "tokenizer_config.json").write_text(text, encoding="utf-8")
@@ -343,13 +353,40 @@ def truncate_longest_first(first: list[int], second: list[int], room: int) -> No
             max(first, second, key=len).pop()
 
 
-def _read_tokenizer_json(file: Path) -> list[str]:
-    """The vocabulary in a file of `tokenizers`, which is all that transformers 5 saves."""
-    model = read_json(file).get("model", {})
-    vocab = model.get("vocab", {})
-    if model.get("type") != "WordPiece" or sorted(vocab.values()) != list(range(len(vocab))):
-        raise ValueError(f"{file} is not a BERT tokenizer: it holds no numbered word pieces")
-    return sorted(vocab, key=vocab.__getitem__)
+def _check_is_bert(directory: Path, config: dict, rust: dict, lower: bool) -> None:
+    """Raise `ValueError` for a tokenizer that would give other ids than ours.
+
+    `config` is what its files set, `rust` what `tokenizer.json` holds, if it is there: all that
+    transformers 5 saves.
+    """
+    added = [token["content"] for token in rust.get("added_tokens", [])]
+    added += [token["content"] for token in config.get("added_tokens_decoder", {}).values()]
+    extra = sorted(set(added) - set(SPECIAL_TOKENS))
+    model = rust.get("model", {"type": "WordPiece", "vocab": {}})
+    numbers = sorted(model["vocab"].values()) if model.get("type") == "WordPiece" else None
+    problems = [
+        problem
+        for problem, is_there in (
+            ("it holds no word pieces", numbers is None),
+            ("its ids have gaps", numbers is not None and numbers != list(range(len(numbers)))),
+            (f"it is a {config.get('tokenizer_class')}", not _is_bert_class(config)),
+            (f"it has tokens of its own: {', '.join(extra)}", extra),
+            (
+                "strip_accents is not as do_lower_case",
+                config.get("strip_accents") not in (None, lower),
+            ),
+            ("tokenize_chinese_chars is off", config.get("tokenize_chinese_chars") is False),
+            ("handle_chinese_chars is off", config.get("handle_chinese_chars") is False),
+        )
+        if is_there
+    ]
+    if problems:
+        raise ValueError(f"the tokenizer in {directory} is not BERT's: {'; '.join(problems)}")
+
+
+def _is_bert_class(config: dict) -> bool:
+    name = config.get("tokenizer_class") or "BertTokenizer"
+    return name in ("BertTokenizer", "BertTokenizerFast")
 
 
 def _rust_tokenizer(vocab: dict[str, int], do_lower_case: bool) -> tokenizers.Tokenizer:

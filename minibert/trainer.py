@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import json
 import math
-import os
 import shutil
 import signal
 import sys
@@ -27,13 +26,16 @@ from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from minibert.files import read_text
+from minibert.files import read_json, read_text, to_disk
 from minibert.optim import Schedule
 
 Batch = dict[str, Tensor]
 Numbers = dict[str, float]
 
+CHECKPOINT_FILES = ("model.safetensors", "optimizers.pt", "state.json")
 CHECKPOINTS_KEPT = 2
+SECONDS_BETWEEN_SAVES = 60.0
+"""At most, where the steps between saves take longer."""
 
 
 class Objective(Protocol):
@@ -70,8 +72,8 @@ class Plan:
             raise ValueError("give either steps or minutes")
         for name in ("steps", "minutes", "log_every", "evaluate_every", "save_every"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise ValueError(f"{name} must be above 0, not {value}")
+            if value is not None and not 0 < value < math.inf:
+                raise ValueError(f"{name} must be a number above 0, not {value}")
 
 
 class Trainer:
@@ -108,6 +110,7 @@ class Trainer:
         self.device = next(model.parameters()).device
         self.step = 0
         self.seconds = 0.0
+        self.saved_at = 0.0  # in seconds of training
         self.window = _new_window(0.0)
         self.base_rates = [[g["lr"] for g in o.param_groups] for o in self.optimizers]
 
@@ -124,13 +127,13 @@ class Trainer:
             while (done := self._share_done()) < 1.0 and not stop.is_set():
                 self._train_step(done)
                 self.seconds = time.monotonic() - started
-                if self._is_due(self.plan.log_every):
-                    self._log(bar)
                 is_last = self._share_done() >= 1.0
+                if is_last or self._is_due(self.plan.log_every):
+                    self._log(bar)
                 if self.held_out and (is_last or self._is_due(self.plan.evaluate_every)):
                     self._write_history({"held_out": self.evaluate()})
                     self.seconds = time.monotonic() - started
-                if self._is_due(self.plan.save_every):
+                if self._is_due(self.plan.save_every) or self._is_long_since_saved():
                     self.save()
                 self._advance(bar)
         self.save()
@@ -191,6 +194,10 @@ class Trainer:
     def _is_due(self, every: int | None) -> bool:
         return every is not None and self.step % every == 0
 
+    def _is_long_since_saved(self) -> bool:
+        late = self.seconds - self.saved_at > SECONDS_BETWEEN_SAVES
+        return self.plan.save_every is not None and late
+
     def _not_finite(self, loss: float, norm: float) -> str:
         what = f"the loss is {loss}" if not math.isfinite(loss) else f"the gradient norm is {norm}"
         return f"{what} at step {self.step}: stopped; {self._kept()}. Try a lower learning rate"
@@ -250,6 +257,7 @@ class Trainer:
         It is written beside the others under another name, with checksums, brought to the disk,
         and only then given its name, in one move.
         """
+        self.saved_at = self.seconds
         final = self.out / "checkpoints" / f"step-{self.step:09d}"
         if final.exists():
             return final  # the same step of the same run
@@ -267,12 +275,12 @@ class Trainer:
                 "settings": self.settings,
             }
             (temporary / "state.json").write_text(json.dumps(state), encoding="utf-8")
-            sums = {file.name: _sha256(file) for file in sorted(temporary.iterdir())}
+            sums = {name: _sha256(temporary / name) for name in CHECKPOINT_FILES}
             (temporary / "sha256.json").write_text(json.dumps(sums), encoding="utf-8")
-            for path in (*temporary.iterdir(), temporary):
-                _to_disk(path)
+            for path in (*temporary.iterdir(), temporary, *self.out.glob("history.jsonl")):
+                to_disk(path)
             temporary.rename(final)
-            _to_disk(final.parent)
+            to_disk(final.parent)
         except Exception as error:  # safetensors has an error of its own for a full disk
             shutil.rmtree(temporary, ignore_errors=True)
             raise OSError(f"cannot save {final}: {error}; {self._kept()}") from error
@@ -286,19 +294,25 @@ class Trainer:
         Without any checkpoint the run starts at its beginning. Raises `ValueError` for a run with
         other settings (all differences are listed), and where no checkpoint is whole.
         """
-        damaged = []
+        for unfinished in (self.out / "checkpoints").glob("writing-*"):
+            shutil.rmtree(unfinished)
+        damaged: dict[Path, str] = {}
         for directory in reversed(self._checkpoints()):
             if problem := _damage(directory):
-                damaged.append(f"{directory.name} is damaged ({problem})")
+                damaged[directory] = f"{directory.name} is damaged ({problem})"
                 continue
             self._load(directory)
-            for name in damaged:
-                shutil.rmtree(self.out / "checkpoints" / name.split()[0])
+            for other in damaged:  # put aside: its step will be saved again
+                aside = other.with_name(other.name.replace("step", "damaged"))
+                shutil.rmtree(aside, ignore_errors=True)
+                other.rename(aside)
             if damaged:
-                return f"{'; '.join(damaged)}: going on from {directory.name}, which is whole"
+                problems = "; ".join(damaged.values())
+                return f"{problems}: going on from {directory.name}, which is whole"
             return None
         if damaged:
-            raise ValueError(f"no checkpoint in {self.out} is whole: {'; '.join(damaged)}")
+            problems = "; ".join(damaged.values())
+            raise ValueError(f"no checkpoint in {self.out} is whole: {problems}")
         self._cut_history()
         return None
 
@@ -310,14 +324,13 @@ class Trainer:
         for optimizer, optimizer_state in zip(self.optimizers, states, strict=True):
             optimizer.load_state_dict(optimizer_state)
         self.step, self.seconds = state["step"], state["seconds"]
+        self.saved_at = self.seconds
         self.window = state["window"]
         self._cut_history()
 
     def _cut_history(self) -> None:
         """Drop the lines of steps that will be done again, and half a line at the end."""
         file = self.out / "history.jsonl"
-        if not file.exists():
-            return
         kept = [
             json.dumps(line) + "\n" for line in read_history(self.out) if line["step"] <= self.step
         ]
@@ -329,11 +342,13 @@ class Trainer:
 def read_history(out: Path) -> list[dict[str, Any]]:
     """The lines of a run's `history.jsonl`: training means, and `held_out` where evaluated.
 
-    Half a line at its end, of a run that was killed, is left out. Raises `ValueError` for any other
-    line that is not JSON.
+    Empty where nothing was written yet. Half a line at its end, of a run that was killed, is left
+    out. Raises `ValueError` for any other line that is not JSON.
     """
     file = Path(out) / "history.jsonl"
-    history = []
+    history: list[dict[str, Any]] = []
+    if not file.exists():
+        return history
     for number, line in enumerate(read_text(file).splitlines(keepends=True), start=1):
         if not line.endswith("\n"):
             break
@@ -372,23 +387,12 @@ def _sha256(file: Path) -> str:
     return digest.hexdigest()
 
 
-def _to_disk(path: Path) -> None:
-    """Wait until a file, or a folder's list of names, is on the disk."""
-    if os.name == "nt" and path.is_dir():
-        return  # Windows cannot, and does not need to
-    descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _damage(directory: Path) -> str | None:
     """What is wrong with a checkpoint's files, or None."""
     try:
-        sums = json.loads((directory / "sha256.json").read_text(encoding="utf-8"))
-        for name, wanted in sums.items():
-            if _sha256(directory / name) != wanted:
+        sums = read_json(directory / "sha256.json")
+        for name in CHECKPOINT_FILES:
+            if _sha256(directory / name) != sums.get(name):
                 return f"{name} does not match its checksum"
     except (OSError, ValueError) as error:
         return str(error)

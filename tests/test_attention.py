@@ -67,6 +67,13 @@ def test_pooled_query_of_nothing_is_finite(pooling):
     assert vector.isfinite().all() and weights.isfinite().all() and x.grad.isfinite().all()
 
 
+@pytest.mark.parametrize("shape", [(7,), (1, 1, 1, 7)])
+def test_a_mask_of_another_shape_is_named(shape):
+    config = minibert.BertConfig.preset("tiny", vocab_size=50)
+    with pytest.raises(ValueError, match=r"it must be \(B, T\) or \(B, T, T\)"):
+        minibert.BertModel(config)(torch.ones(1, 7, dtype=torch.long), torch.ones(shape))
+
+
 def test_bad_ids_and_lengths_are_named():
     config = minibert.BertConfig.preset("tiny", vocab_size=50, max_position_embeddings=8)
     model = minibert.BertModel(config)

@@ -1,11 +1,17 @@
 """The static picture and its page: true, self-contained, and safe on any text."""
 
 import re
+import struct
 
 import pytest
 import torch
 
-from minibert.viz.attention_map import attention_map, attention_page, describe_attention
+from minibert.viz.attention_map import (
+    attention_map,
+    attention_page,
+    attention_png,
+    describe_attention,
+)
 
 TOKENS = ["[CLS]", "<script>alert(1)</script>", "$x", "\"'><img src=x onerror=alert(2)>", "[SEP]"]
 
@@ -34,8 +40,22 @@ def test_the_strongest_links_in_words():
     assert "'a' looks at 'b' with 90% in layer 1, head 2" in words  # and not 'b' at [CLS], 99%
 
 
+def test_no_links_no_claims():
+    words = describe_attention([torch.eye(3)[None, None]], ["[CLS]", "a", "[SEP]"])
+    assert words.endswith("Strongest links: none between two words.")
+
+
+def test_a_large_picture_does_not_fill_the_memory(monkeypatch):
+    monkeypatch.setattr("minibert.viz.attention_map.LONGEST_SIDE", 300)
+    png = attention_png(attentions(), TOKENS)
+    width, height = struct.unpack(">II", png[16:24])
+    assert max(width, height) in (299, 300, 301)
+
+
 def test_the_page_needs_nothing_and_runs_nothing():
-    page = attention_page(attentions(), TOKENS, "<script>alert(3)</script>")
+    picture = attention_png(attentions(), TOKENS)
+    words = describe_attention(attentions(), TOKENS)
+    page = attention_page(picture, words, "<script>alert(3)</script>")
     assert "<script" not in page and "onerror=alert(2)>" not in page
     assert page.count("<img") == 1
     for attribute in re.findall(r'(?:src|href)="([^"]*)"', page):

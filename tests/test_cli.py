@@ -98,6 +98,14 @@ def test_info(model):
     assert "trained       3 steps" in shown and "held out" in shown
 
 
+def test_info_of_a_run_that_has_no_history_yet(model, tmp_path):
+    young = tmp_path / "young"
+    shutil.copytree(model, young)
+    (young / "history.jsonl").unlink()
+    shown = run("info", young)
+    assert "corpus" in shown and "trained" not in shown
+
+
 def test_resume_remembers_its_options(texts, model, tmp_path):
     out = tmp_path / "run"
     run("pretrain", texts, "-o", out, "--steps", 3, "--recipe", "fast", "--vocab-size", 80)
@@ -184,6 +192,8 @@ def test_a_refusal_leaves_nothing_in_the_way(tmp_path, texts):
     out = tmp_path / "out"
     run("pretrain", bad, "-o", out, "--steps", 1, expect=2)
     run("pretrain", bad / "1.txt", "-o", out, "--steps", 1, "--vocab-size", 80, expect=2)
+    fast = ("--steps", 1, "--vocab-size", 80, "--recipe", "fast")
+    assert "too few for one" in run("pretrain", bad / "1.txt", "-o", out, *fast, expect=2)
     run("pretrain", texts, "-o", out, "--steps", 1, "--vocab-size", 80)
 
 

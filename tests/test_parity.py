@@ -47,9 +47,11 @@ def hf_model(kind, sizes):
 def batch():
     generator = torch.Generator().manual_seed(1)
     ids = torch.randint(5, 97, (3, 11), generator=generator)
+    ids[0, 8] = 0  # [PAD], though no mask hides it
     mask = torch.ones(3, 11, dtype=torch.long)
     mask[1, 7:] = 0
     mask[2, 4:] = 0
+    ids[mask == 0] = 0
     segments = torch.zeros(3, 11, dtype=torch.long)
     segments[:, 3:6] = 1
     labels = torch.full((3, 11), -100)
@@ -135,6 +137,83 @@ def test_bert_for_masked_lm(tmp_path):
     got.loss.backward()
     want.loss.backward()
     assert_same_gradients(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        transformers.BertForSequenceClassification,
+        transformers.BertForTokenClassification,
+        transformers.BertForQuestionAnswering,
+        transformers.BertForPreTraining,
+    ],
+)
+def test_the_encoder_of_any_model_loads(tmp_path, kind):
+    theirs = hf_model(kind, CONFIGS[0]).eval()
+    theirs.save_pretrained(tmp_path)
+    ours = minibert.BertModel.from_pretrained(tmp_path)
+    inputs, _, _ = batch()
+    want = theirs.bert(**inputs).last_hidden_state
+    real = inputs["attention_mask"].bool()
+    assert_close(ours(**inputs).last_hidden_state[real], want[real], **CLOSE)
+
+
+def test_masked_lm_weights_may_have_a_pooler_or_the_bias_under_its_other_name():
+    theirs = hf_model(transformers.BertForPreTraining, CONFIGS[0])
+    tensors = theirs.state_dict()
+    tensors = {name: t for name, t in tensors.items() if "seq_relationship" not in name}
+    tensors["cls.predictions.decoder.bias"] = tensors.pop("cls.predictions.bias")
+    ours = minibert.BertForPreTraining(
+        minibert.BertConfig.from_dict(theirs.config.to_diff_dict()), next_sentence=False
+    )
+    hub.load_hf_state_dict(ours, tensors, ours.passes_over)
+    bias = theirs.cls.predictions.bias
+    assert_close(ours.mlm_head.decoder.bias, bias, rtol=0, atol=0)
+
+
+def test_an_untied_decoder_is_refused():
+    theirs = hf_model(transformers.BertForPreTraining, CONFIGS[0])
+    tensors = dict(theirs.state_dict())
+    tensors["cls.predictions.decoder.weight"] = tensors["cls.predictions.decoder.weight"] + 1
+    ours = minibert.BertForPreTraining(minibert.BertConfig.from_dict(theirs.config.to_diff_dict()))
+    with pytest.raises(ValueError, match="not the token matrix"):
+        hub.load_hf_state_dict(ours, tensors)
+
+
+def test_saving_over_another_model_leaves_nothing_of_it(tmp_path):
+    theirs = hf_model(transformers.BertModel, CONFIGS[0])
+    theirs.save_pretrained(tmp_path, max_shard_size="20KB")
+    ours = minibert.BertModel.from_pretrained(tmp_path)
+    with torch.no_grad():
+        ours.embeddings.word_embeddings.weight.mul_(2)
+    ours.save_pretrained(tmp_path)
+    wanted = ours.embeddings.word_embeddings.weight
+    again = minibert.BertModel.from_pretrained(tmp_path)
+    assert_close(again.embeddings.word_embeddings.weight, wanted, rtol=0, atol=0)
+    theirs = transformers.BertModel.from_pretrained(tmp_path)
+    assert_close(theirs.embeddings.word_embeddings.weight, wanted, rtol=0, atol=0)
+
+
+def test_configs_of_released_models_are_understood():
+    """Keys of multilingual and Chinese BERT, which change nothing; and some that would."""
+    for key in ("directionality", "pooler_fc_size", "pooler_type", "output_past", "_num_labels"):
+        assert minibert.BertConfig.from_dict({key: 768}) == minibert.BertConfig()
+    for values in (
+        {"is_decoder": True},
+        {"tie_word_embeddings": False},
+        {"position_embedding_type": "relative_key"},
+        {"pruned_heads": {"0": [1]}},
+        {"model_type": "gpt2"},
+        {"hidden_dropout_prob": "0.1"},
+    ):
+        with pytest.raises(ValueError):
+            minibert.BertConfig.from_dict(values)
+
+
+def test_an_override_that_is_no_field_is_refused(tmp_path):
+    hf_model(transformers.BertModel, CONFIGS[0]).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="no config fields"):
+        minibert.BertModel.from_pretrained(tmp_path, torch_dtype=torch.bfloat16)
 
 
 @pytest.mark.parametrize("next_sentence", [True, False])
@@ -279,6 +358,43 @@ def test_masked_only_loss_equals_all_logits(rows, monkeypatch):
         assert (a is None) == (b is None)
         if a is not None:
             assert_close(a, b, **CLOSE, msg=name)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_the_loss_is_summed_widely_whatever_the_weights_are(dtype):
+    torch.manual_seed(0)
+    hidden = torch.randn(5000, 8).to(dtype).requires_grad_()
+    weight, bias = torch.randn(97, 8).to(dtype).requires_grad_(), torch.zeros(97, dtype=dtype)
+    targets = torch.randint(0, 97, (5000,))
+    total, _ = LinearCrossEntropy.apply(hidden, weight, bias, targets)
+    exact = torch.nn.functional.cross_entropy(
+        torch.nn.functional.linear(hidden, weight).double(), targets, reduction="sum"
+    )
+    assert_close(total.double(), exact, rtol=1e-5, atol=0)
+    (got,) = torch.autograd.grad(total, weight)
+    (wanted,) = torch.autograd.grad(exact, weight)
+    tolerance = 1e-9 if dtype == torch.float64 else 0.02
+    assert_close(got, wanted, rtol=tolerance, atol=tolerance)
+
+
+def test_a_second_derivative_is_refused_and_not_wrong():
+    hidden = torch.randn(3, 4, requires_grad=True)
+    weight, bias = torch.randn(5, 4, requires_grad=True), torch.zeros(5, requires_grad=True)
+    loss, _ = LinearCrossEntropy.apply(hidden, weight, bias, torch.tensor([0, 1, 2]))
+    (gradient,) = torch.autograd.grad(loss, hidden, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()
+
+
+def test_logits_without_labels_follow_the_gradient_mode():
+    config = minibert.BertConfig.preset("tiny", vocab_size=97, max_position_embeddings=20)
+    model = minibert.BertForPreTraining(config)
+    inputs, labels, _ = batch()
+    with torch.no_grad():
+        out = model(**inputs)
+    assert not out.prediction_logits.requires_grad
+    with pytest.raises(ValueError, match=r"labels has the id 97, outside 0\.\.96"):
+        model(**inputs, labels=labels.masked_fill(labels == 7, 97))
 
 
 def test_no_masked_token_is_no_loss_and_not_nan():

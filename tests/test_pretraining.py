@@ -25,6 +25,7 @@ from minibert.pretraining import (
     make_model,
     make_optimizers,
     prepare_data,
+    prepare_folder,
     pretrain,
     read_run,
 )
@@ -252,6 +253,32 @@ def test_a_sequence_longer_than_the_model_is_named():
         model(torch.full((1, 4), 50))
 
 
+def test_an_interrupted_overwrite_can_be_repeated(tmp_path):
+    pretrain(load_corpus(small_texts()), tmp_path / "run", small_run(steps=1))
+    (tmp_path / "run" / "mine.html").write_text("a page")
+    for _ in range(2):  # the first one dies before it has written anything
+        prepare_folder(tmp_path / "run", resume=False, overwrite=True)
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["mine.html", "run.json"]
+
+
+def test_damaged_data_is_named(tmp_path):
+    corpus, run, out = load_corpus(small_texts()), small_run(steps=1), tmp_path / "run"
+    pretrain(corpus, out, run)
+    file = out / "data" / "training" / "tokens.bin"
+    file.write_bytes(file.read_bytes()[:-19])
+    with pytest.raises(ValueError, match=r"tokens\.bin is damaged"):
+        pretrain(corpus, out, run, resume=True)
+
+
+@pytest.mark.parametrize("minutes", [math.nan, math.inf, -1.0])
+def test_a_time_that_is_none_is_refused_before_anything_is_written(tmp_path, minutes):
+    with pytest.raises(ValueError, match="minutes must be"):
+        pretrain(
+            load_corpus(small_texts()), tmp_path / "run", small_run(steps=None, minutes=minutes)
+        )
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_foreign_run_file_is_refused(tmp_path):
     (tmp_path / "run.json").write_text(json.dumps({"recipe": {"masking": {}}, "colour": "red"}))
     with pytest.raises(ValueError, match="no run of this minibert"):
@@ -266,3 +293,10 @@ def test_no_mask_no_guess(trained):
     guesses = fill_mask(model, tokenizer, "The [MASK] and the [MASK].", top_k=80)
     assert len(guesses) == 2
     assert all(sum(p for _, p in found) == pytest.approx(1) for found in guesses)
+
+
+def test_a_model_may_have_more_rows_than_its_tokenizer_has_tokens(trained):
+    tokenizer = minibert.BertTokenizer.from_pretrained(trained)
+    config = minibert.BertConfig.preset("tiny", vocab_size=tokenizer.vocab_size + 50)
+    (guesses,) = fill_mask(minibert.BertForPreTraining(config), tokenizer, "[MASK]", top_k=1000)
+    assert len(guesses) == tokenizer.vocab_size

@@ -1,5 +1,6 @@
 """The tokenizer from scratch, against `BertTokenizerFast` and BERT's real English vocabulary."""
 
+import json
 import sys
 import unicodedata
 
@@ -117,8 +118,56 @@ def test_a_directory_that_transformers_saved_loads(tmp_path, lower):
 
 def test_a_tokenizer_of_another_kind_is_named(tmp_path):
     transformers.GPT2TokenizerFast(vocab={"a": 0}, merges=[]).save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match=r"tokenizer.json is not a BERT tokenizer"):
+    with pytest.raises(ValueError, match=r"not BERT's: it holds no word pieces"):
         BertTokenizer.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        ({"strip_accents": False}, "strip_accents"),
+        ({"tokenize_chinese_chars": False}, "tokenize_chinese_chars"),
+        ({"tokenizer_class": "BertJapaneseTokenizer"}, "BertJapaneseTokenizer"),
+        ({"added_tokens_decoder": {"9": {"content": "[ENT]"}}}, r"\[ENT\]"),
+    ],
+)
+def test_settings_that_change_ids_are_refused(tmp_path, config, says):
+    OURS[True].save(tmp_path)
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=says):
+        BertTokenizer.from_pretrained(tmp_path)
+
+
+def test_added_tokens_are_refused(tmp_path):
+    theirs = OURS[True].to_fast()
+    theirs.add_tokens(["zorgblat"])
+    theirs.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="tokens of its own: zorgblat"):
+        BertTokenizer.from_pretrained(tmp_path)
+
+
+def test_case_is_read_from_tokenizer_json_too(tmp_path):
+    OURS[False].to_fast().save_pretrained(tmp_path)
+    (tmp_path / "tokenizer_config.json").unlink()
+    assert not BertTokenizer.from_pretrained(tmp_path).do_lower_case
+
+
+def test_saving_over_another_tokenizer_leaves_nothing_of_it(tmp_path):
+    OURS[False].to_fast().save_pretrained(tmp_path)
+    small = BertTokenizer([*SPECIAL_TOKENS, "a"])
+    small.save(tmp_path)
+    theirs = transformers.BertTokenizerFast.from_pretrained(tmp_path)
+    assert len(theirs) == BertTokenizer.from_pretrained(tmp_path).vocab_size == 6
+
+
+def test_what_a_call_takes():
+    tokenizer = OURS[True]
+    assert tokenizer(("a", "b c"), ("d", "e")) == tokenizer(["a", "b c"], ["d", "e"])
+    for text, pair in ((["a", "b"], ["c"]), (["a", "b"], "c"), ("a", ["b", "c"])):
+        with pytest.raises(ValueError, match="as many pairs"):
+            tokenizer(text, pair)
+    with pytest.raises(ValueError, match="'np'"):
+        tokenizer("a", return_tensors="np")
 
 
 def test_a_vocabulary_without_special_tokens_is_named(tmp_path):

@@ -243,6 +243,22 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path, whole, file, how):
     assert_same_run(whole, tmp_path)
 
 
+def test_a_damaged_checkpoint_is_put_aside_and_not_removed(tmp_path):
+    stop_after(17, toy(tmp_path)).train()
+    (last_checkpoint(tmp_path) / "sha256.json").write_text("[]")
+    (tmp_path / "checkpoints" / "writing-000000099").mkdir()
+    toy(tmp_path).resume()
+    names = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())
+    assert names == ["damaged-000000018", "step-000000015"]
+
+
+def test_slow_steps_are_saved_by_the_clock(tmp_path, whole, monkeypatch):
+    monkeypatch.setattr("minibert.trainer.SECONDS_BETWEEN_SAVES", 0.0)
+    trainer = toy(tmp_path, save_every=1000)
+    stop_after(17, trainer).train()
+    assert [p.name[-2:] for p in sorted(tmp_path.glob("checkpoints/*"))] == ["17", "18"]
+
+
 def test_no_whole_checkpoint_is_an_error(tmp_path):
     stop_after(3, toy(tmp_path)).train()
     (last_checkpoint(tmp_path) / "state.json").write_text("{}")

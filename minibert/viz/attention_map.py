@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
+LONGEST_SIDE = 6000  # pixels
 COLOURS = "Blues"
 """One hue from white to dark: reads the same with any colour vision, and in grey."""
 
@@ -41,6 +42,14 @@ def attention_map(attentions: Sequence[Tensor], tokens: Sequence[str]) -> Figure
     return figure
 
 
+def attention_png(attentions: Sequence[Tensor], tokens: Sequence[str]) -> bytes:
+    """The picture as a PNG. A large one has fewer dots to the inch, or it would fill the memory."""
+    figure = attention_map(attentions, tokens)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=min(150, LONGEST_SIDE / max(figure.get_size_inches())))
+    return buffer.getvalue()
+
+
 def describe_attention(attentions: Sequence[Tensor], tokens: Sequence[str], top_k: int = 3) -> str:
     """The picture in words: its shape, and the strongest links between two different words.
 
@@ -57,22 +66,25 @@ def describe_attention(attentions: Sequence[Tensor], tokens: Sequence[str], top_
     for flat in np.argsort(weights, axis=None)[::-1][:top_k]:
         layer, head, row, column = np.unravel_index(flat, weights.shape)
         share = weights[layer, head, row, column]
+        if share == 0:
+            break
         links.append(
             f"'{tokens[row]}' looks at '{tokens[column]}' with {share:.0%} in layer {layer}, "
             f"head {head}"
         )
     return (
         f"Attention maps of {layers} layers with {heads} heads over {length} tokens; a row looks "
-        f"at columns. Strongest links: {'; '.join(links)}."
+        f"at columns. Strongest links: {'; '.join(links) or 'none between two words'}."
     )
 
 
-def attention_page(attentions: Sequence[Tensor], tokens: Sequence[str], title: str) -> str:
-    """The picture as an HTML page that asks for nothing from elsewhere. Tokens stay text."""
-    buffer = io.BytesIO()
-    attention_map(attentions, tokens).savefig(buffer, format="png", dpi=150)
-    picture = base64.b64encode(buffer.getvalue()).decode("ascii")
-    words = html.escape(describe_attention(attentions, tokens))
+def attention_page(picture: bytes, words: str, title: str) -> str:
+    """A PNG and its description as an HTML page that asks for nothing from elsewhere.
+
+    Whatever stands in the words and the title stays text.
+    """
+    data = base64.b64encode(picture).decode("ascii")
+    words = html.escape(words)
     name = html.escape(title)
     return f"""<!doctype html>
 <html lang="en">
@@ -90,7 +102,7 @@ img {{ max-width: 100%; height: auto; }}
 <h1>{name}</h1>
 <p>Each square is one head. A row is a token that looks, a column one that is looked at; the darker,
 the more. Every row adds up to 1.</p>
-<img src="data:image/png;base64,{picture}" alt="{words}">
+<img src="data:image/png;base64,{data}" alt="{words}">
 <p>{words}</p>
 </body>
 </html>
