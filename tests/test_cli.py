@@ -168,7 +168,6 @@ def test_one_line_says_what_is_wrong(arguments, says, model, texts, tmp_path):
         ("vocab.txt", b"a\n", "vocab.txt lacks [PAD]"),
         ("tokenizer_config.json", b"}", "tokenizer_config.json is not JSON"),
         ("model.safetensors", b"short", "model.safetensors is not a whole safetensors file"),
-        ("model.safetensors.index.json", b"{}", "names no file"),
         ("run.json", b"{}", "run.json is no run"),
         ("history.jsonl", b"{}\n{\n", "history.jsonl, line 2,"),
     ],

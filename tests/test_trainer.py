@@ -191,7 +191,7 @@ def test_thirty_kills(tmp_path, whole):
     while killed < 30:
         out = tmp_path / "run"
 
-        forced = (rng.choice(["_to_disk", "_sha256"]), rng.randint(1, 12))
+        forced = (rng.choice(["to_disk", "_sha256"]), rng.randint(1, 12))
 
         def work(forced=forced if killed % 3 == 0 else None, out=out):
             if forced:
@@ -386,7 +386,7 @@ def test_half_a_line_of_history_is_left_out(tmp_path, whole):
 
 def test_history_holds_means_and_held_out(tmp_path, whole):
     lines = read_history(whole)
-    assert [line["step"] for line in lines if "square_loss" in line] == [7, 14, 21, 28, 35]
+    assert [line["step"] for line in lines if "square_loss" in line] == [7, 14, 21, 28, 35, 40]
     held_out = [line for line in lines if "held_out" in line]
     assert [line["step"] for line in held_out] == [10, 20, 30, 40]
     assert held_out[-1]["held_out"]["loss"] < held_out[0]["held_out"]["loss"]
@@ -400,8 +400,9 @@ def test_history_holds_means_and_held_out(tmp_path, whole):
 
 
 def test_training_learns(whole):
-    losses = [line["loss"] for line in read_history(whole) if "square_loss" in line]
-    assert losses[-1] < 0.8 * losses[0]
+    lines = [line for line in read_history(whole) if "square_loss" in line]
+    losses = {line["step"]: line["loss"] for line in lines}  # each the mean of seven steps
+    assert losses[35] < 0.8 * losses[7]
 
 
 def test_minutes_end_a_run(tmp_path):
