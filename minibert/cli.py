@@ -173,7 +173,7 @@ def _presets() -> tuple[str, ...]:
 @click.option("--preset", type=click.Choice(_presets()), default="tiny", show_default=True)
 @click.option(
     "--recipe", type=click.Choice(("original", "fast")), default="original", show_default=True,
-    help="As BERT was trained, or what learns most in the same time on a CPU.",
+    help="As BERT was trained, which takes hours to show; or what learns most on a CPU.",
 )  # fmt: skip
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Train so long ...")
 @click.option("--steps", type=click.IntRange(min=1), help="... or so many steps.")

@@ -27,10 +27,10 @@ def find_directory(name_or_path: str | Path) -> Path:
                 str(name_or_path), allow_patterns=["*.json", "*.safetensors", "*.txt"]
             )
         )
-    except Exception as error:  # the client raises a dozen kinds, all of them "not to be had"
+    except Exception:  # the client raises a dozen kinds, all of them "not to be had"
         raise FileNotFoundError(
-            f"{name_or_path} is neither a directory here nor to be had from the Hugging Face hub "
-            f"({type(error).__name__})"
+            f"there is no folder {name_or_path} here, and no model of that name could be had from "
+            "the Hugging Face hub (is there a network?)"
         ) from None
 
 

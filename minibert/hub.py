@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -138,6 +138,19 @@ def read_weights(directory: Path) -> dict[str, Tensor]:
     return tensors
 
 
+def check_nothing_is_lost(file: Path, weights: dict[str, Tensor]) -> None:
+    """Raise `FileExistsError` if `file` holds tensors that `weights` has not."""
+    if not file.exists():
+        return
+    with safe_open(file, framework="pt") as old:
+        there = {name.removeprefix("bert.") for name in old.keys()}  # noqa: SIM118
+    if lost := sorted(there - {name.removeprefix("bert.") for name in weights}):
+        raise FileExistsError(
+            f"{file} is of a larger model, whose {', '.join(lost)} would be lost: save elsewhere, "
+            "or remove it first"
+        )
+
+
 class PretrainedModel(nn.Module):
     """A model that can be read from a Hugging Face BERT directory, and written as one."""
 
@@ -176,14 +189,16 @@ class PretrainedModel(nn.Module):
         """Write `config.json` and `model.safetensors`, and the tokenizer's files if one is given.
 
         `transformers.AutoModel.from_pretrained(directory)` then gives the same numbers. A pre-LN
-        model has no place in that format: `ValueError`.
+        model has no place in that format: `ValueError`. Raises `FileExistsError` where a model is
+        there already that has more parts than this one, such as the head that guesses masked words.
         """
         directory = Path(directory)
+        weights = to_hf_state_dict(self)
+        check_nothing_is_lost(directory / "model.safetensors", weights)
         config = {**self.config.to_hf_dict(), "architectures": [self.architecture]}
         directory.mkdir(parents=True, exist_ok=True)
         text = json.dumps(config, indent=2) + "\n"
         (directory / "config.json").write_text(text, encoding="utf-8")
-        weights = to_hf_state_dict(self)
         save_file(weights, directory / "model.safetensors", metadata={"format": "pt"})
         if tokenizer is not None:
             tokenizer.save(directory)

@@ -188,7 +188,12 @@ class BertForPreTraining(PretrainedModel):
 
     @classmethod
     def for_weights(cls, config: BertConfig, names: set[str]) -> BertForPreTraining:
-        """With NSP if the weights have it."""
+        """With NSP if the weights have it. Raises `ValueError` where they lack the MLM head."""
+        if not any(name.startswith("cls.predictions.") for name in names):
+            raise ValueError(
+                "these weights have no head that guesses masked words: BertModel can load them "
+                "(on the command line, `attention` and `info` need no such head)"
+            )
         return cls(config, next_sentence="cls.seq_relationship.weight" in names)
 
     @property

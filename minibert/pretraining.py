@@ -247,6 +247,8 @@ def pretrain(
     if resume and any((out / "checkpoints").glob("step-*")):
         model = BertForPreTraining(config, recipe.next_sentence)  # its weights will be loaded
     else:
+        if resume:
+            say("Nothing was saved yet: beginning at step 0.")
         if recipe.init == "cooccurrence":
             say("Counting which tokens stand near each other: the token matrix starts from that.")
         model = make_model(recipe, config, training, run.seed)

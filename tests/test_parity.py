@@ -194,6 +194,18 @@ def test_saving_over_another_model_leaves_nothing_of_it(tmp_path):
     assert_close(theirs.embeddings.word_embeddings.weight, wanted, rtol=0, atol=0)
 
 
+def test_saving_never_loses_a_head(tmp_path):
+    config = minibert.BertConfig.preset("tiny", vocab_size=97, max_position_embeddings=20)
+    minibert.BertForPreTraining(config).save_pretrained(tmp_path)
+    encoder = minibert.BertModel.from_pretrained(tmp_path)
+    with pytest.raises(FileExistsError, match=r"cls\.predictions\.bias.* would be lost"):
+        encoder.save_pretrained(tmp_path)
+    minibert.BertForPreTraining.from_pretrained(tmp_path).save_pretrained(tmp_path)
+    encoder.save_pretrained(tmp_path / "encoder")
+    with pytest.raises(ValueError, match="no head that guesses masked words"):
+        minibert.BertForPreTraining.from_pretrained(tmp_path / "encoder")
+
+
 def test_configs_of_released_models_are_understood():
     """Keys of multilingual and Chinese BERT, which change nothing; and some that would."""
     for key in ("directionality", "pooler_fc_size", "pooler_type", "output_past", "_num_labels"):

@@ -38,7 +38,7 @@ def attention_map(attentions: Sequence[Tensor], tokens: Sequence[str]) -> Figure
             ax.set_xticks(range(length), labels if layer == layers - 1 else [], rotation=90)
             ax.set_yticks(range(length), labels if head == 0 else [])
             ax.tick_params(labelsize=7, length=0)
-    figure.colorbar(image, ax=axes, label="attention: share of the row's look", shrink=0.6)
+    figure.colorbar(image, ax=axes, label="share of the row's attention", shrink=0.6)
     return figure
 
 
