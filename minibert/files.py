@@ -20,6 +20,7 @@ def find_directory(name_or_path: str | Path) -> Path:
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", str(name_or_path)):
         raise FileNotFoundError(f"{path} is not a directory")
     from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
 
     try:
         return Path(
@@ -27,7 +28,7 @@ def find_directory(name_or_path: str | Path) -> Path:
                 str(name_or_path), allow_patterns=["*.json", "*.safetensors", "*.txt"]
             )
         )
-    except Exception:  # the client raises a dozen kinds, all of them "not to be had"
+    except (OSError, ValueError, HfHubHTTPError):  # no network, no valid name, no such model
         raise FileNotFoundError(
             f"there is no folder {name_or_path} here, and no model of that name could be had from "
             "the Hugging Face hub (is there a network?)"

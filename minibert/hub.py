@@ -143,7 +143,8 @@ def check_nothing_is_lost(file: Path, weights: dict[str, Tensor]) -> None:
     if not file.exists():
         return
     with safe_open(file, framework="pt") as old:
-        there = {name.removeprefix("bert.") for name in old.keys()}  # noqa: SIM118
+        names = old.keys()
+        there = {name.removeprefix("bert.") for name in names}
     if lost := sorted(there - {name.removeprefix("bert.") for name in weights}):
         raise FileExistsError(
             f"{file} is of a larger model, whose {', '.join(lost)} would be lost: save elsewhere, "
