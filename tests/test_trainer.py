@@ -8,11 +8,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from tqdm import tqdm
 
 from minibert import trainer as trainer_module
 from minibert.trainer import Plan, Trainer, read_history
@@ -161,6 +163,9 @@ def in_child(work):
     """Run `work` in a forked process; its process id."""
     if child := os.fork():
         return child
+    # tqdm's own lock is a semaphore that a forked process shares with us: a child that is killed
+    # while it draws its bar would hold it for ever, and no bar could be drawn here again.
+    tqdm.set_lock(threading.RLock())
     code = 1
     try:
         with open(os.devnull, "w") as null, contextlib.redirect_stderr(null):
