@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from minibert.checkpoint import load as load
     from minibert.config import BertConfig as BertConfig
     from minibert.model import BertForPreTraining as BertForPreTraining
     from minibert.model import BertModel as BertModel
@@ -17,6 +18,7 @@ _HOME = {
     "BertForPreTraining": "model",
     "BertModel": "model",
     "BertTokenizer": "tokenizer",
+    "load": "checkpoint",
 }
 __all__ = list(_HOME)
 

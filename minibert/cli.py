@@ -23,6 +23,8 @@ BLANKS = (
     "The budget for the next fiscal [MASK].",
     "I recommend that [MASK] pass this law.",
 )
+# Options of `minibert pretrain` that change a recipe.
+RECIPE_OPTIONS = ("init", "lr", "batch_size", "max_length", "dropout")
 LOOKED_AT = "The Congress of the United States must pass the budget."
 
 
@@ -184,6 +186,9 @@ def _presets() -> tuple[str, ...]:
     help="Where the token matrix starts; the recipe's choice if not given.",
 )  # fmt: skip
 @click.option("--lr", type=click.FloatRange(min=0, min_open=True), help="Instead of the recipe's.")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Instead of the recipe's.")
+@click.option("--max-length", type=click.IntRange(min=8), help="Tokens in a sequence, likewise.")
+@click.option("--dropout", type=click.FloatRange(0, 1, max_open=True), help="Likewise.")
 @click.option(
     "--accumulate", type=click.IntRange(min=1), default=1, show_default=True,
     help="Cut each batch into so many parts, for less memory.",
@@ -211,7 +216,7 @@ def pretrain(ctx: click.Context, corpus: str, out: Path, resume: bool, overwrite
     else:
         run = Run(corpus="", recipe=RECIPES[options["recipe"]])
         given = {name: value for name, value in options.items() if value is not None}
-    changes = {name: given.pop(name) for name in ("init", "lr") if name in given}
+    changes = {name: given.pop(name) for name in RECIPE_OPTIONS if name in given}
     if "recipe" in given:
         run = replace(run, recipe=RECIPES[given.pop("recipe")])
     run = replace(run, recipe=replace(run.recipe, **changes), **given)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
 from minibert.config import BertConfig
@@ -237,45 +239,45 @@ def pretrain(
     """
     out = Path(out)
     plan = Plan(run.steps, run.minutes, bf16=run.recipe.bf16 and has_bf16())
-    prepare_folder(out, resume, overwrite)
-    if resume:
-        check_settings(out, asdict(read_run(out)), asdict(run))
-    training, held_out, tokenizer = prepare_data(corpus, run, out, say)
-    recipe = run.recipe
-    config = make_config(recipe, run.preset, tokenizer.vocab_size)
-    batches = make_batches(recipe, training, tokenizer, run.seed)
-    if resume and any((out / "checkpoints").glob("step-*")):
-        model = BertForPreTraining(config, recipe.next_sentence)  # its weights will be loaded
-    else:
+    with run_folder(out, resume, overwrite):
         if resume:
-            say("Nothing was saved yet: beginning at step 0.")
-        if recipe.init == "cooccurrence":
-            say("Counting which tokens stand near each other: the token matrix starts from that.")
-        model = make_model(recipe, config, training, run.seed)
-    model.to("cuda" if torch.cuda.is_available() else "cpu")
-    trainer = Trainer(
-        model,
-        PretrainingObjective(),
-        make_optimizers(recipe, model),
-        make_schedule(recipe),
-        lambda step: cut(batches(step), run.accumulate),
-        plan,
-        out,
-        seed=run.seed,
-        held_out=[] if held_out is None else held_out_batches(held_out, tokenizer),
-        settings=asdict(run),
-    )
-    if resume and (warning := trainer.resume()):
-        say(warning)
-    number = sum(p.numel() for p in model.parameters())
-    say(
-        f"Training {number / 1e6:.1f} million weights ({run.preset}) on "
-        f"{len(training.tokens) / 1e6:.2f} million tokens"
-        + (f", from step {trainer.step}." if trainer.step else ".")
-    )
-    finished = trainer.train()
-    model.cpu().save_pretrained(out, tokenizer)
-    return finished
+            check_settings(out, asdict(read_run(out)), asdict(run))
+        training, held_out, tokenizer = prepare_data(corpus, run, out, say)
+        recipe = run.recipe
+        config = make_config(recipe, run.preset, tokenizer.vocab_size)
+        batches = make_batches(recipe, training, tokenizer, run.seed)
+        if resume and any((out / "checkpoints").glob("step-*")):
+            model = BertForPreTraining(config, recipe.next_sentence)  # its weights will be loaded
+        else:
+            if resume:
+                say("Nothing was saved yet: beginning at step 0.")
+            if recipe.init == "cooccurrence":
+                say("Counting which tokens stand near each other: the token matrix starts there.")
+            model = make_model(recipe, config, training, run.seed)
+        model.to("cuda" if torch.cuda.is_available() else "cpu")
+        trainer = Trainer(
+            model,
+            PretrainingObjective(),
+            make_optimizers(recipe, model),
+            make_schedule(recipe),
+            lambda step: cut(batches(step), run.accumulate),
+            plan,
+            out,
+            seed=run.seed,
+            held_out=[] if held_out is None else held_out_batches(held_out, tokenizer),
+            settings=asdict(run),
+        )
+        if resume and (warning := trainer.resume()):
+            say(warning)
+        number = sum(p.numel() for p in model.parameters())
+        say(
+            f"Training {number / 1e6:.1f} million weights ({run.preset}) on "
+            f"{len(training.tokens) / 1e6:.2f} million tokens"
+            + (f", from step {trainer.step}." if trainer.step else ".")
+        )
+        finished = trainer.train()
+        model.cpu().save_pretrained(out, tokenizer)
+        return finished
 
 
 def cut(batch: Batch, parts: int) -> list[Batch]:
@@ -285,14 +287,19 @@ def cut(batch: Batch, parts: int) -> list[Batch]:
 
 
 DATA_WRITING = "data.writing"
+LOCK = ".lock"
 # Not `run.json`: until there is a new one it says that the folder is ours.
 RUN_FILES = ("history.jsonl", "config.json", "model.safetensors", "vocab.txt", "data")
 RUN_FILES += ("tokenizer_config.json", "checkpoints", "demo.json")
 RUN_FILES += ("attention.html", "attention.png")
 
 
-def prepare_folder(out: Path, resume: bool, overwrite: bool) -> None:
-    """See to it that `out` is there, may be written to, and holds nobody else's work."""
+@contextmanager
+def run_folder(out: Path, resume: bool, overwrite: bool) -> Iterator[None]:
+    """The folder of a run: there, writable, holding nobody else's work, and this process's alone.
+
+    Of an earlier run to be overwritten everything but `run.json` is removed.
+    """
     if resume and overwrite:
         raise ValueError("--resume goes on with what is there, --overwrite removes it: choose one")
     if out.exists() and not out.is_dir():
@@ -300,23 +307,38 @@ def prepare_folder(out: Path, resume: bool, overwrite: bool) -> None:
     is_run = (out / "run.json").exists()
     if resume and not is_run:
         raise FileNotFoundError(f"there is no run in {out} to resume")
-    # A run that was killed while it prepared its data leaves that folder, and nothing to resume.
-    if out.exists() and any(p.name != DATA_WRITING for p in out.iterdir()) and not resume:
+    # A run that was killed while it prepared its data leaves those, and nothing to resume.
+    if out.exists() and any(p.name not in (LOCK, DATA_WRITING) for p in out.iterdir()):
         if not is_run:
             raise FileExistsError(f"{out} holds files that are no run of minibert: choose another")
-        if not overwrite:
+        if not (resume or overwrite):
             raise FileExistsError(
                 f"{out} holds a run already: --resume goes on with it, --overwrite begins anew"
             )
-        for name in RUN_FILES:
-            path = out / name
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
     out.mkdir(parents=True, exist_ok=True)
     if not os.access(out, os.W_OK):
         raise PermissionError(f"{out} cannot be written to")
+    lock = FileLock(out / LOCK)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise FileExistsError(
+            f"another process is training in {out}: stop it first, or choose another folder"
+        ) from None
+    try:
+        if overwrite:
+            _remove_run(out)
+        yield
+    finally:
+        lock.release()
+
+
+def _remove_run(out: Path) -> None:
+    for path in (out / name for name in RUN_FILES):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def prepare_data(

@@ -1,9 +1,11 @@
 """The command, as a user types it: help, results, and one line for whatever goes wrong."""
 
 import json
+import random
 import shutil
 import subprocess
 import sys
+import time
 
 import pytest
 from click.testing import CliRunner
@@ -113,6 +115,33 @@ def test_resume_remembers_its_options(texts, model, tmp_path):
     wrong = run("pretrain", texts, "-o", out, "--resume", "--seed", 4, expect=2)
     assert "seed was 0, now 4" in wrong
     assert json.loads((out / "run.json").read_text())["seed"] == 0
+
+
+def test_a_killed_command_resumes_bitwise(texts, tmp_path):
+    """kill -9 at any moment, while the data is prepared, in training or in a save."""
+    options = ("--steps", "700", "--recipe", "fast", "--vocab-size", "80")
+    options += ("--batch-size", "8", "--max-length", "24")
+    run("pretrain", texts, "-o", tmp_path / "quiet", *options)
+    out = tmp_path / "killed"
+    command = [sys.executable, "-m", "minibert", "pretrain", str(texts), "-o", str(out)]
+    rng = random.Random(0)
+
+    def start():
+        more = ["--resume"] if (out / "run.json").exists() else options
+        return subprocess.Popen(
+            [*command, *more], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    for _ in range(5):
+        with start() as process:
+            process.stdout.readline()  # it has begun
+            time.sleep(rng.uniform(0, 4))
+            process.kill()
+    with start() as process:
+        _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    for name in ("model.safetensors", "config.json", "vocab.txt", "run.json"):
+        assert (out / name).read_bytes() == (tmp_path / "quiet" / name).read_bytes(), name
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,17 @@
 import json
 import math
 import os
+import re
 import signal
+import tempfile
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import transformers
+from filelock import FileLock
 from torch.testing import assert_close
 
 import minibert
@@ -25,9 +29,9 @@ from minibert.pretraining import (
     make_model,
     make_optimizers,
     prepare_data,
-    prepare_folder,
     pretrain,
     read_run,
+    run_folder,
 )
 from minibert.pretraining_data import EVALUATION_MASKING, Masking, PairBatches, TokenizedCorpus
 from minibert.trainer import read_history
@@ -219,11 +223,41 @@ def test_an_existing_folder_is_never_overwritten_unasked(tmp_path):
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write all")
-def test_an_unwritable_folder_is_named(tmp_path):
-    tmp_path.chmod(0o500)
-    with pytest.raises(OSError, match="run"):
-        pretrain(load_corpus(small_texts()), tmp_path / "run", small_run(steps=1))
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no permissions of this kind")
+@pytest.mark.parametrize("name", ["", "new"])
+def test_an_unwritable_folder_is_named(name):
+    """In a process that is not root, who may write everywhere."""
+    with tempfile.TemporaryDirectory() as directory:
+        out = Path(directory) / name
+        Path(directory).chmod(0o555)
+        if (child := os.fork()) == 0:
+            code = 1
+            try:
+                if os.geteuid() == 0:
+                    os.setuid(65534)
+                with (
+                    pytest.raises(PermissionError, match=re.escape(str(out))),
+                    run_folder(out, resume=False, overwrite=False),
+                ):
+                    pass
+                code = 0
+            finally:
+                os._exit(code)
+        _, status = os.waitpid(child, 0)
+        Path(directory).chmod(0o755)
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_two_runs_do_not_share_a_folder(tmp_path, resume):
+    out = tmp_path / "run"
+    pretrain(load_corpus(small_texts()), out, small_run(steps=1))
+    before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
+    with FileLock(out / ".lock"), pytest.raises(FileExistsError, match="another process"):
+        pretrain(
+            load_corpus(small_texts()), out, small_run(steps=1), resume=resume, overwrite=not resume
+        )
+    assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
 
 
 def test_another_config_lists_what_differs(tmp_path):
@@ -257,8 +291,9 @@ def test_an_interrupted_overwrite_can_be_repeated(tmp_path):
     pretrain(load_corpus(small_texts()), tmp_path / "run", small_run(steps=1))
     (tmp_path / "run" / "mine.html").write_text("a page")
     for _ in range(2):  # the first one dies before it has written anything
-        prepare_folder(tmp_path / "run", resume=False, overwrite=True)
-    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["mine.html", "run.json"]
+        with run_folder(tmp_path / "run", resume=False, overwrite=True):
+            names = {p.name for p in (tmp_path / "run").iterdir()}
+    assert names == {".lock", "mine.html", "run.json"}
 
 
 def test_damaged_data_is_named(tmp_path):

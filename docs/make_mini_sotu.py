@@ -1,0 +1,84 @@
+"""Makes the checkpoint that the package ships, `minibert.load("mini-sotu")`: train, measure, write.
+
+    .venv/bin/python docs/make_mini_sotu.py [runs/mini-sotu]
+
+A run that was stopped goes on where it was. The weights are written in fp16, and measured as they
+are written.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from matplotlib.figure import Figure
+from safetensors.torch import load_file, save_file
+
+from minibert.baselines import CountBaselines
+from minibert.checkpoint import SHIPPED, load
+from minibert.corpus import load_corpus
+from minibert.pretraining import (
+    RECIPES,
+    PretrainingObjective,
+    Run,
+    held_out_batches,
+    pretrain,
+)
+from minibert.pretraining_data import TokenizedCorpus
+from minibert.trainer import read_history
+
+STEPS = 12_000
+RECIPE = replace(RECIPES["fast"], max_length=128, batch_size=32, dropout=0.1)
+SHIPPED_FILES = ("config.json", "vocab.txt", "tokenizer_config.json", "history.jsonl", "run.json")
+
+
+def main(out: Path) -> None:
+    corpus = load_corpus("sotu")
+    run = Run(corpus.name, "mini", RECIPE, steps=STEPS)
+    if not pretrain(corpus, out, run, resume=(out / "run.json").exists()):
+        sys.exit("Stopped and saved: the same command goes on.")
+    shipped = SHIPPED["mini-sotu"]
+    shipped.mkdir(exist_ok=True)
+    for name in SHIPPED_FILES:
+        (shipped / name).write_bytes((out / name).read_bytes())
+    weights = {name: tensor.half() for name, tensor in load_file(out / "model.safetensors").items()}
+    save_file(weights, shipped / "model.safetensors", metadata={"format": "pt"})
+    result = {**measure(out), "sotu": importlib.metadata.version("sotu")}
+    (shipped / "measured.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    draw(shipped, result)
+    print(json.dumps(result, indent=2))
+
+
+@torch.no_grad()
+def measure(out: Path) -> dict[str, float]:
+    """The share of masked tokens guessed right in held-out speeches, and by counting alone."""
+    model, tokenizer = load("mini-sotu")
+    batches = held_out_batches(TokenizedCorpus.open(out / "data" / "held_out"), tokenizer)
+    objective = PretrainingObjective()
+    right = sum(float(objective.sums(model, batch)["mlm_accuracy"]) for batch in batches)
+    masked = sum(objective.counts(batch)["mlm_accuracy"] for batch in batches)
+    training = TokenizedCorpus.open(out / "data" / "training")
+    counted = CountBaselines(training.tokens, tokenizer.vocab_size).accuracy(batches)
+    return {"mini-sotu": right / masked, **counted}
+
+
+def draw(shipped: Path, result: dict[str, float]) -> None:
+    """The curve of the run, for its card."""
+    history = [line for line in read_history(shipped) if "held_out" in line]
+    figure = Figure(figsize=(7, 3.5), layout="constrained")
+    ax = figure.subplots()
+    steps = [line["step"] for line in history]
+    ax.plot(steps, [100 * line["held_out"]["mlm_accuracy"] for line in history], color="#0072B2")
+    ax.axhline(100 * result["neighbours"], color="#D55E00", linestyle="--")
+    ax.text(steps[-1], 100 * result["neighbours"] - 1, "counting neighbours", ha="right", va="top")
+    ax.set_xlabel("steps of 4096 tokens")
+    ax.set_ylabel("masked tokens right, held out (%)")
+    figure.savefig(shipped / "curve.png", dpi=100)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "runs/mini-sotu"))

@@ -1,0 +1,70 @@
+"""Run notebooks and store their outputs: `make notebooks`, or `make notebooks ONLY=03`.
+
+Each is run top to bottom in a fresh kernel in its own folder, with one thread. What differs from
+run to run is taken out, so that a notebook in which nothing changed stays the same to the byte:
+stderr (progress bars), times, cell ids.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from nbval.plugin import coalesce_streams
+
+ROOT = Path(__file__).parents[1]
+SECONDS_A_CELL = 1800
+KEPT = ("tags", "slideshow")
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+
+
+def run(file: Path) -> None:
+    """Execute a notebook in place; a cell that fails ends in an error that shows it."""
+    notebook = nbformat.read(file, as_version=4)
+    client = NotebookClient(
+        notebook,
+        timeout=SECONDS_A_CELL,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(file.parent)}},
+        store_widget_state=False,
+    )
+    client.execute()
+    tidy(notebook)
+    nbformat.validate(notebook)
+    nbformat.write(notebook, file)
+
+
+def tidy(notebook: nbformat.NotebookNode) -> None:
+    """Take out what says nothing of the notebook."""
+    notebook.metadata = nbformat.from_dict(METADATA)
+    notebook.nbformat_minor = 5
+    for number, cell in enumerate(notebook.cells):
+        cell.id = f"cell-{number:02}"
+        cell.metadata = nbformat.from_dict(
+            {name: cell.metadata[name] for name in KEPT if cell.metadata.get(name)}
+        )
+        if cell.cell_type == "code":
+            outputs = coalesce_streams(cell.outputs)
+            cell.outputs = [o for o in outputs if o.get("name") != "stderr"]
+
+
+def main(prefixes: list[str]) -> None:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    for file in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        if not prefixes or file.name.startswith(tuple(prefixes)):
+            print(file.relative_to(ROOT), flush=True)
+            try:
+                run(file)
+            except CellExecutionError as error:
+                sys.exit(str(error))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

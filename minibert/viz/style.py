@@ -1,0 +1,61 @@
+"""One look for every picture: colours that any colour vision tells apart, and words beside them."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+
+from matplotlib.figure import Figure
+
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Okabe and Ito (2008): told apart with any colour vision, and of unlike darkness in print."""
+DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
+"""Lines differ in these too."""
+SEQUENTIAL = "Blues"
+"""One hue from white to dark, for amounts."""
+DIVERGING = "PuOr"
+"""Purple to orange through white, for what may be below and above nothing."""
+
+
+def plot(rows: int = 1, columns: int = 1, width: float = 7.0, height: float = 3.2) -> tuple:
+    """A figure of `width` x `height` inches and its axes, as `plt.subplots` gives them.
+
+    It belongs to nobody but the caller: nothing is shown until `show` is called.
+    """
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots(rows, columns)
+    for ax in figure.axes:
+        ax.set_prop_cycle(color=PALETTE, linestyle=DASHES)
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.grid(alpha=0.25)
+        ax.set_axisbelow(True)
+    return figure, axes
+
+
+class Picture:
+    """A figure with its description; a notebook shows the one and reads out the other."""
+
+    def __init__(self, figure: Figure, alt: str, dpi: int = 110) -> None:
+        self.figure = figure
+        self.alt = " ".join(alt.split())
+        self.dpi = dpi
+
+    def png(self) -> bytes:
+        """The picture, the same bytes for the same figure."""
+        buffer = io.BytesIO()
+        self.figure.savefig(buffer, format="png", dpi=self.dpi, metadata={"Software": None})
+        return buffer.getvalue()
+
+    def __repr__(self) -> str:
+        return f"Picture: {self.alt}"
+
+    def _repr_html_(self) -> str:
+        # As HTML and not as image/png, for which JupyterLab has no alt text.
+        data = base64.b64encode(self.png()).decode("ascii")
+        return f'<img src="data:image/png;base64,{data}" alt="{html.escape(self.alt)}">'
+
+
+def show(figure: Figure, alt: str) -> Picture:
+    """The figure as a notebook shows it, `alt` being what it shows in words."""
+    return Picture(figure, alt)
