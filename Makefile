@@ -1,11 +1,12 @@
 # make demo     pretrain a BERT on real text, fill blanks, draw its attention
 # make test     everything that is checked
 # make lab      Jupyter, in .venv
+# make notebooks  run the notebooks and store their outputs; ONLY="03 04" for some of them
 # make install  build .venv alone
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test lab
+.PHONY: install demo test test-portable lab notebooks
 
 install: .venv/installed
 
@@ -18,10 +19,23 @@ install: .venv/installed
 demo: install
 	$(BIN)/minibert demo
 
+NBVAL = $(BIN)/python -m pytest -p tests.notebooks notebooks \
+	-o addopts="-q -ra -n 2 --dist loadfile --nbval-cell-timeout 300"
+
 test: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	MINIBERT_PROFILE=smoke OMP_NUM_THREADS=1 $(NBVAL)
+
+# The notebooks again, as other machines would run them.
+test-portable: install
+	MINIBERT_PROFILE=smoke OMP_NUM_THREADS=2 $(NBVAL)
+	MINIBERT_PROFILE=smoke OMP_NUM_THREADS=1 ATEN_CPU_CAPABILITY=avx2 $(NBVAL)
+	MINIBERT_PROFILE=smoke OMP_NUM_THREADS=1 ATEN_CPU_CAPABILITY=default $(NBVAL)
+
+notebooks: install
+	$(BIN)/python docs/run_notebooks.py $(ONLY)
 
 lab: install
-	$(BIN)/jupyter lab
+	$(BIN)/jupyter lab notebooks/00_start_here.ipynb

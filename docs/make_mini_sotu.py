@@ -13,7 +13,9 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 from matplotlib.figure import Figure
 from safetensors.torch import load_file, save_file
@@ -21,18 +23,18 @@ from safetensors.torch import load_file, save_file
 from minibert.baselines import CountBaselines
 from minibert.checkpoint import SHIPPED, load
 from minibert.corpus import load_corpus
-from minibert.pretraining import (
-    RECIPES,
-    PretrainingObjective,
-    Run,
-    held_out_batches,
-    pretrain,
-)
+from minibert.embeddings import token_counts
+from minibert.model import IGNORE_INDEX
+from minibert.pretraining import RECIPES, Run, held_out_batches, pretrain
 from minibert.pretraining_data import TokenizedCorpus
 from minibert.trainer import read_history
 
-STEPS = 12_000
-RECIPE = replace(RECIPES["fast"], max_length=128, batch_size=32, dropout=0.1)
+STEPS = 5_000
+# Four layers after another want a longer warm-up and smaller steps than two: with the rates of the
+# recipe, and 2 % of warm-up, this model stayed at guessing by frequency alone.
+RECIPE = replace(
+    RECIPES["fast"], max_length=128, batch_size=32, lr=2e-3, matrix_lr=0.01, warmup=0.1
+)
 SHIPPED_FILES = ("config.json", "vocab.txt", "tokenizer_config.json", "history.jsonl", "run.json")
 
 
@@ -54,16 +56,37 @@ def main(out: Path) -> None:
 
 
 @torch.no_grad()
-def measure(out: Path) -> dict[str, float]:
-    """The share of masked tokens guessed right in held-out speeches, and by counting alone."""
+def measure(out: Path) -> dict[str, Any]:
+    """The share of masked tokens guessed right in held-out speeches, and by counting alone.
+
+    `kinds` has the model's share by kind of token, with how many there were of each.
+    """
     model, tokenizer = load("mini-sotu")
-    batches = held_out_batches(TokenizedCorpus.open(out / "data" / "held_out"), tokenizer)
-    objective = PretrainingObjective()
-    right = sum(float(objective.sums(model, batch)["mlm_accuracy"]) for batch in batches)
-    masked = sum(objective.counts(batch)["mlm_accuracy"] for batch in batches)
+    held_out = TokenizedCorpus.open(out / "data" / "held_out")
     training = TokenizedCorpus.open(out / "data" / "training")
-    counted = CountBaselines(training.tokens, tokenizer.vocab_size).accuracy(batches)
-    return {"mini-sotu": right / masked, **counted}
+    batches = held_out_batches(held_out, tokenizer)
+    truth, right = [], []
+    for batch in batches:
+        masked = batch["labels"] != IGNORE_INDEX  # (B, T)
+        guesses = model(batch["input_ids"]).prediction_logits[masked].argmax(-1)  # (M,)
+        truth.append(batch["labels"][masked])
+        right.append(guesses == truth[-1])
+    truth, right = torch.cat(truth).numpy(), torch.cat(right).numpy()
+    counts = token_counts(training.tokens, tokenizer.vocab_size)[truth]  # (M,) in training
+    tokens = np.array(tokenizer.tokens)[truth]
+    kinds = {
+        "seen 10,000 times or more in training": counts >= 10_000,
+        "1,000 to 9,999 times": (counts >= 1000) & (counts < 10_000),
+        "100 to 999 times": (counts >= 100) & (counts < 1000),
+        "less than 100 times": counts < 100,
+        "numbers": np.array([any(c.isdigit() for c in token) for token in tokens]),
+        "pieces after a word's first": np.array([token.startswith("##") for token in tokens]),
+    }
+    return {
+        "mini-sotu": float(right.mean()),
+        **CountBaselines(training.tokens, tokenizer.vocab_size).accuracy(batches),
+        "kinds": {k: [float(right[which].mean()), int(which.sum())] for k, which in kinds.items()},
+    }
 
 
 def draw(shipped: Path, result: dict[str, float]) -> None:

@@ -12,6 +12,11 @@ SHIPPED = {"mini-sotu": Path(__file__).parent / "mini-sotu"}
 """Checkpoints that come with the package, each with a card beside its weights (`README.md`)."""
 
 
+def find_checkpoint(name_or_path: str | Path) -> Path:
+    """The folder of a shipped checkpoint by its name, of a run, or of a model on the hub."""
+    return find_directory(SHIPPED.get(str(name_or_path), name_or_path))
+
+
 def load(name_or_path: str | Path) -> tuple[BertForPreTraining, BertTokenizer]:
     """A pretrained BERT, in eval mode, and its tokenizer.
 
@@ -19,5 +24,5 @@ def load(name_or_path: str | Path) -> tuple[BertForPreTraining, BertTokenizer]:
     language head. Raises `FileNotFoundError` where there is none and `ValueError` where it is not a
     BERT's.
     """
-    directory = find_directory(SHIPPED.get(str(name_or_path), name_or_path))
+    directory = find_checkpoint(name_or_path)
     return BertForPreTraining.from_pretrained(directory), BertTokenizer.from_pretrained(directory)

@@ -13,7 +13,7 @@ import click
 
 # What takes seconds to import is imported where it is used: `minibert --help` must not wait.
 if TYPE_CHECKING:
-    from minibert.model import BertForPreTraining
+    from minibert.model import BertModel
     from minibert.tokenizer import BertTokenizer
 
 BLANKS = (
@@ -92,6 +92,7 @@ def demo(minutes: float, out: Path, seed: int) -> None:
     import numpy as np
 
     from minibert.baselines import CountBaselines
+    from minibert.checkpoint import load
     from minibert.corpus import load_corpus
     from minibert.generation import fill_mask
     from minibert.pretraining import RECIPES, Run, held_out_batches, pretrain
@@ -107,7 +108,7 @@ def demo(minutes: float, out: Path, seed: int) -> None:
         return
 
     click.echo("\n2. Counting, for comparison.")
-    model, tokenizer = _load(out)
+    model, tokenizer = load(out)
     training = TokenizedCorpus.open(out / "data" / "training")
     held_out = TokenizedCorpus.open(out / "data" / "held_out")
     baselines = CountBaselines(training.tokens, tokenizer.vocab_size)
@@ -238,18 +239,19 @@ def pretrain(ctx: click.Context, corpus: str, out: Path, resume: bool, overwrite
     "fill-mask",
     cls=Examples,
     examples=(
-        'minibert fill-mask runs/demo "The [MASK] of the Union"',
+        'minibert fill-mask mini-sotu "The [MASK] of the Union"',
         'minibert fill-mask runs/demo --top-k 10 "Peace and [MASK]."',
     ),
 )
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model")
 @click.argument("text")
 @click.option("--top-k", type=click.IntRange(min=1), default=5, show_default=True)
-def fill_mask(model: Path, text: str, top_k: int) -> None:
-    """The likeliest words for each [MASK] in TEXT, by the model in the folder MODEL."""
+def fill_mask(model: str, text: str, top_k: int) -> None:
+    """The likeliest words for each [MASK] in TEXT. MODEL is a folder, or `mini-sotu`."""
+    from minibert.checkpoint import load
     from minibert.generation import fill_mask
 
-    bert, tokenizer = _load(model)
+    bert, tokenizer = load(model)
     for number, guesses in enumerate(fill_mask(bert, tokenizer, text, top_k), start=1):
         click.echo(f"[MASK] {number}: {_listed(guesses)}")
 
@@ -257,30 +259,33 @@ def fill_mask(model: Path, text: str, top_k: int) -> None:
 @main.command(
     cls=Examples, examples=('minibert attention runs/demo "The state of the Union" -o page.html',)
 )
-@click.argument("model", type=click.Path(path_type=Path))
+@click.argument("model")
 @click.argument("text")
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path, dir_okay=False), default="attention.html",
     show_default=True, help="The page; a .png of the same name goes beside it.",
 )  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace what is there.")
-def attention(model: Path, text: str, out: Path, overwrite: bool) -> None:
-    """What every head of the model in the folder MODEL looks at in TEXT, as a page."""
+def attention(model: str, text: str, out: Path, overwrite: bool) -> None:
+    """What every head of MODEL looks at in TEXT, as a page. MODEL is a folder, or `mini-sotu`."""
     if out.suffix != ".html":
         raise click.UsageError(f"{out} must end in .html: the picture goes beside it as .png")
     taken = [path for path in (out, out.with_suffix(".png")) if path.exists()]
     if taken and not overwrite:
         raise click.UsageError(f"{taken[0]} is there already: give another name or --overwrite")
-    bert, tokenizer = _load(model, heads=False)
+    bert, tokenizer = _load_body(model)
     _write_attention(bert, tokenizer, text, out)
     click.echo(f"{out} and {out.with_suffix('.png')}")
 
 
 @main.command(cls=Examples, examples=("minibert info runs/demo",))
-@click.argument("model", type=click.Path(path_type=Path))
-def info(model: Path) -> None:
-    """Sizes, weights and training of the model in the folder MODEL."""
-    bert, tokenizer = _load(model, heads=False)
+@click.argument("model")
+def info(model: str) -> None:
+    """Sizes, weights and training of MODEL, a folder or `mini-sotu`."""
+    from minibert.checkpoint import find_checkpoint
+
+    bert, tokenizer = _load_body(model)
+    folder = find_checkpoint(model)
     config = bert.config
     rows = [
         ("layers", config.num_hidden_layers),
@@ -291,13 +296,13 @@ def info(model: Path) -> None:
         ("vocabulary", f"{tokenizer.vocab_size}, {'un' * tokenizer.do_lower_case}cased"),
         ("weights", f"{sum(p.numel() for p in bert.parameters()):,}"),
     ]
-    if (model / "run.json").exists():
+    if (folder / "run.json").exists():
         from minibert.pretraining import read_run
         from minibert.trainer import read_history
 
-        run = read_run(model)
+        run = read_run(folder)
         rows.append(("corpus", run.corpus))
-        history = read_history(model)
+        history = read_history(folder)
         for line in history[-1:]:
             rows.append(("trained", f"{line['step']} steps, {line['seconds']:.0f} s"))
         for line in [line for line in history if "held_out" in line][-1:]:
@@ -307,14 +312,14 @@ def info(model: Path) -> None:
         click.echo(f"{name:13s} {value}")
 
 
-def _load(directory: Path, heads: bool = True) -> tuple[BertForPreTraining, BertTokenizer]:
-    from minibert.files import find_directory
-    from minibert.model import BertForPreTraining, BertModel
+def _load_body(name: str) -> tuple[BertModel, BertTokenizer]:
+    """A model that need not have the heads of pretraining."""
+    from minibert.checkpoint import find_checkpoint
+    from minibert.model import BertModel
     from minibert.tokenizer import BertTokenizer
 
-    found = find_directory(directory)
-    kind = BertForPreTraining if heads else BertModel
-    return kind.from_pretrained(found), BertTokenizer.from_pretrained(found)
+    found = find_checkpoint(name)
+    return BertModel.from_pretrained(found), BertTokenizer.from_pretrained(found)
 
 
 def _write_attention(model: Any, tokenizer: BertTokenizer, text: str, page: Path) -> None:

@@ -130,7 +130,8 @@ class Masking:
     max_predictions: int | None = None
     """No more than so many in a sequence: 20 at T = 128 in the original."""
     random_specials: bool = True
-    """Whether `[CLS]` and its like may be drawn as the random token: so in the original."""
+    """Whether `[CLS]` and its like may be drawn as the random token: so in the original. Then the
+    model may see a `[PAD]` that is no padding: take `attention_mask` from the batch."""
 
 
 EVALUATION_MASKING = Masking(mask=1.0, random=0.0)
@@ -275,11 +276,12 @@ def make_pairs(
     """One pass over a corpus as pairs for next sentence prediction, in the original's way.
 
     Sentences are gathered up to the length that is aimed at (a random shorter one with
-    `short_sequence_probability`) and cut in two at a random sentence. Half of the time B is what
-    follows; else B begins anywhere in another document, and the sentences that it displaced are
-    put back for the next pair. What is too long loses tokens of its longer side, at its front or
-    its back at random. Raises `ValueError` for a corpus of a single document: there is no other
-    document to take a random B from.
+    `short_sequence_probability`, drawn for each pair; the original draws it for each document) and
+    cut in two at a random sentence. Half of the time B is what follows; else B begins anywhere in
+    another document, and the sentences that it displaced are put back for the next pair. What is
+    too long loses tokens of its longer side, at its front or its back at random. Raises
+    `ValueError` for a corpus of a single document: there is no other document to take a random B
+    from.
     """
     check_pairs(corpus)
     room = max_length - 3  # [CLS] A [SEP] B [SEP]

@@ -214,6 +214,7 @@ class Trainer:
             "{remaining} left{postfix}",
             dynamic_ncols=True,
             mininterval=1.0,
+            smoothing=0.0,  # the average since the start: a pause to evaluate is no slowing down
             file=sys.stderr,
         )
 

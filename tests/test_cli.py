@@ -100,6 +100,12 @@ def test_info(model):
     assert "trained       3 steps" in shown and "held out" in shown
 
 
+def test_the_shipped_checkpoint_goes_by_its_name(tmp_path):
+    assert "state" in run("fill-mask", "mini-sotu", "The [MASK] of the Union")
+    assert "4 of 64" in run("info", "mini-sotu")
+    run("attention", "mini-sotu", "The Union", "-o", tmp_path / "page.html")
+
+
 def test_info_of_a_run_that_has_no_history_yet(model, tmp_path):
     young = tmp_path / "young"
     shutil.copytree(model, young)

@@ -1,0 +1,228 @@
+"""The notebooks' form, and the comparison that their outputs are held to: does it bite?"""
+
+import copy
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from tests.notebooks import difference
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+# Cells whose output is not compared: (notebook, how the cell begins) and why. Training runs are
+# shorter in tests than for a learner (MINIBERT_PROFILE=smoke); a later cell asserts what holds in
+# both.
+SHORTER = "its numbers are those of a training run that is shorter in tests"
+IGNORED = {
+    ("02_embeddings", "for (name, seed), (_, history) in runs.items():"): SHORTER,
+    (
+        "04_encoder",
+        'choices = {"none": identity, "sigmoid": F.sigmoid, "ReLU": F.relu, "GELU": F.gelu}',
+    ): SHORTER,
+    ("04_encoder", "highest = {}"): SHORTER,
+    ("04_encoder", "def to_the_left(generator, text):"): SHORTER,
+    ("04_encoder", "figure, ax = plot(width=7.4, height=3.2)"): SHORTER,
+}
+
+
+# The comparison
+
+
+@pytest.mark.parametrize(
+    ("reference", "new"),
+    [
+        ("loss 3.77", "loss 3.77"),
+        ("loss 3.77", "loss 3.79"),  # two units of the last digit
+        ("loss 3.77", "loss 3.75"),
+        ("tensor([1.9999, 2.])", "tensor([2.0001, 2.])"),
+        ("1.99996", "2.00001"),  # 1e-4 of the size
+        ("12345.6", "12346.7"),
+        ("3.2e-03", "3.3e-03"),
+        ("a  b\nc", "a b\nc"),  # a longer number moves columns
+        ("-0.0000", "0.0001"),
+    ],
+)
+def test_rounding_passes(reference, new):
+    assert difference(reference, new) is None
+
+
+@pytest.mark.parametrize(
+    ("reference", "new"),
+    [
+        ("loss 3.77", "loss 3.80"),
+        ("loss 3.77", "loss -3.77"),
+        ("loss 0.52", "loss -0.52"),
+        ("512 tokens", "513 tokens"),
+        ("torch.Size([2, 3, 4])", "torch.Size([2, 4, 3])"),
+        ("torch.Size([2, 3])", "torch.Size([2, 3, 1])"),
+        ("the cat", "the hat"),
+        ("accuracy 37 %", "accuracy 38 %"),
+        ("3.2e-03", "3.2e-02"),
+        ("3.2e-03", "3.6e-03"),
+        ("nan", "0.5"),
+        ("True", "False"),
+        ("layer1.weight 3", "layer2.weight 3"),
+        ("1.0", "1"),
+        ("equal", "equal\nequal"),
+    ],
+)
+def test_more_than_rounding_does_not(reference, new):
+    assert difference(reference, new) is not None
+
+
+SOURCES = (
+    "import os\nimport torch",
+    "print('the loss is', f'{3.7712:.2f}', 'after', 512, 'steps')",
+    "torch.zeros(2, 3).shape",
+    "from minibert.viz.style import plot, show\n"
+    "show(plot()[0], 'Nothing is shown, at 12.5 % of its height.')",
+    "raise ValueError('three heads')",
+    "1 + 1;",
+    "import sys\nprint('progress', file=sys.stderr)",
+)
+
+
+@pytest.fixture(scope="module")
+def verdicts(tmp_path_factory):
+    """Which of several altered copies of a small notebook pass."""
+    folder = tmp_path_factory.mktemp("notebooks")
+    cells = [nbformat.v4.new_code_cell(source) for source in SOURCES]
+    cells[4].metadata.tags = ["raises-exception"]
+    good = nbformat.v4.new_notebook(cells=cells)
+    NotebookClient(good, kernel_name="python3").execute()
+
+    def altered(name, number=0, old="", new="", change=None):
+        notebook = copy.deepcopy(good)
+        cell = notebook.cells[number]
+        if change:
+            change(notebook)
+        for output in cell.outputs:
+            for holder, key in (
+                (output, "text"),
+                (output, "evalue"),
+                *((output.get("data", {}), mime) for mime in output.get("data", {})),
+            ):
+                if old and key in holder:
+                    assert old in holder[key]
+                    holder[key] = holder[key].replace(old, new)
+        nbformat.write(notebook, folder / f"{name}.ipynb")
+
+    altered("good")
+    altered("number", 1, "3.77", "3.81")
+    altered("sign", 1, "3.77", "-3.77")
+    altered("integer", 1, "512", "511")
+    altered("word", 1, "the loss", "a loss")
+    altered("shape", 2, "[2, 3]", "[3, 2]")
+    altered("alt_text", 3, "12.5", "13.5")
+    altered("error", 4, "three", "four")
+    altered("missing", change=lambda n: n.cells[2].outputs.clear())
+    altered("unasked", change=lambda n: n.cells[0].outputs.extend(n.cells[2].outputs))
+    altered("not_run", change=lambda n: n.cells[1].update(execution_count=None, outputs=[]))
+    altered("out_of_order", change=lambda n: n.cells[1].update(execution_count=9))
+    altered("dead", change=lambda n: n.cells[1].update(source="os._exit(1)"))
+    options = "-p tests.notebooks -o addopts= -rA -n 2 --dist loadfile --color no"
+    shown = subprocess.run(
+        [sys.executable, "-m", "pytest", *options.split(), str(folder)],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=200,
+    ).stdout
+    failed = set(re.findall(r"(?:FAILED|ERROR) .*?(\w+)\.ipynb", shown))
+    assert "good" in {p.stem for p in folder.iterdir()}, shown
+    return {p.stem: p.stem not in failed for p in folder.iterdir()}, shown
+
+
+def test_what_did_not_change_passes(verdicts):
+    passes, shown = verdicts
+    assert passes["good"], shown
+    assert len(re.findall(r"PASSED \S*good\.ipynb", shown)) == len(SOURCES), shown
+
+
+CHANGES = ["number", "sign", "integer", "word", "shape", "alt_text", "error", "missing", "unasked"]
+CHANGES += ["not_run", "out_of_order", "dead"]
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_changed_fails(verdicts, name):
+    passes, shown = verdicts
+    assert not passes[name], shown
+
+
+# The form
+
+
+@pytest.fixture(params=NOTEBOOKS, ids=lambda file: file.stem)
+def notebook(request):
+    return nbformat.read(request.param, as_version=4)
+
+
+def prose(notebook):
+    return "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
+
+
+def test_a_chapter_opens_and_ends_as_all_do(notebook):
+    text = prose(notebook)
+    first = notebook.cells[0].source
+    for part in ("# ", "**You will be able to**", "**Time**", "**You need**"):
+        assert part in first, part
+    for part in ("## Mistakes people make here", "## Summary", "**Read on.**", "**Next"):
+        assert part in text, part
+    summary = re.search(r"## Summary\n(.*?)\*\*Read on", text, re.DOTALL)[1]
+    assert 1 <= len(re.findall(r"^- ", summary, re.MULTILINE)) <= 5
+
+
+def test_code_cells_are_short(notebook):
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            assert len(cell.source.splitlines()) <= 16, cell.source
+
+
+def test_pictures_have_alt_text(notebook):
+    pages = [
+        output["data"]["text/html"]
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+        for output in cell.outputs
+        if "text/html" in output.get("data", {})
+    ]
+    images = [tag for page in pages for tag in re.findall(r"<img [^>]*>", page)]
+    assert images, "a chapter has a picture"
+    for tag in images:
+        assert len(re.search(r'alt="([^"]*)"', tag)[1]) > 30
+    raw = [
+        o for c in notebook.cells for o in c.get("outputs", []) if "image/png" in o.get("data", {})
+    ]
+    assert not raw, "show() writes alt text, which image/png has no place for"
+
+
+def test_links_lead_somewhere(notebook):
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", prose(notebook)):
+        if not target.startswith("http"):
+            assert (ROOT / "notebooks" / target).exists(), target
+
+
+def test_every_cell_that_is_not_compared_is_listed(request):
+    found = {
+        (file.stem, cell.source.splitlines()[0])
+        for file in NOTEBOOKS
+        for cell in nbformat.read(file, as_version=4).cells
+        if cell.cell_type == "code"
+        and ("nbval" in str(cell.metadata.get("tags", "")) or "NBVAL" in cell.source)
+    }
+    assert found == set(IGNORED)
+
+
+def test_notebooks_are_tidy(notebook):
+    """As `make notebooks` leaves them: a diff shows what changed and nothing else."""
+    assert [c.id for c in notebook.cells] == [f"cell-{i:02}" for i in range(len(notebook.cells))]
+    for cell in notebook.cells:
+        assert set(cell.metadata) <= {"tags", "slideshow"}
+        if cell.cell_type == "code":
+            assert all(o.get("name") != "stderr" for o in cell.outputs)
