@@ -2,7 +2,7 @@
 
 Each is run top to bottom in a fresh kernel in its own folder, with one thread. What differs from
 run to run is taken out, so that a notebook in which nothing changed stays the same to the byte:
-stderr (progress bars), times, cell ids.
+warnings and progress bars, times, cell ids.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from nbval.plugin import coalesce_streams
 
 ROOT = Path(__file__).parents[1]
 SECONDS_A_CELL = 1800
+WIDGET = "application/vnd.jupyter.widget-view+json"
 KEPT = ("tags", "slideshow")
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -52,7 +53,12 @@ def tidy(notebook: nbformat.NotebookNode) -> None:
         )
         if cell.cell_type == "code":
             outputs = coalesce_streams(cell.outputs)
-            cell.outputs = [o for o in outputs if o.get("name") != "stderr"]
+            cell.outputs = [o for o in outputs if not says_nothing_later(o)]
+
+
+def says_nothing_later(output: nbformat.NotebookNode) -> bool:
+    """Whether an output is a warning or a progress bar, as text or as a widget."""
+    return output.get("name") == "stderr" or WIDGET in output.get("data", {})
 
 
 def main(prefixes: list[str]) -> None:

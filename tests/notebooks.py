@@ -4,7 +4,7 @@
 
 Words and whole numbers must be the same as in the stored outputs; numbers with a decimal point may
 differ by two units of their last printed digit, or by 1e-4 of their size: other processors and
-thread counts round differently. Left out are stderr (progress bars, warnings) and the bytes of
+thread counts round differently. Left out are progress bars, warnings (stderr) and the bytes of
 pictures: their alt text is compared. A notebook that was not run top to bottom fails, as does,
 at once, one whose kernel dies.
 """
@@ -20,6 +20,7 @@ import pytest
 from nbval.plugin import IPyNbCell, IPyNbFile, coalesce_streams
 
 NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[+-]?\d+)?(?![\w])|-?\d+\.\d+(?:e[+-]?\d+)?")
+WIDGET = "application/vnd.jupyter.widget-view+json"
 UNITS = 2
 RELATIVE = 1e-4
 PICTURE = re.compile(r"data:image/\w+;base64,[\w+/=]+")
@@ -71,6 +72,8 @@ def shown(outputs: list, quiet: bool) -> list[tuple[str, str]]:
         elif kind in ("display_data", "execute_result"):
             if kind == "execute_result" and quiet:
                 continue  # the cell ends in `;`: nbval's kernel shows it all the same
+            if WIDGET in output["data"]:
+                continue  # a progress bar
             for mime, data in sorted(output["data"].items()):
                 found.append((mime, PICTURE.sub("", str(data))))
         else:

@@ -28,6 +28,16 @@ IGNORED = {
     ("04_encoder", "highest = {}"): SHORTER,
     ("04_encoder", "def to_the_left(generator, text):"): SHORTER,
     ("04_encoder", "figure, ax = plot(width=7.4, height=3.2)"): SHORTER,
+    ("06_pretraining", "history = read_history(RUN)"): SHORTER,
+    ("06_pretraining", "import minibert"): SHORTER,
+    ("06_pretraining", "first, last = seen_original[-1][1], seen_fast[-1][1]"): SHORTER,
+    ("06_pretraining", 'print(" " * 27 + "".join(f"{name:>25}" for name in contexts[0]))'): SHORTER,
+    ("06_pretraining", "results = {"): SHORTER,
+    (
+        "06_pretraining",
+        "together, hidden, replaced, left = right_by_fate(trained, Masking())",
+    ): SHORTER,
+    ("06_pretraining", "dropping = BertForPreTraining.from_pretrained("): SHORTER,
 }
 
 
@@ -226,3 +236,4 @@ def test_notebooks_are_tidy(notebook):
         assert set(cell.metadata) <= {"tags", "slideshow"}
         if cell.cell_type == "code":
             assert all(o.get("name") != "stderr" for o in cell.outputs)
+            assert "widget-view" not in str(cell.outputs)
