@@ -1,8 +1,9 @@
-# make demo     pretrain a BERT on real text, fill blanks, draw its attention
-# make test     everything that is checked
-# make lab      Jupyter, in .venv
-# make notebooks  run the notebooks and store their outputs; ONLY="03 04" for some of them
-# make install  build .venv alone
+# make demo           pretrain a BERT on real text, fill blanks, draw its attention
+# make test           everything that is checked
+# make test-portable  the notebooks again, as other machines would run them
+# make lab            the course, in JupyterLab
+# make notebooks      run the notebooks and store their outputs; ONLY="03 04" for some of them
+# make install        build .venv alone
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -28,7 +29,6 @@ test: install
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 	MINIBERT_PROFILE=smoke OMP_NUM_THREADS=1 $(NBVAL)
 
-# The notebooks again, as other machines would run them.
 test-portable: install
 	MINIBERT_PROFILE=smoke OMP_NUM_THREADS=2 $(NBVAL)
 	MINIBERT_PROFILE=smoke OMP_NUM_THREADS=1 ATEN_CPU_CAPABILITY=avx2 $(NBVAL)

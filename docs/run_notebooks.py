@@ -53,10 +53,10 @@ def tidy(notebook: nbformat.NotebookNode) -> None:
         )
         if cell.cell_type == "code":
             outputs = coalesce_streams(cell.outputs)
-            cell.outputs = [o for o in outputs if not says_nothing_later(o)]
+            cell.outputs = [o for o in outputs if not is_passing(o)]
 
 
-def says_nothing_later(output: nbformat.NotebookNode) -> bool:
+def is_passing(output: nbformat.NotebookNode) -> bool:
     """Whether an output is a warning or a progress bar, as text or as a widget."""
     return output.get("name") == "stderr" or WIDGET in output.get("data", {})
 

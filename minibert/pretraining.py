@@ -307,7 +307,7 @@ def run_folder(out: Path, resume: bool, overwrite: bool) -> Iterator[None]:
     is_run = (out / "run.json").exists()
     if resume and not is_run:
         raise FileNotFoundError(f"there is no run in {out} to resume")
-    # A run that was killed while it prepared its data leaves those, and nothing to resume.
+    # A run that was killed while it prepared its data leaves these two, and nothing to resume.
     if out.exists() and any(p.name not in (LOCK, DATA_WRITING) for p in out.iterdir()):
         if not is_run:
             raise FileExistsError(f"{out} holds files that are no run of minibert: choose another")
