@@ -30,7 +30,7 @@ from minibert.trainer import read_history
 from minibert.viz.style import PALETTE, plot
 
 STEPS = 5_000
-# A run with the recipe's own rates and 2 % of warm-up, and with a dropout of 0.1, was still guessing
+# A run with the recipe's own rates and 2 % of warm-up and a dropout of 0.1, was still guessing
 # by frequency alone after 1900 steps, and was stopped. Rates, warm-up and dropout were changed
 # together, so which of them it was is not known.
 RECIPE = replace(
