@@ -37,5 +37,7 @@ test-portable: install
 notebooks: install
 	$(BIN)/python docs/run_notebooks.py $(ONLY)
 
+# The server's root is the repository, so that links out of notebooks/ can be followed.
 lab: install
-	$(BIN)/jupyter lab notebooks/00_start_here.ipynb
+	$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" \
+		--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb

@@ -90,6 +90,11 @@ TITLES = {
     "start": "Where the token and position matrices start",
     "parts": "The fast recipe with one thing changed",
 }
+NOTES = {
+    "start": "`init cooccurrence` also starts the bias of the MLM head, at the log of each\n"
+    "token's frequency; `random` starts it at 0. Chapter 2, section 10, compares starts of the\n"
+    "token matrix with the same bias.",
+}
 
 
 def train(settings: dict, group: str) -> dict[str, float]:
@@ -161,7 +166,8 @@ def write_table() -> None:
                 rows.setdefault(label, []).append(line["result"])
         if not rows:
             continue
-        lines += [f"## {title}", "", "| settings | seeds | steps | accuracy | loss |"]
+        lines += [f"## {title}", "", *([NOTES[group], ""] if group in NOTES else [])]
+        lines += ["| settings | seeds | steps | accuracy | loss |"]
         lines += ["|---|---|---|---|---|"]
         for label, found in rows.items():
             accuracy = [100 * result["accuracy"] for result in found]

@@ -95,7 +95,10 @@ class BertEncoder(nn.Module):
 
 
 def init_weights(model: nn.Module, initializer_range: float) -> None:
-    """BERT's start: normal, cut at two sigma, for every matrix; biases 0; LayerNorm 1 and 0."""
+    """BERT's start: normal, cut at two sigma, for every matrix; biases 0; LayerNorm 1 and 0.
+
+    The row of `[PAD]` is drawn like any other, as in the original; Hugging Face sets it to 0.
+    """
     for module in model.modules():
         if isinstance(module, nn.Linear | nn.Embedding):
             sigma = initializer_range

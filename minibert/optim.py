@@ -15,8 +15,9 @@ class BertAdam(torch.optim.Optimizer):
     """Adam as BERT was trained with: decoupled weight decay, and no bias correction.
 
     m and v start at 0 and are used as they are, which makes the first steps larger than Adam's
-    (Kingma and Ba, 2015, 3): m / sqrt(v) begins at (1 - beta1) / sqrt(1 - beta2), here about 3.
-    Warm-up is what keeps that harmless. `torch.optim.AdamW` is the corrected one.
+    (Kingma and Ba, 2015, 3): for a gradient that stays the same, m / sqrt(v) begins at
+    (1 - beta1) / sqrt(1 - beta2), here about 3, and is longest at step 12, with 6.6. Warm-up is
+    what keeps that harmless. `torch.optim.AdamW` is the corrected one.
     """
 
     def __init__(

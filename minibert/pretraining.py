@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -229,13 +230,15 @@ def pretrain(
     resume: bool = False,
     overwrite: bool = False,
     say: Callable[[str], None] = print,
+    watch: Callable[[dict[str, Any]], None] | None = None,
 ) -> bool:
     """Pretrain a BERT into the folder `out`; returns whether it came to its end.
 
     `out` becomes a Hugging Face BERT directory, and has `run.json`, `history.jsonl`, `data/` and
     `checkpoints/` besides. `resume` goes on with a run that was stopped, `overwrite` begins anew in
-    the folder of an earlier one. Raises `FileExistsError` for a folder with something in it
-    otherwise, and `ValueError` for what cannot be trained on or resumed.
+    the folder of an earlier one. `watch` is called with each line of `history.jsonl` as it is
+    written. Raises `FileExistsError` for a folder with something in it otherwise, and `ValueError`
+    for what cannot be trained on or resumed.
     """
     out = Path(out)
     plan = Plan(run.steps, run.minutes, bf16=run.recipe.bf16 and has_bf16())
@@ -266,6 +269,7 @@ def pretrain(
             seed=run.seed,
             held_out=[] if held_out is None else held_out_batches(held_out, tokenizer),
             settings=asdict(run),
+            watch=watch,
         )
         if resume and (warning := trainer.resume()):
             say(warning)

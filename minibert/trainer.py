@@ -77,11 +77,11 @@ class Plan:
 
 
 class Trainer:
-    """Trains `model` in the folder `out`: `out/checkpoints/` and `out/history.jsonl`.
+    """Trains `model` in the folder `out`, which exists: `out/checkpoints/`, `out/history.jsonl`.
 
     `batches(step)` gives the batches of a step, more than one where gradients are accumulated;
     `held_out` is what is evaluated on. `settings` is kept in every checkpoint, and a run with other
-    settings cannot resume from it.
+    settings cannot resume from it. `watch` is called with each line of the history.
     """
 
     def __init__(
@@ -96,6 +96,7 @@ class Trainer:
         seed: int = 0,
         held_out: Sequence[Batch] = (),
         settings: dict[str, Any] | None = None,
+        watch: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
         self.model = model
         self.objective = objective
@@ -107,6 +108,7 @@ class Trainer:
         self.seed = seed
         self.held_out = held_out
         self.settings = settings or {}
+        self.watch = watch
         self.device = next(model.parameters()).device
         self.step = 0
         self.seconds = 0.0
@@ -241,6 +243,8 @@ class Trainer:
                 stream.write(json.dumps(line) + "\n")
         except OSError as error:
             raise OSError(f"cannot write to {file}: {error}; {self._kept()}") from error
+        if self.watch is not None:
+            self.watch(line)
 
     # Checkpoints
 

@@ -52,7 +52,7 @@ def toy_batch(step, rows=8):
     return {"x": x, "y": x.sum(1) + 0.1 * torch.randn(rows, generator=generator)}
 
 
-def toy(out, steps=40, seed=0, batches=None, objective=None, settings=None, **plan):
+def toy(out, steps=40, seed=0, batches=None, objective=None, settings=None, watch=None, **plan):
     torch.manual_seed(seed)
     model = Toy()
     plan = {"log_every": 7, "evaluate_every": 10, "save_every": 5, **plan}
@@ -68,6 +68,7 @@ def toy(out, steps=40, seed=0, batches=None, objective=None, settings=None, **pl
         seed=seed,
         held_out=[toy_batch(10_000)],
         settings={"seed": seed, "steps": steps} if settings is None else settings,
+        watch=watch,
     )
 
 
