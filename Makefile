@@ -3,11 +3,12 @@
 # make test-portable  the notebooks again, as other machines would run them
 # make lab            the course, in JupyterLab
 # make notebooks      run the notebooks and store their outputs; ONLY="03 04" for some of them
+# make exercises      exercises/ from solutions/
 # make install        build .venv alone
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test test-portable lab notebooks
+.PHONY: install demo test test-portable lab notebooks exercises
 
 install: .venv/installed
 
@@ -20,7 +21,7 @@ install: .venv/installed
 demo: install
 	$(BIN)/minibert demo
 
-NBVAL = $(BIN)/python -m pytest -p tests.notebooks notebooks \
+NBVAL = $(BIN)/python -m pytest -p tests.notebooks notebooks solutions \
 	-o addopts="-q -ra -n 2 --dist loadfile --nbval-cell-timeout 300"
 
 test: install
@@ -36,6 +37,9 @@ test-portable: install
 
 notebooks: install
 	$(BIN)/python docs/run_notebooks.py $(ONLY)
+
+exercises: install
+	$(BIN)/python docs/make_exercises.py
 
 # The server's root is the repository, so that links out of notebooks/ can be followed.
 lab: install

@@ -1,4 +1,4 @@
-"""Run notebooks and store their outputs: `make notebooks`, or `make notebooks ONLY=03`.
+"""Run chapters and solutions, and store their outputs: `make notebooks`, or with `ONLY=03`.
 
 Each is run top to bottom in a fresh kernel in its own folder, with one thread. What differs from
 run to run is taken out, so that a notebook in which nothing changed stays the same to the byte:
@@ -17,9 +17,10 @@ from nbclient.exceptions import CellExecutionError
 from nbval.plugin import coalesce_streams
 
 ROOT = Path(__file__).parents[1]
+FOLDERS = ("notebooks", "solutions")
 SECONDS_A_CELL = 1800
 WIDGET = "application/vnd.jupyter.widget-view+json"
-KEPT = ("tags", "slideshow")
+KEPT = ("tags", "slideshow", "nbgrader")
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -63,7 +64,8 @@ def is_passing(output: nbformat.NotebookNode) -> bool:
 
 def main(prefixes: list[str]) -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    for file in sorted((ROOT / "notebooks").glob("*.ipynb")):
+    files = [f for folder in FOLDERS for f in sorted((ROOT / folder).glob("*.ipynb"))]
+    for file in files:
         if not prefixes or file.name.startswith(tuple(prefixes)):
             print(file.relative_to(ROOT), flush=True)
             try:

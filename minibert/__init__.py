@@ -24,6 +24,8 @@ __all__ = list(_HOME)
 
 
 def __getattr__(name: str) -> Any:
+    if name == "check":
+        return import_module("minibert.checks")
     if name not in _HOME:
         raise AttributeError(f"module 'minibert' has no attribute {name!r}")
     return getattr(import_module(f"minibert.{_HOME[name]}"), name)

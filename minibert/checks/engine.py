@@ -1,0 +1,276 @@
+"""What an answer to an exercise is told: one line, and where to read on.
+
+An answer is run on a few small cases beside the reference. What is looked for, in this order:
+nothing written, nothing returned, an error, the wrong type or dtype, the wrong shape, a known
+mistake, NaN, and else the largest difference. A known mistake is recognised by doing it: each
+exercise has a catalogue of small wrong answers, and the one that gives the same numbers as the
+learner's has the sentence that names what is wrong.
+"""
+
+from __future__ import annotations
+
+import copy
+import linecache
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+Case = tuple[Any, ...]
+RTOL, ATOL = 1e-4, 1e-5
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A small wrong answer, what it is called, and the section that explains it."""
+
+    says: str
+    see: str
+    """The heading in the exercise's chapter, without its number: `Masks: what must not be seen`."""
+    answer: Any
+
+
+def call(answer: Callable, *case: Any) -> Any:
+    """How most answers are used: a function, with the case as its arguments."""
+    return answer(*case)
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """One exercise: what is right, what is known to go wrong, and what helps."""
+
+    name: str
+    chapter: int
+    reference: Any
+    """What is right: a function, a module's class, or for a prediction the value itself."""
+    cases: Callable[[int], Sequence[Case]]
+    """Small inputs that tell mistakes apart, drawn from a seed. Answers are judged on seed 0."""
+    returns: Mapping[str, str]
+    """What comes back, with its axes: `{"context": "B H T K", "weights": "B H T T"}`."""
+    mistakes: tuple[Mistake, ...]
+    hints: tuple[str, str, str]
+    """A nudge, the idea, the line."""
+    run: Callable = field(default=call, repr=False)
+    """How an answer is used with a case."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether an answer passed, and the line that says so or says what is wrong."""
+
+    passed: bool
+    line: str
+    tried: bool = True
+    """Whether anything was written."""
+
+
+NOT_YET = Verdict(False, "not written yet", tried=False)
+
+
+class Unfit(Exception):
+    """Raised by `run` for an answer that cannot be used at all: the message is the line."""
+
+
+def judge(exercise: Exercise, answer: Any) -> Verdict:
+    """What there is to say about an answer."""
+    if answer is None or answer is ...:
+        return NOT_YET
+    found: list[tuple[Any, Any]] = []
+    changed: list[int] = []
+    for case in exercise.cases(0):
+        want = exercise.run(exercise.reference, *copy.deepcopy(case))
+        given = copy.deepcopy(case)
+        try:
+            got = exercise.run(answer, *given)
+        except NotImplementedError:
+            return NOT_YET
+        except Unfit as error:
+            return Verdict(False, str(error))
+        except (Exception, SystemExit) as error:
+            return Verdict(False, raised(error))
+        if complaint := wrong_kind(got, want, exercise.returns):
+            return Verdict(False, complaint)
+        changed += [i for i, (a, b) in enumerate(zip(given, case, strict=True)) if not same(a, b)]
+        found.append((got, want))
+    if all(same(got, want) for got, want in found):
+        if changed:
+            return Verdict(
+                False,
+                f"the answer is right, but input number {changed[0] + 1} is not what it was: "
+                "it was changed in place; work on a copy",
+            )
+        return Verdict(True, "passed")
+    if mistake := recognise(exercise, [got for got, _ in found]):
+        return Verdict(False, f"{mistake.says}; see chapter {exercise.chapter}, {mistake.see}")
+    if not callable(exercise.reference):  # a prediction: what is right is not given away
+        return Verdict(False, f"{next(iter(exercise.returns))} is not {short(found[0][0])}")
+    return Verdict(False, difference(found, exercise.returns))
+
+
+def recognise(exercise: Exercise, outputs: Sequence[Any]) -> Mistake | None:
+    """The mistake of the catalogue that gives these outputs, on every case."""
+    cases = exercise.cases(0)
+    for mistake in exercise.mistakes:
+        made = (exercise.run(mistake.answer, *copy.deepcopy(case)) for case in cases)
+        if all(same(a, b) for a, b in zip(made, outputs, strict=True)):
+            return mistake
+    return None
+
+
+# Saying what is wrong
+
+
+def raised(error: BaseException) -> str:
+    """The error, and the last line of the learner's own that led to it."""
+    ours = (str(__file__).rsplit("/", 1)[0], torch.__path__[0], np.__path__[0])
+    lines = [
+        frame for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith(ours)
+    ]  # fmt: skip
+    where = ""
+    if lines:
+        source = (lines[-1].line or linecache.getline(lines[-1].filename, lines[-1].lineno)).strip()
+        where = f", in your line {lines[-1].lineno}: {source}" if source else ""
+    return f"{type(error).__name__}: {' '.join(str(error).split()).rstrip('.')}{where}"
+
+
+def wrong_kind(got: Any, want: Any, returns: Mapping[str, str]) -> str | None:
+    """What is wrong with the type, dtype or shape of what came back, or None."""
+    if got is None:
+        return "nothing came back: does it end in `return`?"
+    names = list(returns)
+    if isinstance(want, tuple) and len(names) > 1:
+        if not isinstance(got, tuple) or len(got) != len(want):
+            number = len(got) if isinstance(got, tuple) else 1
+            return f"{number} of {len(want)} things came back: return {', '.join(names)}"
+        pairs = zip(names, got, want, strict=True)
+        return next((c for n, g, w in pairs if (c := wrong_kind(g, w, {n: returns[n]}))), None)
+    (name,) = names
+    if isinstance(want, Tensor | np.ndarray):
+        kind = type(want)
+        if not isinstance(got, kind):
+            return f"{name} is a {type(got).__name__}, not a {full_name(kind)}"
+        if tuple(got.shape) != tuple(want.shape):
+            return wrong_shape(name, tuple(got.shape), tuple(want.shape), returns[name].split())
+        if got.dtype != want.dtype:
+            return f"{name} is of {got.dtype}, not of {want.dtype}"
+    elif isinstance(want, bool) or not isinstance(want, int | float):
+        if type(got) is not type(want):
+            return f"{name} is a {type(got).__name__}, not a {type(want).__name__}"
+    elif isinstance(got, bool) or not isinstance(got, int | float):
+        return f"{name} is a {type(got).__name__}, not a number"
+    return None
+
+
+def full_name(kind: type) -> str:
+    """As a learner writes it: `torch.Tensor`, `numpy.ndarray`."""
+    return f"{kind.__module__.split('.')[0]}.{kind.__name__}"
+
+
+def wrong_shape(name: str, got: tuple[int, ...], want: tuple[int, ...], axes: Sequence[str]) -> str:
+    """The shape that came back, the one that is wanted with its axes, and a swap if it is one."""
+    line = f"{name} has the shape {got}, not {want}"
+    if len(axes) == len(want):
+        line += f", which is ({', '.join(axes)})"
+        moved = [i for i in range(len(want)) if len(got) == len(want) and got[i] != want[i]]
+        if len(moved) == 2 and (got[moved[0]], got[moved[1]]) == (want[moved[1]], want[moved[0]]):
+            line += f": {axes[moved[0]]} and {axes[moved[1]]} are swapped"
+    return line
+
+
+def difference(found: Sequence[tuple[Any, Any]], returns: Mapping[str, str]) -> str:
+    """NaN, or else the largest difference and where it is."""
+    names = list(returns)
+    worst = (-1.0, "")
+    for got, want in found:
+        parts = zip(names, got, want, strict=True) if len(names) > 1 else [(names[0], got, want)]
+        for name, g, w in parts:
+            if same(g, w):
+                continue
+            if not isinstance(w, Tensor | np.ndarray):
+                return f"{name} is {short(g)}, not {short(w)}"
+            g, w = (torch.as_tensor(x).detach().double() for x in (g, w))
+            if g.isnan().any():
+                where = tuple(g.isnan().nonzero()[0].tolist())
+                return f"{name} has {int(g.isnan().sum())} NaN, the first at {list(where)}"
+            off = (g - w).abs()
+            place = np.unravel_index(int(off.argmax()), tuple(off.shape))
+            place = tuple(int(i) for i in place)
+            line = (
+                f"{name} is off by up to {off[place]:.4g}: at {list(place)} it is "
+                f"{g[place]:.4g} and should be {w[place]:.4g}"
+            )
+            worst = max(worst, (float(off[place]), line))
+    return worst[1]
+
+
+def short(value: Any) -> str:
+    """A value in few characters."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+# Comparing
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two values are the same but for rounding; NaN is equal to NaN."""
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        if a.shape != b.shape or a.dtype != b.dtype:
+            return False
+        if not (a.is_floating_point() or a.is_complex()):
+            return torch.equal(a, b)
+        return torch.allclose(a, b, rtol=RTOL, atol=ATOL, equal_nan=True)
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        return same(torch.from_numpy(a), torch.from_numpy(b))
+    if isinstance(a, float) or isinstance(b, float):
+        if not all(isinstance(x, int | float) for x in (a, b)):
+            return False
+        return bool(np.isclose(a, b, rtol=RTOL, atol=ATOL, equal_nan=True))
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, nn.Module):
+        return same(dict(a.state_dict()), dict(b.state_dict()))
+    if isinstance(a, torch.Generator | np.random.Generator):
+        return True  # to draw from it is what it is for
+    return bool(a == b)
+
+
+# Ways to use an answer
+
+
+def prediction(answer: Any, *case: Any) -> Any:
+    """A value that was worked out before anything was run: it is its own answer.
+
+    A shape may be written as a list, a tuple or a `torch.Size`.
+    """
+    return tuple(answer) if isinstance(answer, list | tuple) else answer
+
+
+def module(answer: Callable[..., nn.Module], sizes: dict, weights: dict, *inputs: Any) -> Any:
+    """A class: made with `sizes`, given `weights` by name, and called, in evaluation mode.
+
+    Weights go over by name, so neither the order in which parts are made nor a seed can matter.
+    """
+    made = answer(**sizes)
+    if not isinstance(made, nn.Module):
+        raise Unfit(f"this makes a {type(made).__name__}, not a torch.nn.Module")
+    own = {name: tuple(tensor.shape) for name, tensor in made.state_dict().items()}
+    if missing := sorted(weights.keys() - own.keys()):
+        raise Unfit(f"the module has no parameter {missing[0]}: it has {', '.join(own) or 'none'}")
+    if more := sorted(own.keys() - weights.keys()):
+        raise Unfit(f"the module has a parameter too many: {more[0]}")
+    for name, tensor in weights.items():
+        if own[name] != tuple(tensor.shape):
+            raise Unfit(f"{name} has the shape {own[name]}, not {tuple(tensor.shape)}")
+    made.load_state_dict(weights)
+    with torch.no_grad():
+        return made.eval()(*inputs)

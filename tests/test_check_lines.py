@@ -1,0 +1,224 @@
+"""What `check` says and in which order it looks, and what it keeps."""
+
+import json
+import re
+
+import pytest
+import torch
+from torch import nn
+
+import minibert
+from minibert import check, checks
+from minibert.checks.engine import Exercise, Mistake, judge, module, prediction
+
+
+def doubled(x, scale):
+    return x * 2 * scale
+
+
+SIZES = ((2, 3, 5), (4, 2, 3))
+EXERCISE = Exercise(
+    name="doubled",
+    chapter=3,
+    reference=doubled,
+    cases=lambda seed: [(torch.arange(b * t * d).view(b, t, d) / 7, 1.5) for b, t, d in SIZES],
+    returns={"doubled": "B T D"},
+    mistakes=(
+        Mistake("it is halved", "Heads", lambda x, s: x / 2 * s),
+        Mistake("it is NaN, as 0 is divided by 0", "Heads", lambda x, s: x * s * 2 + 0 * (x / x)),
+    ),
+    hints=("a", "b", "c"),
+)
+
+
+def line(answer, exercise=EXERCISE):
+    return judge(exercise, answer).line
+
+
+def not_written(x, scale):
+    raise NotImplementedError
+
+
+def test_nothing_written_is_no_mistake():
+    for answer in (None, ..., not_written):
+        verdict = judge(EXERCISE, answer)
+        assert verdict.line == "not written yet" and not verdict.tried and not verdict.passed
+
+
+def test_nothing_returned():
+    assert line(lambda x, s: None) == "nothing came back: does it end in `return`?"
+
+
+def with_an_error(x, scale):
+    half = x.sum() / 2
+    return half @ scale
+
+
+def test_an_error_keeps_the_learners_own_line():
+    said = line(with_an_error)
+    assert "in your line" in said and said.endswith("return half @ scale")
+    assert said.startswith(("TypeError", "RuntimeError")) and "\n" not in said
+
+
+def test_an_answer_cannot_end_python():
+    def leave(x, scale):
+        raise SystemExit("bye")
+
+    assert line(leave).startswith("SystemExit: bye")
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (lambda x, s: (x * 2 * s).tolist(), "doubled is a list, not a torch.Tensor"),
+        (lambda x, s: (x * 2 * s).double(), "doubled is of torch.float64, not of torch.float32"),
+        (
+            lambda x, s: (x * 2 * s).transpose(1, 2),
+            "doubled has the shape (2, 5, 3), not (2, 3, 5), which is (B, T, D): T and D are "
+            "swapped",
+        ),
+        (lambda x, s: (x * 2 * s)[..., :1], "doubled has the shape (2, 3, 1), not (2, 3, 5)"),
+        (lambda x, s: x / 2 * s, "it is halved; see chapter 3, Heads"),
+        (lambda x, s: x * s * 2 + 0 * (x / x), "it is NaN, as 0 is divided by 0"),
+        (lambda x, s: x * float("nan"), "doubled has 30 NaN, the first at [0, 0, 0]"),
+        (
+            lambda x, s: torch.where(x == x.max(), 0.0, x * 2 * s),
+            "doubled is off by up to 12.43: at [1, 2, 4] it is 0 and should be 12.43",
+        ),
+        (lambda x, s: x.mul_(2 * s), "the answer is right, but input number 1 is not what it was"),
+    ],
+)
+def test_what_is_wrong_is_said_in_order(answer, said):
+    assert line(answer).startswith(said)
+
+
+def test_an_answer_right_on_one_shape_alone_does_not_pass():
+    assert line(lambda x, s: x * 2 * s if len(x) == 2 else x).startswith("doubled is off by")
+
+
+class Two(nn.Module):
+    def __init__(self, size):
+        super().__init__()
+        self.one, self.two = nn.Linear(size, size), nn.Linear(size, size)
+
+    def forward(self, x):
+        return self.two(self.one(x))
+
+
+class Swapped(Two):
+    def __init__(self, size):
+        nn.Module.__init__(self)
+        self.two, self.one = nn.Linear(size, size), nn.Linear(size, size)
+
+
+class Nameless(nn.Module):
+    def __init__(self, size):
+        super().__init__()
+        self.first, self.two = nn.Linear(size, size), nn.Linear(size, size)
+
+
+class Wide(Two):
+    def __init__(self, size):
+        super().__init__(size)
+        self.one = nn.Linear(size, 2 * size)
+
+
+def weights(size=3):
+    torch.manual_seed(1)
+    return dict(Two(size).state_dict())
+
+
+MODULE = Exercise(
+    name="two",
+    chapter=3,
+    reference=Two,
+    cases=lambda seed: [({"size": 3}, weights(), torch.ones(2, 3))],
+    returns={"out": "B D"},
+    mistakes=(),
+    hints=("a", "b", "c"),
+    run=module,
+)
+
+
+def test_modules_get_their_weights_by_name():
+    assert line(Swapped, MODULE) == "passed"  # made in another order
+    assert line(Nameless, MODULE).startswith("the module has no parameter one.bias: it has first")
+    assert line(Wide, MODULE) == "one.weight has the shape (6, 3), not (3, 3)"
+    assert line(lambda size: 3, MODULE) == "this makes a int, not a torch.nn.Module"
+
+
+def test_a_prediction_is_its_own_answer():
+    exercise = Exercise(
+        name="number",
+        chapter=3,
+        reference=0.75,
+        cases=lambda seed: [()],
+        returns={"the share": ""},
+        mistakes=(Mistake("that is what is left", "Heads", 0.25),),
+        hints=("a", "b", "c"),
+        run=prediction,
+    )
+    assert line(0.75, exercise) == line(3 / 4, exercise) == "passed"
+    assert line(0.25, exercise) == "that is what is left; see chapter 3, Heads"
+    assert line(0.5, exercise) == "the share is not 0.5"
+    assert line("0.75", exercise) == "the share is a str, not a number"
+    assert line(..., exercise) == "not written yet"
+
+
+# The front
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("NBGRADER_EXECUTION", raising=False)
+    return tmp_path
+
+
+def right(x, num_heads):
+    return x.unflatten(-1, (num_heads, -1)).transpose(1, 2)
+
+
+def test_the_line_is_printed_and_progress_is_kept(folder, capsys):
+    assert minibert.check is checks
+    check.split_heads(not_written)
+    assert capsys.readouterr().out == "split_heads: not written yet\n"
+    assert not (folder / "progress.json").exists()
+    check.split_heads(lambda x, h: x)
+    assert "has the shape" in capsys.readouterr().out
+    assert json.loads((folder / "progress.json").read_text()) == {"split_heads": "tried"}
+    check.split_heads(right)
+    check.split_heads(lambda x, h: x)  # what has passed stays passed
+    assert json.loads((folder / "progress.json").read_text()) == {"split_heads": "passed"}
+    assert "chapter 3: 1 of " in check.progress().alt
+    assert check.progress(3).alt.count("chapter") == 1
+
+
+def test_a_damaged_progress_file_is_begun_anew(folder, capsys):
+    for damage in ("", "{", "[1]", '{"split_heads": 7}'):
+        (folder / "progress.json").write_text(damage)
+        assert "chapter 3: 0 of " in check.progress(3).alt
+        check.split_heads(right)
+        assert "chapter 3: 1 of " in check.progress(3).alt
+
+
+def test_while_grading_what_is_wrong_is_an_error_and_nothing_is_kept(folder, monkeypatch, capsys):
+    monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
+    check.split_heads(right)
+    with pytest.raises(checks.NotPassed, match=re.escape("split_heads: not written yet")) as error:
+        check.split_heads(not_written)
+    assert error.value._render_traceback_() == ["split_heads: not written yet"]
+    assert not (folder / "progress.json").exists()
+
+
+def test_hints_come_one_at_a_time(capsys):
+    for number, hint in enumerate(checks.exercises()["merge_heads"].hints, start=1):
+        check.hint("merge_heads")
+        assert " ".join(capsys.readouterr().out.split()) == f"hint {number} of 3: {hint}"
+    check.hint("merge_heads")
+    assert capsys.readouterr().out.startswith("hint 3 of 3")
+
+
+def test_an_unknown_exercise_names_those_there_are():
+    with pytest.raises(AttributeError, match=r"no exercise 'attention'; there are .*split_heads"):
+        check.attention(lambda: None)

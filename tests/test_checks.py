@@ -1,0 +1,188 @@
+"""The checks of the exercises: right answers pass, each mistake has its own sentence."""
+
+import ast
+import copy
+import inspect
+import itertools
+import re
+import textwrap
+from importlib import import_module
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from minibert import checks
+from minibert.checks.engine import Exercise, judge, same
+
+ROOT = Path(__file__).parents[1]
+EXERCISES = checks.exercises()
+MISTAKES = [(e.name, i) for e in EXERCISES.values() for i in range(len(e.mistakes))]
+
+
+@pytest.mark.parametrize(("name", "number"), MISTAKES, ids=lambda x: str(x))
+def test_a_mistake_has_its_own_sentence(name, number):
+    exercise = EXERCISES[name]
+    mistake = exercise.mistakes[number]
+    verdict = judge(exercise, mistake.answer)
+    assert not verdict.passed
+    assert verdict.line == f"{mistake.says}; see chapter {exercise.chapter}, {mistake.see}"
+
+
+def test_names_of_exercises_differ():
+    modules = [f.stem for f in (ROOT / "minibert" / "checks").glob("chapter_*.py")]
+    found = [import_module(f"minibert.checks.{name}").EXERCISES for name in modules]
+    assert sum(map(len, found)) == len(EXERCISES) >= 36
+    assert len(MISTAKES) >= 60
+
+
+def test_sentences_of_an_exercise_differ():
+    for exercise in EXERCISES.values():
+        assert len({m.says for m in exercise.mistakes}) == len(exercise.mistakes), exercise.name
+
+
+@pytest.mark.parametrize("exercise", EXERCISES.values(), ids=EXERCISES)
+def test_what_it_points_at_is_there(exercise: Exercise):
+    (file,) = (ROOT / "notebooks").glob(f"{exercise.chapter:02}_*.ipynb")
+    headings = {
+        heading
+        for cell in nbformat.read(file, as_version=4).cells
+        if cell.cell_type == "markdown"
+        for heading in re.findall(r"^## (?:\d+\. )?(.+)$", cell.source, re.MULTILINE)
+    }
+    assert {mistake.see for mistake in exercise.mistakes} <= headings
+    assert len(exercise.hints) == 3
+
+
+# Right answers, more than one way each
+
+RIGHT = {
+    name: answers
+    for file in sorted((ROOT / "tests" / "right_answers").glob("chapter_*.py"))
+    for name, answers in import_module(f"tests.right_answers.{file.stem}").RIGHT.items()
+}
+
+
+def test_every_exercise_has_two_right_answers_besides_its_reference():
+    assert RIGHT.keys() == EXERCISES.keys()
+    assert all(len(answers) >= 2 for answers in RIGHT.values())
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_right_answers_pass(name):
+    for answer in [EXERCISES[name].reference, *RIGHT[name]]:
+        assert judge(EXERCISES[name], answer).line == "passed"
+
+
+# Mutants: the reference, changed at random places
+
+
+SWAPS = {
+    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.MatMult: ast.Mult,
+    ast.Pow: ast.Mult, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.Lt: ast.LtE, ast.LtE: ast.Lt,
+    ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.And: ast.Or, ast.Or: ast.And, ast.FloorDiv: ast.Mult,
+    ast.Mod: ast.FloorDiv, ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn,
+    ast.NotIn: ast.In,
+}  # fmt: skip
+OTHER_NAMES = {
+    "softmax": ("log_softmax", "sigmoid"), "sum": ("mean", "amax"), "mean": ("sum", "amax"),
+    "sqrt": ("exp",), "amax": ("amin",), "exp": ("log1p",), "log": ("exp",), "max": ("min",),
+    "min": ("max",), "round": ("ceil", "floor"), "transpose": ("reshape",), "any": ("all",),
+    "all": ("any",), "var": ("std",), "square": ("abs",), "argmax": ("argmin",),
+}  # fmt: skip
+
+
+def mutants(source: str):
+    """Every source that differs from this one in one place of its syntax tree."""
+    tree = ast.parse(source)
+    for number, node in enumerate(ast.walk(tree)):
+        for change in changes(node, tree):
+            mutant = copy.deepcopy(tree)
+            target = next(itertools.islice(ast.walk(mutant), number, None))
+            change(target)
+            yield ast.unparse(ast.fix_missing_locations(mutant))
+
+
+def changes(node, tree):
+    """What can be done to a node, as functions that change its copy in place."""
+    if isinstance(node, ast.BinOp) and type(node.op) in SWAPS:
+        yield lambda n: setattr(n, "op", SWAPS[type(n.op)]())
+        yield lambda n: n.__dict__.update(left=n.right, right=n.left)
+    if isinstance(node, ast.BoolOp):
+        yield lambda n: setattr(n, "op", SWAPS[type(n.op)]())
+    if isinstance(node, ast.Compare) and type(node.ops[0]) in SWAPS:
+        yield lambda n: n.ops.__setitem__(0, SWAPS[type(n.ops[0])]())
+    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+        yield lambda n: setattr(n, "value", n.value + 1)
+        yield lambda n: setattr(n, "value", n.value - 1)
+        yield lambda n: setattr(n, "value", n.value * 2 + 3)
+    if isinstance(node, ast.Constant) and type(node.value) is bool:
+        yield lambda n: setattr(n, "value", not n.value)
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        yield lambda n: setattr(n, "op", ast.UAdd())
+    if isinstance(node, ast.Attribute):
+        for other in OTHER_NAMES.get(node.attr, ()):
+            yield lambda n, other=other: setattr(n, "attr", other)
+    if isinstance(node, ast.Call):
+        if len(node.args) == 2:
+            yield lambda n: n.args.reverse()
+        for place in range(len(node.keywords)):
+            yield lambda n, place=place: n.keywords.pop(place)
+    if isinstance(node, ast.Return) and node.value is not None:
+        yield lambda n: setattr(n, "value", ast.UnaryOp(ast.USub(), n.value))
+    if isinstance(node, ast.FunctionDef):
+        for place, statement in enumerate(node.body):
+            if isinstance(statement, ast.Assign | ast.AugAssign | ast.For | ast.If):
+                yield lambda n, place=place: n.body.__setitem__(place, ast.Pass())
+    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+        for other in parameters(tree) - {node.id}:
+            if node.id in parameters(tree):
+                yield lambda n, other=other: setattr(n, "id", other)
+
+
+def parameters(tree) -> set[str]:
+    return {a.arg for n in ast.walk(tree) if isinstance(n, ast.arguments) for a in n.args}
+
+
+def survives(exercise, mutant) -> bool:
+    return judge(exercise, mutant).passed
+
+
+def is_equivalent(exercise, mutant) -> bool:
+    """The same as the reference on every case of many other seeds."""
+    for seed in range(1, 13):
+        for case in exercise.cases(seed):
+            want = exercise.run(exercise.reference, *copy.deepcopy(case))
+            try:
+                got = exercise.run(mutant, *copy.deepcopy(case))
+            except Exception:
+                return False
+            if not same(got, want):
+                return False
+    return True
+
+
+@pytest.mark.parametrize("chapter", sorted({e.chapter for e in EXERCISES.values()}))
+def test_mutants_of_the_reference_are_rejected(chapter, record_property):
+    """All of them, or they are the reference in other words; the kill rate goes to the output."""
+    rejected, equivalent, survivors = 0, [], []
+    for exercise in EXERCISES.values():
+        if exercise.chapter != chapter or not callable(exercise.reference):
+            continue
+        module = inspect.getmodule(exercise.reference)
+        source = textwrap.dedent(inspect.getsource(exercise.reference))
+        for mutant in mutants(source):
+            space = dict(vars(module))
+            exec(compile(mutant, "<mutant>", "exec"), space)
+            answer = space[exercise.reference.__name__]
+            if not survives(exercise, answer):
+                rejected += 1
+            elif is_equivalent(exercise, answer):
+                equivalent.append((exercise.name, mutant))
+            else:
+                survivors.append((exercise.name, mutant))
+    total = rejected + len(equivalent) + len(survivors)
+    line = f"{total} mutants, {rejected} rejected, {len(equivalent)} the same in other words"
+    record_property("measured", f"exercises {chapter}: {line}")
+    assert not survivors, survivors
+    assert total > 50
