@@ -30,9 +30,9 @@ from minibert.trainer import read_history
 from minibert.viz.style import PALETTE, plot
 
 STEPS = 5_000
-# A run with the recipe's own rates and 2 % of warm-up and a dropout of 0.1, was still guessing
-# by frequency alone after 1900 steps, and was stopped. Rates, warm-up and dropout were changed
-# together, so which of them it was is not known.
+# Gentler rates and a longer warm-up than the recipe's. With the recipe's own, 10,000 steps (79
+# minutes) came to 40.5 %, against 40.3 % for these 5,000. With a dropout of 0.1 a run was still
+# guessing by frequency alone after 1900 steps; without it both left that behind before step 500.
 RECIPE = replace(
     RECIPES["fast"], max_length=128, batch_size=32, lr=2e-3, matrix_lr=0.01, warmup=0.1
 )

@@ -184,8 +184,8 @@ def test_a_chapter_opens_and_ends_as_all_do(notebook):
         assert part in first, part
     for part in ("## Mistakes people make here", "## Summary", "**Read on.**", "**Next"):
         assert part in text, part
-    summary = re.search(r"## Summary\n(.*?)\*\*Read on", text, re.DOTALL)[1]
-    assert 1 <= len(re.findall(r"^- ", summary, re.MULTILINE)) <= 5
+    summary = re.search(r"## Summary\n(.*?)\*\*Read on", text, re.DOTALL)[1].strip().splitlines()
+    assert 1 <= len(summary) <= 5 and all(line.startswith("- ") for line in summary)
 
 
 def test_code_cells_are_short(notebook):
@@ -237,3 +237,24 @@ def test_notebooks_are_tidy(notebook):
         if cell.cell_type == "code":
             assert all(o.get("name") != "stderr" for o in cell.outputs)
             assert "widget-view" not in str(cell.outputs)
+
+
+GLOSSARY = [
+    " ".join(entry.split())
+    for entry in (ROOT / "docs" / "glossary.md").read_text("utf-8").split("\n- ")[1:]
+]
+
+
+@pytest.mark.parametrize("entry", GLOSSARY, ids=lambda entry: entry.split("**")[1])
+def test_a_term_of_the_glossary_stands_where_it_says(entry):
+    """In the text of the first chapter that is named, in one of its spellings."""
+    spellings, number = re.fullmatch(r"\*\*(.+?)\*\*.*: .+ \(chapters? (\d).*\)", entry).groups()
+    (file,) = (file for file in NOTEBOOKS if file.stem.startswith(f"0{number}"))
+    text = " ".join(prose(nbformat.read(file, as_version=4)).replace("`", "").split()).lower()
+    spellings = re.split(r", | \(|\)", spellings.replace("`", "").lower())
+    assert any(spelling in text for spelling in spellings if spelling)
+
+
+def test_the_glossary_is_in_order():
+    terms = [re.sub(r"[^a-z0-9/]", "", e.split("**")[1].lower()) for e in GLOSSARY]
+    assert terms == sorted(terms)
