@@ -52,7 +52,7 @@ def test_help_is_there_and_needs_no_torch():
     assert "minibert pretrain sotu -o runs/one --resume" in shown.stdout
 
 
-@pytest.mark.parametrize("command", ["demo", "pretrain", "fill-mask", "attention", "info"])
+@pytest.mark.parametrize("command", ["demo", "pretrain", "fill-mask", "attention", "grade", "info"])
 def test_every_command_has_examples_that_name_real_options(command):
     shown = run(command, "--help")
     examples = shown.split("Examples:")[1].strip().splitlines()

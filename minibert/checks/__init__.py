@@ -37,7 +37,7 @@ class NotPassed(Exception):
     """An answer that did not pass, where a notebook is graded. It shows as its line alone."""
 
     def _render_traceback_(self) -> list[str]:
-        return [str(self)]
+        return in_lines(str(self))
 
 
 class Check:
@@ -82,8 +82,13 @@ def hint(name: str) -> None:
 
 
 def say(line: str) -> None:
-    """Print a line, in pieces that a notebook need not break within a word."""
-    print(textwrap.fill(line, width=95, break_long_words=False, break_on_hyphens=False))
+    """Print what there is to say."""
+    print("\n".join(in_lines(line)))
+
+
+def in_lines(text: str) -> list[str]:
+    """A text in lines that fit into a notebook and a page of feedback, no word cut in two."""
+    return textwrap.wrap(text, width=85, break_long_words=False, break_on_hyphens=False)
 
 
 # Progress
