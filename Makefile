@@ -4,11 +4,12 @@
 # make lab            the course, in JupyterLab
 # make notebooks      run the notebooks and store their outputs; ONLY="03 04" for some of them
 # make exercises      exercises/ from solutions/
+# make slides         the chapters as slides, in build/slides/; ONLY="03 04" for some of them
 # make install        build .venv alone
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test test-portable lab notebooks exercises
+.PHONY: install demo test test-portable lab notebooks exercises slides
 
 install: .venv/installed
 
@@ -40,6 +41,9 @@ notebooks: install
 
 exercises: install
 	$(BIN)/python docs/make_exercises.py
+
+slides: install
+	$(BIN)/python docs/make_slides.py $(ONLY)
 
 # The server's root is the repository, so that links out of notebooks/ can be followed.
 lab: install
