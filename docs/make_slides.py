@@ -19,6 +19,7 @@ from nbconvert import SlidesExporter
 ROOT = Path(__file__).parents[1]
 REVEAL = files("sphinx_revealjs") / "_static" / "revealjs" / "dist"
 FORMULA = re.compile(r"(```.*?```|`[^`]*`)|\$\$(.+?)\$\$|\$([^$\n]+?)\$", re.DOTALL)
+OUTSIDE = re.compile(r"\[([^\]]+)\]\(\.\./[^)]*\)")
 # nbconvert's own template fetches reveal.js, MathJax, jQuery and more from elsewhere.
 TEMPLATE = """
 {%- extends 'reveal/index.html.j2' -%}
@@ -54,7 +55,9 @@ def deck(notebook: nbformat.NotebookNode, title: str) -> str:
     notebook = nbformat.from_dict(notebook)
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            cell.source = FORMULA.sub(in_mathml, cell.source)
+            text = FORMULA.sub(in_mathml, cell.source)
+            text = OUTSIDE.sub(r"\1", text)  # slides are shown without the repository around them
+            cell.source = text.replace(".ipynb)", ".html)")
         elif any("<img" in str(o.get("data", {}).get("text/html", "")) for o in cell.outputs):
             cell.metadata["transient"] = {"remove_source": True}
     theme = (REVEAL / "theme" / "white.css").read_text(encoding="utf-8")

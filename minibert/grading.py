@@ -87,6 +87,8 @@ def grade(
     if here == there or here in there.parents or there in here.parents:
         raise ValueError(f"{out} and {submissions} must not lie one inside the other")
     read_grades(out)
+    if not any(submissions.iterdir()):
+        raise FileNotFoundError(f"nothing was handed in: {submissions} is empty")
     fence = network_fence()
     say(
         f"A notebook gets {limits.seconds} s, {limits.gigabytes:g} GB and no network ("

@@ -3,6 +3,7 @@
 import json
 import re
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -145,6 +146,9 @@ def test_modules_get_their_weights_by_name():
     assert line(Nameless, MODULE).startswith("the module has no parameter one.bias: it has first")
     assert line(Wide, MODULE) == "one.weight has the shape (6, 3), not (3, 3)"
     assert line(lambda size: 3, MODULE) == "this makes a int, not a torch.nn.Module"
+    assert line(Two(3), MODULE) == "this is a module that is made already: give the class itself"
+    assert line(4, MODULE) == "this is a int, not a class"
+    assert line(4) == "this is a int, not a function"
 
 
 def test_a_prediction_is_its_own_answer():
@@ -161,6 +165,7 @@ def test_a_prediction_is_its_own_answer():
     assert line(0.75, exercise) == line(3 / 4, exercise) == "passed"
     assert line(0.25, exercise) == "that is what is left; see chapter 3, Heads"
     assert line(0.5, exercise) == "the share is not 0.5"
+    assert line(np.float64(0.75), exercise) == line(torch.tensor(0.75), exercise) == "passed"
     assert line("0.75", exercise) == "the share is a str, not a number"
     assert line(..., exercise) == "not written yet"
 
@@ -217,6 +222,19 @@ def test_hints_come_one_at_a_time(capsys):
         assert " ".join(capsys.readouterr().out.split()) == f"hint {number} of 3: {hint}"
     check.hint("merge_heads")
     assert capsys.readouterr().out.startswith("hint 3 of 3")
+
+
+def test_a_hint_can_be_asked_with_the_function_itself(capsys):
+    def pooled_query(x, mask):
+        raise NotImplementedError
+
+    check.hint(pooled_query)
+    assert capsys.readouterr().out.startswith("hint 1 of 3")
+
+
+def test_an_unknown_chapter_is_said_to_be_unknown():
+    with pytest.raises(ValueError, match="no exercises of chapter 9"):
+        check.progress(9)
 
 
 def test_an_unknown_exercise_names_those_there_are():

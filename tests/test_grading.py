@@ -382,6 +382,7 @@ def test_a_damaged_or_encrypted_member_leaves_the_others(tmp_path):
         (["{tmp}/in", "-o", "{tmp}/mine/thesis.txt"], "thesis.txt is not a folder"),
         (["{tmp}/in", "-o", "{tmp}/new", "--exercises", "{tmp}/in"], "no exercise notebooks in"),
         (["{tmp}/in", "-o", "{tmp}/new", "--time-limit", "0"], "--time-limit"),
+        (["{tmp}/in", "-o", "{tmp}/new"], "nothing was handed in"),
     ],
 )
 def test_one_line_says_what_is_wrong(tmp_path, arguments, says):

@@ -75,6 +75,8 @@ _hints_given: dict[str, int] = {}
 
 def hint(name: str) -> None:
     """The next hint of an exercise: first a nudge, then the idea, then the line."""
+    if not isinstance(name, str):  # the function itself was given
+        name = getattr(name, "__name__", repr(name))
     exercise = __getattr__(name).exercise
     number = min(_hints_given.get(name, 0), len(exercise.hints) - 1)
     _hints_given[name] = number + 1
@@ -125,6 +127,8 @@ def progress(chapter: int | None = None) -> Picture:
     for exercise in exercises().values():
         if chapter in (None, exercise.chapter):
             chapters.setdefault(exercise.chapter, []).append(exercise.name)
+    if not chapters:
+        raise ValueError(f"there are no exercises of chapter {chapter!r}")
     figure, ax = plot(width=7.0, height=0.8 + 0.45 * len(chapters))
     said = []
     for row, (number, names) in enumerate(chapters.items()):

@@ -505,12 +505,12 @@ def reference_nearest(vectors: Tensor, token_id: int, k: int) -> Tensor:
     return cosines.argsort(descending=True)[:k]
 
 
-def by(scores: Callable[[Tensor, int], Tensor]):
-    """The k others of highest score."""
+def by(scores: Callable[[Tensor, int], Tensor], own: float = -math.inf):
+    """The k of highest score; a token's own is set to `own`."""
 
     def answer(vectors, token_id, k):
         found = scores(vectors, token_id).clone()
-        found[token_id] = -math.inf
+        found[token_id] = own
         return found.argsort(descending=True)[:k]
 
     return answer
@@ -536,7 +536,9 @@ def columns_normalised(vectors: Tensor, token_id: int) -> Tensor:
 
 def nearest_cases(seed: int) -> list[Case]:
     cases = []
-    for V, D, token_id, k in ((12, 3, 4, 4), (9, 4, 0, 3), (15, 2, 14, 6), (8, 5, 3, 1)):
+    for V, D, token_id, k in (
+        (12, 3, 4, 4), (9, 4, 0, 3), (15, 2, 14, 6), (8, 5, 3, 1), (7, 2, 2, 5),
+    ):  # fmt: skip
         directions, lengths = draw((V, D), (V, 1), seed=seed)
         lengths[token_id] = -0.5  # a row that is not long: by products it is not its own nearest
         cases.append((directions * lengths.exp(), token_id, k))
@@ -576,6 +578,8 @@ nearest = Exercise(
                 by(lambda v, i: products_of(v, i) / v.abs().sum(-1))),
         Mistake("the mean of each row was taken off first: that is a correlation, no cosine",
                 NEIGHBOURS, by(lambda v, i: cosines_of(v - v.mean(-1, keepdim=True), i))),
+        Mistake("the token itself was given a cosine of 0, and is back where others are below: "
+                "-inf is below all", NEIGHBOURS, by(cosines_of, own=0.0)),
         Mistake("the nearest is left out: only the token itself is", NEIGHBOURS,
                 lambda v, i, k: reference_nearest(v, i, k + 1)[1:]),
     ),

@@ -153,8 +153,8 @@ masked_attention = Exercise(
                 MASKS, masked_with(0.0)),
         Mistake("padding still gets a little attention: -1 is not low enough", MASKS,
                 masked_with(-1.0)),
-        Mistake("a row that may see nothing is NaN: -inf gives 0/0; take the lowest finite number",
-                MASKS, masked_with(-math.inf)),
+        Mistake("a row that may see nothing is 0/0, NaN: with the lowest finite number it gets "
+                "equal shares", MASKS, masked_with(-math.inf)),
         Mistake("the mask is inverted: padding is seen, and tokens are not", MASKS,
                 lambda q, k, v, m: reference_masked(q, k, v, 1 - m)),
         Mistake("the mask falls on queries, not on keys", MASKS,
@@ -164,6 +164,15 @@ masked_attention = Exercise(
                 lambda q, k, v, m: scores_of(q, k).softmax(-1)
                 .masked_fill(m[:, None, :] == 0, 0.0) @ v),
         Mistake("the mask is not used", MASKS, lambda q, k, v, m: scores_of(q, k).softmax(-1) @ v),
+        Mistake("a row that may see nothing is 0: with the lowest finite number it gets equal "
+                "shares", MASKS,
+                lambda q, k, v, m: masked_with(-math.inf)(q, k, v, m).nan_to_num()),
+        Mistake("a row that may see nothing still weighs by its scores: the number is not low "
+                "enough to drown them", MASKS,
+                lambda q, k, v, m: (scores_of(q, k) - 1e4 * (1 - m[:, None, :])).softmax(-1) @ v),
+        Mistake("0 times -inf is NaN: fill in the low number where padding is, and nothing "
+                "elsewhere", MASKS, lambda q, k, v, m: (
+                    scores_of(q, k) + (1 - m[:, None, :]) * -math.inf).softmax(-1) @ v),
         Mistake("the mask was added to the scores as ones and zeros", MASKS,
                 lambda q, k, v, m: (scores_of(q, k) + m[:, None, :]).softmax(-1) @ v),
         Mistake("keys were averaged, not values", ONE_QUERY,
@@ -355,6 +364,28 @@ self_attention = Exercise(
         Mistake("padding still gets attention: a score of 0 is not a weight of 0, as exp(0) = 1",
                 MASKS, variant(context=lambda self, q, k, v, m: scores_of(q, k)
                                .masked_fill(m[:, None, None] == 0, 0.0).softmax(-1) @ v)),
+        Mistake("the mask falls on queries, not on keys", MASKS,
+                variant(context=lambda self, q, k, v, m: scores_of(q, k)
+                        .masked_fill(m[:, None, :, None] == 0, LOWEST).softmax(-1) @ v)),
+        Mistake("padding is taken out after the softmax, so rows no longer add up to 1", MASKS,
+                variant(context=lambda self, q, k, v, m: scores_of(q, k).softmax(-1)
+                        .masked_fill(m[:, None, None] == 0, 0.0) @ v)),
+        Mistake("the mask is inverted: padding is seen, and tokens are not", MASKS,
+                variant(context=lambda self, q, k, v, m: Reference.context(self, q, k, v, 1 - m))),
+        Mistake("keys were averaged, not values", ONE_QUERY,
+                variant(context=lambda self, q, k, v, m: Reference.context(self, q, k, k, m))),
+        Mistake("these are scores: the softmax is missing", ONE_QUERY,
+                variant(context=lambda self, q, k, v, m: scores_of(q, k)
+                        .masked_fill(m[:, None, None] == 0, 0.0) @ v)),
+        Mistake("rows of padding are set to 0: leave them, nobody looks at them", MASKS,
+                variant(forward=lambda self, x, m: Reference.forward(self, x, m) * m[..., None])),
+        Mistake("heads were made and merged by reshapes, which mix tokens: move H", HEADS,
+                variant(
+                    heads=lambda self, x: tuple(
+                        part(x).reshape(x.shape[0], self.num_heads, x.shape[1], -1)
+                        for part in (self.query, self.key, self.value)),
+                    forward=lambda self, x, m: self.output(
+                        self.context(*self.heads(x), m).reshape(x.shape)))),
         Mistake("the scores are divided by √D: each head has K = D / H numbers", WHY_DIVIDE,
                 variant(context=lambda self, q, k, v, m: (
                     scores_of(q, k) / math.sqrt(self.num_heads)

@@ -36,6 +36,8 @@ class Mistake:
 
 def call(answer: Callable, *case: Any) -> Any:
     """How most answers are used: a function, with the case as its arguments."""
+    if not callable(answer):
+        raise Unfit(f"this is a {type(answer).__name__}, not a function")
     return answer(*case)
 
 
@@ -250,8 +252,10 @@ def same(a: Any, b: Any) -> bool:
 def prediction(answer: Any, *case: Any) -> Any:
     """A value that was worked out before anything was run: it is its own answer.
 
-    A shape may be written as a list, a tuple or a `torch.Size`.
+    Several numbers may be a list, a tuple, a `torch.Size`, an array or a tensor.
     """
+    if isinstance(answer, Tensor | np.ndarray | np.generic):
+        answer = answer.tolist()
     return tuple(answer) if isinstance(answer, list | tuple) else answer
 
 
@@ -260,6 +264,10 @@ def module(answer: Callable[..., nn.Module], sizes: dict, weights: dict, *inputs
 
     Weights go over by name, so neither the order in which parts are made nor a seed can matter.
     """
+    if isinstance(answer, nn.Module):
+        raise Unfit("this is a module that is made already: give the class itself")
+    if not callable(answer):
+        raise Unfit(f"this is a {type(answer).__name__}, not a class")
     made = answer(**sizes)
     if not isinstance(made, nn.Module):
         raise Unfit(f"this makes a {type(made).__name__}, not a torch.nn.Module")
