@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minibert.checks.engine import Case, Exercise, Mistake, module, prediction
+from minibert.checks.engine import Case, Exercise, Mistake, draw, module, prediction
 
 A_ROW = "A row for each id"
 SUM = "Three rows, summed"
@@ -19,12 +19,6 @@ MODULE = "The module, and the finished ones"
 COMPANY = "Counting: what stands near what"
 NEIGHBOURS = "Nearest neighbours"
 SLIPS = "Mistakes people make here"
-
-
-def draw(*shapes: tuple[int, ...], seed: int) -> list[Tensor]:
-    """Normal numbers of these shapes."""
-    generator = torch.Generator().manual_seed(seed)
-    return [torch.randn(shape, generator=generator) for shape in shapes]
 
 
 # 1: which rows learn

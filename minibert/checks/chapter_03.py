@@ -13,7 +13,7 @@ from minibert.attention import (
     merge_heads,
     split_heads,
 )
-from minibert.checks.engine import Case, Exercise, Mistake, module, prediction
+from minibert.checks.engine import Case, Exercise, Mistake, draw, module, prediction
 
 ONE_QUERY = "One query, by hand"
 WHY_DIVIDE = "Why divide by √K?"
@@ -21,12 +21,6 @@ MASKS = "Masks: what must not be seen"
 HEADS = "Heads"
 NOT_AN_AVERAGE = "A query is not an average"
 LOWEST = torch.finfo(torch.float32).min
-
-
-def draw(*shapes: tuple[int, ...], seed: int) -> list[Tensor]:
-    """Normal numbers of these shapes."""
-    generator = torch.Generator().manual_seed(seed)
-    return [torch.randn(shape, generator=generator) for shape in shapes]
 
 
 # 1: a shape, before anything runs

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from minibert.attention import BertSelfAttention, additive_mask
-from minibert.checks.engine import Case, Exercise, Mistake, module, prediction
+from minibert.checks.engine import Case, Exercise, Mistake, draw, module, prediction
 from minibert.config import BertConfig
 from minibert.encoder import BertLayer
 
@@ -22,12 +22,6 @@ BLOCK = "The block"
 STACK = "The stack"
 COUNT = "Where 110 million parameters sit"
 PEOPLE = "Mistakes people make here"
-
-
-def draw(*shapes: tuple[int, ...], seed: int) -> list[Tensor]:
-    """Normal numbers of these shapes."""
-    generator = torch.Generator().manual_seed(seed)
-    return [torch.randn(shape, generator=generator) for shape in shapes]
 
 
 # 1: a count, before anything runs

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from minibert.checks.engine import Case, Exercise, Mistake
+from minibert.checks.engine import Case, Exercise, Mistake, draw
 
 LOSS = "The loss, by hand"
 ASKED = "Only where something is asked"
@@ -19,12 +19,6 @@ NSP = "Two sentences: the pooler and NSP"
 ADAM = "Adam, and its first steps"
 AROUND = "Around the optimiser: schedule, clipping, accumulation"
 PEOPLE = "Mistakes people make here"
-
-
-def draw(*shapes: tuple[int, ...], seed: int) -> list[Tensor]:
-    """Normal numbers of these shapes."""
-    generator = torch.Generator().manual_seed(seed)
-    return [torch.randn(shape, generator=generator) for shape in shapes]
 
 
 def draw_ids(below: int, *shape: int, seed: int) -> Tensor:

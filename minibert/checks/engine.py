@@ -246,7 +246,13 @@ def same(a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
-# Ways to use an answer
+# Making cases, and ways to use an answer
+
+
+def draw(*shapes: tuple[int, ...], seed: int) -> list[Tensor]:
+    """Normal numbers of these shapes."""
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(shape, generator=generator) for shape in shapes]
 
 
 def prediction(answer: Any, *case: Any) -> Any:
