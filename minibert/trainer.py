@@ -81,7 +81,8 @@ class Trainer:
 
     `batches(step)` gives the batches of a step, more than one where gradients are accumulated;
     `held_out` is what is evaluated on. `settings` is kept in every checkpoint, and a run with other
-    settings cannot resume from it. `watch` is called with each line of the history.
+    settings cannot resume from it. `watch` is called with each line of the history, `after_step`
+    with the number of steps that are done.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class Trainer:
         held_out: Sequence[Batch] = (),
         settings: dict[str, Any] | None = None,
         watch: Callable[[dict[str, Any]], None] | None = None,
+        after_step: Callable[[int], None] | None = None,
     ) -> None:
         self.model = model
         self.objective = objective
@@ -109,6 +111,7 @@ class Trainer:
         self.held_out = held_out
         self.settings = settings or {}
         self.watch = watch
+        self.after_step = after_step
         self.device = next(model.parameters()).device
         self.step = 0
         self.seconds = 0.0
@@ -135,6 +138,8 @@ class Trainer:
                 if self.held_out and (is_last or self._is_due(self.plan.evaluate_every)):
                     self._write_history({"held_out": self.evaluate()})
                     self.seconds = time.monotonic() - started
+                if self.after_step is not None:
+                    self.after_step(self.step)
                 if self._is_due(self.plan.save_every) or self._is_long_since_saved():
                     self.save()
                 self._advance(bar)

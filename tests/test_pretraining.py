@@ -25,12 +25,14 @@ from minibert.pretraining import (
     Run,
     cut,
     held_out_batches,
+    is_snapshot,
     make_config,
     make_model,
     make_optimizers,
     prepare_data,
     pretrain,
     read_run,
+    read_snapshots,
     run_folder,
 )
 from minibert.pretraining_data import EVALUATION_MASKING, Masking, PairBatches, TokenizedCorpus
@@ -335,3 +337,30 @@ def test_a_model_may_have_more_rows_than_its_tokenizer_has_tokens(trained):
     config = minibert.BertConfig.preset("tiny", vocab_size=tokenizer.vocab_size + 50)
     (guesses,) = fill_mask(minibert.BertForPreTraining(config), tokenizer, "[MASK]", top_k=1000)
     assert len(guesses) == tokenizer.vocab_size
+
+
+def test_snapshots_show_the_way_and_change_nothing(tmp_path):
+    plain, kept = tmp_path / "plain", tmp_path / "kept"
+    for out in (plain, kept):
+        assert pretrain(load_corpus(small_texts()), out, small_run(), snapshots=out is kept)
+    found = read_snapshots(kept)
+    assert list(found) == [0, 10, 12] and found[12] == kept
+    assert (plain / "model.safetensors").read_bytes() == (kept / "model.safetensors").read_bytes()
+    weights = {step: minibert.load(folder)[0].state_dict() for step, folder in found.items()}
+    name = "bert.encoder.layers.0.attention.query.weight"
+    assert not torch.equal(weights[0][name], weights[10][name])
+    run = small_run()
+    training = TokenizedCorpus.open(kept / "data" / "training")
+    config = minibert.load(kept)[0].config
+    start = make_model(run.recipe, config, training, run.seed)
+    assert torch.equal(weights[0][name], start.state_dict()[name])
+    with pytest.raises(FileNotFoundError, match="snapshots=True"):
+        read_snapshots(plain)
+    assert pretrain(load_corpus(small_texts()), kept, small_run(), overwrite=True)
+    assert not (kept / "snapshots").exists()
+
+
+def test_snapshots_lie_evenly_on_a_logarithmic_scale():
+    assert [s for s in range(31_000) if is_snapshot(s)] == [
+        0, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000,
+    ]  # fmt: skip

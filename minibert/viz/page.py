@@ -1,0 +1,98 @@
+"""A page that stands alone: a sandboxed frame in a notebook, a file on the disk.
+
+It asks for nothing from elsewhere, and what its text holds stays text. The frame has no access to
+the notebook around it, whatever runs inside.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from minibert.viz.style import Picture
+
+POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
+)
+BASE_STYLE = """
+:root { color-scheme: light; }
+body { margin: 0.5rem; background: #fff; color: #111; font: 0.9rem/1.4 system-ui, sans-serif; }
+"""
+# In a notebook that is not trusted JupyterLab drops frame and style: the picture shows.
+FALLBACK_STYLE = "<style>.minibert-page + .minibert-picture { display: none; }</style>"
+
+
+def script_json(value: Any) -> str:
+    """`value` as JSON that may stand in a `<script>`: nothing in it can end the script."""
+    return json.dumps(value, ensure_ascii=True).replace("<", "\\u003c")
+
+
+class Page:
+    """A document of its own.
+
+    `title` names it, `body` and `style` are HTML and CSS, `scripts` run in order at the body's end.
+    `picture` is what stands in its place where no script may run; its alt text is the page in
+    words. `height` is the frame's, in CSS pixels; what is longer scrolls.
+    """
+
+    def __init__(
+        self,
+        title: str,
+        body: str,
+        picture: Picture,
+        style: str = "",
+        scripts: Sequence[str] = (),
+        height: int = 480,
+    ) -> None:
+        self.title = title
+        self.body = body
+        self.picture = picture
+        self.style = style
+        self.scripts = tuple(scripts)
+        self.height = height
+
+    @property
+    def document(self) -> str:
+        """The whole page as HTML, the same for the same input."""
+        scripts = "\n".join(f"<script>{script}</script>" for script in self.scripts)
+        return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="{POLICY}">
+<title>{html.escape(self.title)}</title>
+<style>{BASE_STYLE}{self.style}</style>
+</head>
+<body>
+{self.body}
+{scripts}
+</body>
+</html>
+"""
+
+    def save(self, path: str | Path) -> Path:
+        """Write the page to `path`, which ends in .html. Returns the path."""
+        path = Path(path)
+        if path.suffix != ".html":
+            raise ValueError(f"{path} must end in .html: it is a page")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(self.document, encoding="utf-8")
+        return path
+
+    def __repr__(self) -> str:
+        return f"{self.title}. {self.picture.alt}"
+
+    def _repr_html_(self) -> str:
+        frame = (
+            f'<iframe class="minibert-page" sandbox="allow-scripts allow-downloads" '
+            f'title="{html.escape(self.title)}" '
+            f'style="width: 100%; height: {self.height}px; border: 1px solid #ccc; '
+            f'background: #fff; color-scheme: light" '
+            f'srcdoc="{html.escape(self.document)}"></iframe>'
+        )
+        picture = self.picture._repr_html_().replace("<img ", '<img class="minibert-picture" ', 1)
+        return f"{FALLBACK_STYLE}{frame}{picture}"
