@@ -29,6 +29,7 @@ test: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser -n 0
 	MINIBERT_PROFILE=smoke OMP_NUM_THREADS=1 $(NBVAL)
 
 test-portable: install
