@@ -13,7 +13,7 @@ import click
 
 # What takes seconds to import is imported where it is used: `minibert --help` must not wait.
 if TYPE_CHECKING:
-    from minibert.model import BertModel
+    from minibert.model import BertForPreTraining, BertModel
     from minibert.tokenizer import BertTokenizer
 
 BLANKS = (
@@ -266,24 +266,40 @@ def fill_mask(model: str, text: str, top_k: int) -> None:
 
 
 @main.command(
-    cls=Examples, examples=('minibert attention runs/demo "The state of the Union" -o page.html',)
+    cls=Examples,
+    examples=(
+        'minibert attention runs/demo "The state of the Union" -o page.html',
+        'minibert attention mini-sotu "The state of the Union" --layer 1 --head 3',
+        'minibert attention mini-sotu "Who pays?" --pair "The people do." -o pair.html',
+    ),
 )
 @click.argument("model")
 @click.argument("text")
+@click.option("--pair", metavar="TEXT", help="A second text, as the other sentence of a pair.")
+@click.option("--layer", type=click.IntRange(min=0), help="This layer alone; the first is 0.")
+@click.option("--head", type=click.IntRange(min=0), help="This head alone; the first is 0.")
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path, dir_okay=False), default="attention.html",
     show_default=True, help="The page; a .png of the same name goes beside it.",
 )  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace what is there.")
-def attention(model: str, text: str, out: Path, overwrite: bool) -> None:
-    """What every head of MODEL looks at in TEXT, as a page. MODEL is a folder, or `mini-sotu`."""
+def attention(
+    model: str,
+    text: str,
+    pair: str | None,
+    layer: int | None,
+    head: int | None,
+    out: Path,
+    overwrite: bool,
+) -> None:
+    """What the heads of MODEL look at in TEXT, as a page. MODEL is a folder, or `mini-sotu`."""
     if out.suffix != ".html":
         raise click.UsageError(f"{out} must end in .html: the picture goes beside it as .png")
     taken = [path for path in (out, out.with_suffix(".png")) if path.exists()]
     if taken and not overwrite:
         raise click.UsageError(f"{taken[0]} is there already: give another name or --overwrite")
     bert, tokenizer = _load_body(model)
-    _write_attention(bert, tokenizer, text, out)
+    _write_attention(bert, tokenizer, text, out, pair, layer, head)
     click.echo(f"{out} and {out.with_suffix('.png')}")
 
 
@@ -372,17 +388,32 @@ def _load_body(name: str) -> tuple[BertModel, BertTokenizer]:
     return BertModel.from_pretrained(found), BertTokenizer.from_pretrained(found)
 
 
-def _write_attention(model: Any, tokenizer: BertTokenizer, text: str, page: Path) -> None:
-    from minibert.viz.attention_map import attention_page, attention_png, describe_attention
+def _write_attention(
+    model: BertModel | BertForPreTraining,
+    tokenizer: BertTokenizer,
+    text: str,
+    out: Path,
+    pair: str | None = None,
+    layer: int | None = None,
+    head: int | None = None,
+) -> None:
+    from html import escape
 
-    inputs = tokenizer([text], return_tensors="pt")
-    tokens = tokenizer.convert_ids_to_tokens(inputs["input_ids"][0].tolist())
-    attentions = model(**inputs, output_attentions=True).attentions
-    picture = attention_png(attentions, tokens)
-    words = describe_attention(attentions, tokens)
-    page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(attention_page(picture, words, f"Attention: {text}"), encoding="utf-8")
-    page.with_suffix(".png").write_bytes(picture)
+    from minibert.viz.attention_data import AttentionData
+    from minibert.viz.attention_map import attention_map
+    from minibert.viz.page import Page
+
+    data = AttentionData.from_model(model, tokenizer, text, pair)
+    picture = attention_map(data, layer=layer, head=head)
+    title = f"Attention: {text}" if pair is None else f"Attention: {text} / {pair}"
+    body = f"""<h1>{escape(title)}</h1>
+<p>Each square is one head. A row is a token that looks, a column one that is looked at; the darker,
+the more. Every row adds up to 1.</p>
+{picture._repr_html_()}
+<p>{escape(picture.alt)}</p>"""
+    style = "body { margin: 2rem auto; max-width: 70rem; padding: 0 1rem } img { max-width: 100% }"
+    Page(title, body, picture, style).save(out)
+    picture.save(out.with_suffix(".png"))
 
 
 def _words(guesses: list[tuple[int, float]], tokenizer: BertTokenizer) -> list[tuple[str, float]]:

@@ -23,7 +23,7 @@ NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[+-]?\d+)?(?![\w])|-?\d+\.\d+
 WIDGET = "application/vnd.jupyter.widget-view+json"
 UNITS = 2
 RELATIVE = 1e-4
-PICTURE = re.compile(r"data:image/\w+;base64,[\w+/=]+")
+PICTURE = re.compile(r"data:image/[\w+]+;base64,[\w+/=]+")
 SECONDS_BETWEEN_LOOKS = 2.0
 
 

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -84,13 +85,24 @@ def test_fill_mask(model):
 def test_attention(model, tmp_path):
     page = tmp_path / "deep" / "page.html"
     run("attention", model, "The <b>cat</b>", "-o", page)
-    assert "<b>cat" not in page.read_text("utf-8")
+    html = page.read_text("utf-8")
+    assert "<b>cat" not in html and "&lt;b&gt;cat" in html
+    assert html.count('src="data:image/svg+xml;base64,') == 1
+    assert "<script" not in html and "http" not in re.sub(r"base64,[^\"]*|http-equiv", "", html)
     assert page.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     before = page.read_bytes()
     assert "--overwrite" in run("attention", model, "A dog", "-o", page, expect=2)
     assert page.read_bytes() == before
     run("attention", model, "A dog", "-o", page, "--overwrite")
     assert page.read_bytes() != before
+
+
+def test_attention_of_one_head_in_a_pair(model, tmp_path):
+    page = tmp_path / "page.html"
+    run("attention", model, "The cat", "--pair", "A dog", "--layer", 1, "--head", 0, "-o", page)
+    text = page.read_text("utf-8")
+    assert "<p>Attention map of layer 1, head 0, over" in text
+    assert "Sentence B begins with" in text and "Attention: The cat / A dog" in text
 
 
 def test_info(model):
@@ -157,7 +169,11 @@ def test_a_killed_command_resumes_bitwise(texts, tmp_path):
         (["fill-mask", "no/such/model", "a [MASK]"], "is not a directory"),
         (["fill-mask", "{texts}", "a [MASK]"], "model directory"),
         (["fill-mask", "{model}", "the " * 80 + "[MASK]"], "at most 64"),
-        (["attention", "{model}", "the " * 80, "-o", "{new}/x.html"], "at most 64"),
+        (["attention", "{model}", "the " * 80, "-o", "{new}/x.html"], "80 tokens long and 62 fit"),
+        (["attention", "{model}", " ", "-o", "{new}/x.html"], "the text is empty"),
+        (["attention", "{model}", "the", "--pair", "", "-o", "{new}/x.html"], "the text is empty"),
+        (["attention", "{model}", "the", "--layer", "2", "-o", "{new}/x.html"], "no layer 2"),
+        (["attention", "{model}", "the", "--head", "9", "-o", "{new}/x.html"], "no head 9"),
         (["attention", "{model}", "the cat", "-o", "{new}/x.png"], "must end in .html"),
         (["info", "{texts}"], "model directory"),
         (["pretrain", "nowhere", "-o", "{new}", "--steps", "2"], "no corpus 'nowhere'"),

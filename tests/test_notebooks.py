@@ -10,7 +10,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from tests.notebooks import difference
+from tests.notebooks import difference, shown
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -84,6 +84,16 @@ def test_rounding_passes(reference, new):
 )
 def test_more_than_rounding_does_not(reference, new):
     assert difference(reference, new) is not None
+
+
+@pytest.mark.parametrize("kind", ["png", "svg+xml"])
+def test_the_bytes_of_a_picture_are_not_compared(kind):
+    def output(data, alt):
+        page = f'<img src="data:image/{kind};base64,{data}" alt="{alt}">'
+        return [nbformat.v4.new_output("display_data", {"text/html": page})]
+
+    assert shown(output("iVB+/w0=", "A map."), False) == shown(output("PHN2", "A map."), False)
+    assert shown(output("iVB", "A map."), False) != shown(output("iVB", "A line."), False)
 
 
 SOURCES = (

@@ -1,6 +1,10 @@
 """Pictures: words beside them, nothing that runs, the same bytes each time."""
 
 import re
+import subprocess
+import sys
+
+import pytest
 
 from minibert.viz.style import PALETTE, plot, show
 
@@ -19,6 +23,32 @@ def test_alt_text_stays_text():
     page = picture('"><script>alert(1)</script>\n  two   lines')._repr_html_()
     assert re.fullmatch(r'<img src="data:image/png;base64,[\w+/=]+" alt="[^"<>]*">', page)
     assert "two lines" in page
+
+
+def test_a_picture_is_saved_as_its_name_says(tmp_path):
+    png, svg = (picture("A line.").save(tmp_path / "new" / name) for name in ("a.png", "a.svg"))
+    assert png.read_bytes() == picture("A line.").png()
+    assert png.read_bytes().startswith(b"\x89PNG")
+    text = svg.read_text("utf-8")
+    assert text == picture("A line.").svg().decode("utf-8")
+    assert "<svg " in text and "<dc:date>" not in text
+    with pytest.raises(ValueError, match=r"a\.jpg must end in \.png or \.svg"):
+        picture("A line.").save(tmp_path / "a.jpg")
+
+
+def test_a_picture_needs_no_torch_and_a_view_goes_by_its_name():
+    """Also after its module, which has the same name, was imported."""
+    check = """
+import sys, minibert.viz.style, minibert.viz
+assert "torch" not in sys.modules
+from minibert.viz.attention_map import describe_attention
+from minibert.viz import AttentionData, attention_map
+assert callable(attention_map) and minibert.viz.attention_map is attention_map
+assert set(minibert.viz.__all__) <= set(dir(minibert.viz))
+for name in minibert.viz.__all__:
+    assert getattr(minibert.viz, name).__name__ == name
+"""
+    subprocess.run([sys.executable, "-c", check], check=True)
 
 
 def luminance(colour):

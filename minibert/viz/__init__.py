@@ -1,1 +1,43 @@
-"""Attention to look at."""
+"""Attention to look at: `attention_map(attention, tokens)`, and what it is made of."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from minibert.viz.attention_data import AttentionData as AttentionData
+    from minibert.viz.attention_map import attention_map as attention_map
+
+# Imported when first asked for: the style of a picture needs no torch.
+_HOME = {
+    "AttentionData": "attention_data",
+    "attention_map": "attention_map",
+}
+__all__ = list(_HOME)
+
+
+class _Views(ModuleType):
+    """A package in which the name that a view shares with its module means the view.
+
+    Python would bind the module to it as soon as anything imports from there.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _HOME and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Views
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'minibert.viz' has no attribute {name!r}")
+    return getattr(import_module(f"minibert.viz.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

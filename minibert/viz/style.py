@@ -5,7 +5,10 @@ from __future__ import annotations
 import base64
 import html
 import io
+import warnings
+from pathlib import Path
 
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -34,12 +37,19 @@ def plot(rows: int = 1, columns: int = 1, width: float = 7.0, height: float = 3.
 
 
 class Picture:
-    """A figure with its description; a notebook shows the one and reads out the other."""
+    """A figure with its description; a notebook shows the one and reads out the other.
 
-    def __init__(self, figure: Figure, alt: str, dpi: int = 110) -> None:
+    `vector` is the same figure for SVG, where that is to be shown: its text stays text, and the
+    browser finds the fonts for it.
+    """
+
+    def __init__(
+        self, figure: Figure, alt: str, dpi: int = 110, vector: Figure | None = None
+    ) -> None:
         self.figure = figure
         self.alt = " ".join(alt.split())
         self.dpi = dpi
+        self.vector = vector
 
     def png(self) -> bytes:
         """The picture, the same bytes for the same figure."""
@@ -47,13 +57,38 @@ class Picture:
         self.figure.savefig(buffer, format="png", dpi=self.dpi, metadata={"Software": None})
         return buffer.getvalue()
 
+    def svg(self) -> bytes:
+        """The picture as lines and text. Nothing in it is random, and no date."""
+        buffer = io.BytesIO()
+        settings = {"svg.fonttype": "none", "svg.hashsalt": "minibert"}
+        with rc_context(settings), warnings.catch_warnings():
+            # Only the layout is made with this machine's fonts.
+            warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")
+            figure = self.vector or self.figure
+            figure.savefig(buffer, format="svg", dpi=self.dpi, metadata={"Date": None})
+        return buffer.getvalue()
+
+    def save(self, path: str | Path) -> Path:
+        """Write the picture to `path`, which ends in .png or .svg. Returns the path.
+
+        Raises `ValueError` for another ending.
+        """
+        path = Path(path)
+        formats = {".png": self.png, ".svg": self.svg}
+        if path.suffix not in formats:
+            raise ValueError(f"{path} must end in .png or .svg: it is a picture")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(formats[path.suffix]())
+        return path
+
     def __repr__(self) -> str:
         return f"Picture: {self.alt}"
 
     def _repr_html_(self) -> str:
-        # As HTML and not as image/png, for which JupyterLab has no alt text.
-        data = base64.b64encode(self.png()).decode("ascii")
-        return f'<img src="data:image/png;base64,{data}" alt="{html.escape(self.alt)}">'
+        # As HTML and not as an image of its own, for which JupyterLab has no alt text.
+        kind, made = ("svg+xml", self.svg()) if self.vector else ("png", self.png())
+        data = base64.b64encode(made).decode("ascii")
+        return f'<img src="data:image/{kind};base64,{data}" alt="{html.escape(self.alt)}">'
 
 
 def show(figure: Figure, alt: str) -> Picture:
