@@ -1,4 +1,4 @@
-"""Attention to look at: `attention_map(attention, tokens)`, and what it is made of."""
+"""Attention to look at: `head_view(attention, tokens)`, and other views that are called alike."""
 
 from __future__ import annotations
 
@@ -10,11 +10,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from minibert.viz.attention_data import AttentionData as AttentionData
     from minibert.viz.attention_map import attention_map as attention_map
+    from minibert.viz.bertviz_views import head_view as head_view
+    from minibert.viz.bertviz_views import model_view as model_view
+    from minibert.viz.bertviz_views import neuron_view as neuron_view
+    from minibert.viz.explorer import explore as explore
 
 # Imported when first asked for: the style of a picture needs no torch.
 _HOME = {
     "AttentionData": "attention_data",
     "attention_map": "attention_map",
+    "explore": "explorer",
+    "head_view": "bertviz_views",
+    "model_view": "bertviz_views",
+    "neuron_view": "bertviz_views",
 }
 __all__ = list(_HOME)
 

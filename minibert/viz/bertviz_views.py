@@ -21,9 +21,9 @@ from typing import Any
 from torch import Tensor
 
 from minibert.viz.attention_data import AttentionData, as_attention
-from minibert.viz.attention_map import attention_map, describe_attention
+from minibert.viz.attention_map import attention_map
 from minibert.viz.page import Page, script_json
-from minibert.viz.style import Picture, show
+from minibert.viz.style import Picture
 
 BERTVIZ = "1.4.1"
 """The version whose page is taken apart here."""
@@ -111,7 +111,9 @@ def head_view(
         include_layers=layers,
         html_action="return",
     )
-    return _page("Head view", HEAD_HINT, page.data, PARAMS, data, 30 + 22.5 * data.num_tokens)
+    height = 30 + 22.5 * data.num_tokens
+    picture = attention_map(data, layer=first)
+    return _page("Head view", HEAD_HINT, page.data, PARAMS, picture, height)
 
 
 def model_view(
@@ -144,7 +146,8 @@ def model_view(
     # bertviz gives a token 7 pixels where there are 12 heads, and more where there are fewer.
     grid = 38 + len(layers) * (data.num_tokens * 7 * 12 / data.num_heads + 10)
     detail = 55 + 18 * data.num_tokens
-    return _page("Model view", MODEL_HINT, page.data, PARAMS, data, max(grid, detail))
+    height = max(grid, detail)
+    return _page("Model view", MODEL_HINT, page.data, PARAMS, attention_map(data), height)
 
 
 def neuron_view(data: AttentionData, layer: int = 0, head: int = 0) -> Page:
@@ -176,7 +179,8 @@ def neuron_view(data: AttentionData, layer: int = 0, head: int = 0) -> Page:
         html_action="return",
     )
     height = 116 + 26 * data.num_tokens
-    return _page("Neuron view", NEURON_HINT, page.data, GLOBAL_PARAMS, data, height)
+    picture = attention_map(data, layer=layer, head=head)
+    return _page("Neuron view", NEURON_HINT, page.data, GLOBAL_PARAMS, picture, height)
 
 
 def _bertviz(view: str) -> ModuleType:
@@ -207,10 +211,8 @@ def _check_size(data: AttentionData, maps: int, choices: list[str], vectors: int
     warnings.warn(line, stacklevel=3)
 
 
-def _page(
-    name: str, hint: str, document: str, given: str, data: AttentionData, height: float
-) -> Page:
-    """bertviz's `document` as a page that stands alone."""
+def _page(name: str, hint: str, document: str, given: str, picture: Picture, height: float) -> Page:
+    """bertviz's `document` as a page that stands alone; `picture` is for where no script runs."""
     try:
         body, params, code = _take_apart(document, given)
     except LookupError as error:
@@ -219,9 +221,9 @@ def _page(
             f"{error} is not in it. Install that one: pip install bertviz=={BERTVIZ}"
         ) from error
     return Page(
-        f"{name} of the attention over {data.num_tokens} tokens",
+        f"{name} of attention",
         f"<p>{hint}</p>\n{body}",
-        _picture(data),
+        picture,
         STYLE,
         [
             (FOLDER / "bertviz_frame.js").read_text("utf-8"),
@@ -265,12 +267,6 @@ def _cut(text: str, marker: str) -> tuple[str, str]:
     if not found:
         raise LookupError(repr(marker.strip()))
     return before, after
-
-
-def _picture(data: AttentionData) -> Picture:
-    """What stands in the view's place where no script may run."""
-    words = describe_attention(data.attentions, data.tokens)
-    return show(attention_map(data.attentions, data.tokens), words)
 
 
 class _StandIn:

@@ -27,7 +27,7 @@ FALLBACK_STYLE = "<style>.minibert-page + .minibert-picture { display: none; }</
 
 def script_json(value: Any) -> str:
     """`value` as JSON that may stand in a `<script>`: nothing in it can end the script."""
-    return json.dumps(value, ensure_ascii=True).replace("<", "\\u003c")
+    return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
 
 
 class Page:
@@ -68,7 +68,9 @@ class Page:
 <style>{BASE_STYLE}{self.style}</style>
 </head>
 <body>
+<main>
 {self.body}
+</main>
 {scripts}
 </body>
 </html>
