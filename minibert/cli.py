@@ -15,6 +15,8 @@ import click
 if TYPE_CHECKING:
     from minibert.model import BertForPreTraining, BertModel
     from minibert.tokenizer import BertTokenizer
+    from minibert.viz.explorer import Explorer
+    from minibert.viz.page import Page
 
 BLANKS = (
     "The [MASK] of the Union.",
@@ -25,6 +27,7 @@ BLANKS = (
 )
 # Options of `minibert pretrain` that change a recipe.
 RECIPE_OPTIONS = ("init", "lr", "batch_size", "max_length", "dropout")
+VIEWS = ("map", "head", "model", "neuron", "explorer")
 LOOKED_AT = "The Congress of the United States must pass the budget."
 
 
@@ -35,7 +38,7 @@ class Command(click.Group):
         """Bad input is exit code 2; a fault of our own is 1, its traceback on request."""
         try:
             return super().main(*args, **kwargs)
-        except (ValueError, OSError, FloatingPointError) as error:
+        except (ValueError, OSError, FloatingPointError, ImportError) as error:
             if "MINIBERT_TRACEBACK" in os.environ:
                 raise
             click.echo(f"Error: {' '.join(str(error).split())}", err=True)
@@ -141,7 +144,7 @@ def demo(minutes: float, out: Path, seed: int) -> None:
         click.echo(f"   {result[name]:6.1%}  {label}")
 
     page = out / "attention.html"
-    _write_attention(model, tokenizer, LOOKED_AT, page)
+    _write_map(model, tokenizer, LOOKED_AT, page)
     click.echo(f"\n5. In {out}:")
     for name, what in (
         ("attention.html", f"what each head looks at in “{LOOKED_AT}”"),
@@ -270,22 +273,28 @@ def fill_mask(model: str, text: str, top_k: int) -> None:
     examples=(
         'minibert attention runs/demo "The state of the Union" -o page.html',
         'minibert attention mini-sotu "The state of the Union" --layer 1 --head 3',
+        'minibert attention mini-sotu "The state of the [MASK]" --view explorer',
         'minibert attention mini-sotu "Who pays?" --pair "The people do." -o pair.html',
     ),
 )
 @click.argument("model")
 @click.argument("text")
+@click.option(
+    "--view", type=click.Choice(VIEWS), default="map", show_default=True,
+    help="A picture; one of bertviz's views (head, model, neuron); or the explorer.",
+)  # fmt: skip
 @click.option("--pair", metavar="TEXT", help="A second text, as the other sentence of a pair.")
 @click.option("--layer", type=click.IntRange(min=0), help="This layer alone; the first is 0.")
 @click.option("--head", type=click.IntRange(min=0), help="This head alone; the first is 0.")
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path, dir_okay=False), default="attention.html",
-    show_default=True, help="The page; a .png of the same name goes beside it.",
+    show_default=True, help="The page; of a map, a .png of the same name goes beside it.",
 )  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace what is there.")
 def attention(
     model: str,
     text: str,
+    view: str,
     pair: str | None,
     layer: int | None,
     head: int | None,
@@ -294,13 +303,19 @@ def attention(
 ) -> None:
     """What the heads of MODEL look at in TEXT, as a page. MODEL is a folder, or `mini-sotu`."""
     if out.suffix != ".html":
-        raise click.UsageError(f"{out} must end in .html: the picture goes beside it as .png")
-    taken = [path for path in (out, out.with_suffix(".png")) if path.exists()]
+        raise click.UsageError(f"{out} must end in .html: it is a page")
+    written = [out, out.with_suffix(".png")] if view == "map" else [out]
+    taken = [path for path in written if path.exists()]
     if taken and not overwrite:
         raise click.UsageError(f"{taken[0]} is there already: give another name or --overwrite")
-    bert, tokenizer = _load_body(model)
-    _write_attention(bert, tokenizer, text, out, pair, layer, head)
-    click.echo(f"{out} and {out.with_suffix('.png')}")
+    if view == "explorer" and (layer, head) != (None, None):
+        raise click.UsageError("the explorer shows all heads: leave --layer and --head out")
+    bert, tokenizer = _load_any(model)
+    if view == "map":
+        _write_map(bert, tokenizer, text, out, pair, layer, head)
+    else:
+        _make_view(view, bert, tokenizer, text, pair, layer, head).save(out)
+    click.echo(" and ".join(str(path) for path in written))
 
 
 @main.command(cls=Examples, examples=("minibert info runs/demo",))
@@ -388,7 +403,40 @@ def _load_body(name: str) -> tuple[BertModel, BertTokenizer]:
     return BertModel.from_pretrained(found), BertTokenizer.from_pretrained(found)
 
 
-def _write_attention(
+def _load_any(name: str) -> tuple[BertModel | BertForPreTraining, BertTokenizer]:
+    """A model with its head that guesses words if it has one."""
+    from minibert.checkpoint import load
+
+    try:
+        return load(name)
+    except ValueError:  # no such head; whatever else is wrong is told again
+        return _load_body(name)
+
+
+def _make_view(
+    view: str,
+    model: BertModel | BertForPreTraining,
+    tokenizer: BertTokenizer,
+    text: str,
+    pair: str | None,
+    layer: int | None,
+    head: int | None,
+) -> Page | Explorer:
+    from minibert.viz.attention_data import AttentionData
+    from minibert.viz.bertviz_views import head_view, model_view, neuron_view
+    from minibert.viz.explorer import explore
+
+    if view == "explorer":
+        return explore(model, tokenizer, text, pair)
+    data = AttentionData.from_model(model, tokenizer, text, pair, queries_and_keys=view == "neuron")
+    if view == "head":
+        return head_view(data, layer=layer, heads=head)
+    if view == "model":
+        return model_view(data, include_layers=layer, include_heads=head)
+    return neuron_view(data, layer or 0, head or 0)
+
+
+def _write_map(
     model: BertModel | BertForPreTraining,
     tokenizer: BertTokenizer,
     text: str,

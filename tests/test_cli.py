@@ -97,6 +97,19 @@ def test_attention(model, tmp_path):
     assert page.read_bytes() != before
 
 
+@pytest.mark.parametrize(
+    "view,shown",
+    [("head", "Head view"), ("model", "Model view"), ("neuron", "Neuron view"),
+     ("explorer", "Attention explorer")],
+)  # fmt: skip
+def test_attention_in_other_views(model, tmp_path, view, shown):
+    page = tmp_path / "page.html"
+    assert run("attention", model, "The cat", "--view", view, "-o", page).strip() == str(page)
+    document = page.read_text("utf-8")
+    assert f"<title>{shown}" in document and '"cat"' in document
+    assert set(tmp_path.iterdir()) == {page}
+
+
 def test_attention_of_one_head_in_a_pair(model, tmp_path):
     page = tmp_path / "page.html"
     run("attention", model, "The cat", "--pair", "A dog", "--layer", 1, "--head", 0, "-o", page)
@@ -175,6 +188,24 @@ def test_a_killed_command_resumes_bitwise(texts, tmp_path):
         (["attention", "{model}", "the", "--layer", "2", "-o", "{new}/x.html"], "no layer 2"),
         (["attention", "{model}", "the", "--head", "9", "-o", "{new}/x.html"], "no head 9"),
         (["attention", "{model}", "the cat", "-o", "{new}/x.png"], "must end in .html"),
+        (
+            ["attention", "{model}", "a", "--view", "neuron", "--head", "9", "-o", "{new}/x.html"],
+            "no head 9",
+        ),
+        (
+            [
+                "attention",
+                "{model}",
+                "a",
+                "--view",
+                "explorer",
+                "--layer",
+                "0",
+                "-o",
+                "{new}/x.html",
+            ],
+            "leave --layer and --head out",
+        ),
         (["info", "{texts}"], "model directory"),
         (["pretrain", "nowhere", "-o", "{new}", "--steps", "2"], "no corpus 'nowhere'"),
         (["pretrain", "{texts}", "-o", "{new}"], "--steps or --minutes"),
