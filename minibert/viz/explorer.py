@@ -26,7 +26,7 @@ from minibert.model import BertForPreTraining, BertModel
 from minibert.pretraining import read_snapshots
 from minibert.tokenizer import MASK, SPECIAL_TOKENS, BertTokenizer
 from minibert.viz.attention_data import AttentionData, encode
-from minibert.viz.attention_map import attention_map
+from minibert.viz.attention_map import attention_map, describe_attention
 from minibert.viz.page import Page, script_json
 from minibert.viz.style import Picture
 
@@ -36,6 +36,8 @@ HEIGHT = 560
 """Of the page in a notebook, in CSS pixels."""
 LARGEST_PAGE = 8_000_000
 """Bytes of attention in a page that is kept in a notebook; above it, a picture stands there."""
+LARGEST_PICTURE = 500_000
+"""Bytes of attention that are drawn whole in the picture beside that page."""
 # Below the live widget stands the page for later. JupyterLab shows one of the two: a notebook that
 # is opened again without its kernel has no widget, but a line that says so.
 SAVED_STYLE = """<style>
@@ -156,19 +158,26 @@ class Explorer:
             height=HEIGHT,
         )
 
-    def _picture(self) -> Picture:
+    def _attention(self) -> AttentionData:
         model, tokenizer = self._models_at(self.request)[0]
-        return attention_map(
-            AttentionData.from_model(model, tokenizer, self.request["text"], self.request["pair"])
+        return AttentionData.from_model(
+            model, tokenizer, self.request["text"], self.request["pair"]
         )
+
+    def _picture(self) -> Picture:
+        """For where no script may run: all heads, or, not to fill a notebook, a layer of them."""
+        data = self._attention()
+        size = len(self.reply["panels"][0]["attention"])
+        return attention_map(data, layer=None if size <= LARGEST_PICTURE else 0)
 
     def save(self, path: str | Path) -> Path:
         """What is to be seen now: a page for .html, a map of all heads for .svg and .png."""
         path = Path(path)
-        return (self.page() if path.suffix == ".html" else self._picture()).save(path)
+        view = self.page() if path.suffix == ".html" else attention_map(self._attention())
+        return view.save(path)
 
     def __repr__(self) -> str:
-        return f"Attention explorer. {self._picture().alt}"
+        return f"Attention explorer. {describe_attention(self._attention())}"
 
     def _repr_html_(self) -> str:
         size = sum(len(panel["attention"]) for panel in self.reply["panels"])
