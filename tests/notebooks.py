@@ -5,8 +5,8 @@
 Words and whole numbers must be the same as in the stored outputs; numbers with a decimal point may
 differ by two units of their last printed digit, or by 1e-4 of their size: other processors and
 thread counts round differently. Left out are progress bars, warnings (stderr) and the bytes of
-pictures: their alt text is compared. A notebook that was not run top to bottom fails, as does,
-at once, one whose kernel dies.
+pictures and of the explorer's weights: their alt text is compared. A notebook that was not run top
+to bottom fails, as does, at once, one whose kernel dies.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[+-]?\d+)?(?![\w])|-?\d+\.\d+
 WIDGET = "application/vnd.jupyter.widget-view+json"
 UNITS = 2
 RELATIVE = 1e-4
-PICTURE = re.compile(r"data:image/[\w+]+;base64,[\w+/=]+")
+BYTES = re.compile(r"data:[\w/+-]+;base64,[\w+/=]+")
 SECONDS_BETWEEN_LOOKS = 2.0
 
 
@@ -75,7 +75,7 @@ def shown(outputs: list, quiet: bool) -> list[tuple[str, str]]:
             if WIDGET in output["data"]:
                 continue  # a progress bar
             for mime, data in sorted(output["data"].items()):
-                found.append((mime, PICTURE.sub("", str(data))))
+                found.append((mime, BYTES.sub("", str(data))))
         else:
             raise ValueError(f"an output of type {kind} cannot be compared")
     return found
