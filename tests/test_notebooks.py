@@ -38,6 +38,16 @@ IGNORED = {
         "together, hidden, replaced, left = right_by_fate(trained, Masking())",
     ): SHORTER,
     ("06_pretraining", "dropping = BertForPreTraining.from_pretrained("): SHORTER,
+    (
+        "07_seeing_attention",
+        "from minibert.pretraining import RECIPES, Run, pretrain, read_snapshots",
+    ): SHORTER,
+    ("07_seeing_attention", "history = {"): SHORTER,
+    ("07_seeing_attention", "last = history[max(history)]"): SHORTER,
+    (
+        "07_seeing_attention",
+        "own, own_tokenizer = minibert.load(snapshots[max(snapshots)])",
+    ): SHORTER,
 }
 
 
