@@ -255,18 +255,19 @@ class Panel {
     this.toggle.textContent = off ? "Switch this head on" : "Switch this head off";
   }
 
-  /** A head's map, a pixel for each weight, dark where it is at its own strongest. */
+  /**
+   * A head's map, a pixel for each weight. One scale for all heads, or an even look would seem to
+   * be a pattern; as square roots, so that faint weights can be seen.
+   */
   paint(canvas, start, T) {
     const weights = this.bytes.subarray(start, start + T * T);
-    let strongest = 26; // a tenth
-    for (const weight of weights) if (weight > strongest) strongest = weight;
     canvas.width = canvas.height = T;
     canvas.style.imageRendering = T > 48 ? "auto" : "pixelated"; // smaller than drawn: smooth
     const context = canvas.getContext("2d");
     const image = context.createImageData(T, T);
     const pixels = new Uint32Array(image.data.buffer);
     for (let i = 0; i < pixels.length; i++) {
-      pixels[i] = BLUES[Math.round((255 * weights[i]) / strongest)];
+      pixels[i] = BLUES[Math.round(Math.sqrt(255 * weights[i]))];
     }
     context.putImageData(image, 0, 0);
   }
