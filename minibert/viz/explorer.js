@@ -22,6 +22,11 @@ function make(tag, attributes = {}, ...children) {
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
     else if (value !== null && value !== undefined) node.setAttribute(name, value);
   }
+  // JupyterLab would run its shortcuts, `d` `d` deletes a cell, unless what has the focus says that
+  // the keys are its own; on an element around it that is too late.
+  if (tag === "button" || tag === "input" || "tabindex" in attributes) {
+    node.setAttribute("data-lm-suppress-shortcuts", "true");
+  }
   node.append(...children);
   return node;
 }
@@ -50,7 +55,6 @@ class Explorer {
     this.panels = [];
     this.root = make("section", {
       class: "minibert-explorer", lang: "en", "aria-label": "Attention explorer",
-      "data-lm-suppress-shortcuts": "true", // JupyterLab: these keys are ours
     });
     this.controls = this.root.appendChild(make("div", { class: "controls" }));
     this.alert = this.root.appendChild(make("p", { class: "alert", role: "alert" }));
@@ -484,7 +488,8 @@ class Panel {
     const strongest = others.sort((a, b) => b[0] - a[0]).slice(0, 3)
       .filter(([share]) => share >= FAINTEST)
       .map(([share, other]) => `${other} ${percent(share)}`).join(", ");
-    return `${tokens[token]}, token ${token}, ${column ? "is looked at by" : "looks at"} ${strongest}`;
+    return `${tokens[token]}, token ${token}, ${column ? "is looked at by" : "looks at"} ${
+      strongest || `none with ${percent(FAINTEST)}`}`;
   }
 
   // Saving
