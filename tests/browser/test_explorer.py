@@ -205,21 +205,6 @@ def test_words_are_hidden_and_heads_switched_off(lab: Frontend, shipped):
     assert_guesses(root, shipped, TEXT)
 
 
-def test_the_pointer_shows_the_links_of_one_token(lab: Frontend, shipped):
-    root = live(lab.run(SETUP, EXPLORE))
-    weights = weights_of(shipped, TEXT)[0, 0]
-    length = len(weights)
-    words, paths = root.locator(".links [role=button]"), root.locator(".links path")
-    for column, those in ((0, weights[3]), (1, weights[:, 3])):
-        words.nth(column * length + 3).hover()
-        expect(paths).to_have_count(int((those >= FAINTEST).sum()))
-        place = int(those.argmax())
-        told = words.nth((1 - column) * length + place).locator("text").text_content()
-        assert f"{100 * those[place]:.0f} %" in told
-    root.get_by_label("Text").hover()
-    expect(paths).to_have_count(int((weights >= FAINTEST).sum()))
-
-
 def focused(page: Page) -> str:
     """What a screen reader would say of what has the focus."""
     return page.evaluate(
@@ -389,6 +374,22 @@ def test_what_is_saved_opens_by_itself(lab: Frontend, page: Page, tmp_path, ship
     assert axe(page) == []
 
 
+def test_the_pointer_shows_the_links_of_one_token(page: Page, tmp_path, shipped):
+    page.goto(explore(*shipped, TEXT).save(tmp_path / "page.html").as_uri())
+    root = page.locator(".minibert-explorer")
+    weights = weights_of(shipped, TEXT)[0, 0]
+    length = len(weights)
+    words, paths = root.locator(".links [role=button]"), root.locator(".links path")
+    for column, those in ((0, weights[3]), (1, weights[:, 3])):
+        words.nth(column * length + 3).hover()
+        expect(paths).to_have_count(int((those >= FAINTEST).sum()))
+        place = int(those.argmax())
+        told = words.nth((1 - column) * length + place).locator("text").text_content()
+        assert f"{100 * those[place]:.0f} %" in told
+    root.get_by_label("Text").hover()
+    expect(paths).to_have_count(int((weights >= FAINTEST).sum()))
+
+
 def test_hostile_tokens_stay_text(page: Page, tmp_path, shipped):
     """As tokens and as guesses, which a vocabulary from elsewhere may hold."""
     explorer = explore(*shipped, "a " * (len(HOSTILE_TOKENS) - 2))
@@ -452,12 +453,12 @@ CHANGE_LAYER = """
 
 
 def test_a_large_model_is_drawn(lab: Frontend, page: Page, tmp_path, capsys):
-    """12 layers of 12 heads. What it takes is printed, and depends on what else the machine does."""
+    """12 layers of 12 heads. What it takes is printed; other work on the machine slows it."""
     names: dict = {}
     exec(LARGE, names)
     page = lab.run(LARGE, "explore(large, tokenizer, 'a')")
     root = live(page)
-    lines = ["", "12 x 12 heads: MB of a page, and ms to draw another text or layer"]
+    lines = ["", "12 x 12 heads: MB that a browser is sent, and ms to draw another text or layer"]
     for length in (16, 64, 128):
         text = "a " * (length - 2)
         waited = root.evaluate(TYPE_AND_WAIT, text)
@@ -465,9 +466,9 @@ def test_a_large_model_is_drawn(lab: Frontend, page: Page, tmp_path, capsys):
         widths = root.locator("canvas").evaluate_all("all => all.map((one) => one.width)")
         assert widths == [length] * 144
         drawn = root.get_attribute("data-milliseconds")
-        megabytes = len(explore(names["large"], names["tokenizer"], text).page().document) / 1e6
+        sent = explore(names["large"], names["tokenizer"], text).reply["panels"][0]["attention"]
         lines.append(
-            f"T={length:3}  explorer {megabytes:5.1f} MB, drawn in {drawn} ms, "
+            f"T={length:3}  explorer {len(sent) / 1e6:5.2f} MB, drawn in {drawn} ms, "
             f"{waited:.0f} ms after the key"
         )
     for length in (16, 64):
