@@ -212,3 +212,10 @@ def test_hostile_text_stays_text(shipped):
         assert state_of(document)["request"]["text"] == f"a {text}"
         frame = re.search(r'srcdoc="([^"]*)"', explorer._repr_html_()).group(1)
         assert html.unescape(frame) == document
+
+
+def test_in_a_terminal_it_is_words(shipped, capsys):
+    explorer = explore(*shipped, TEXT)
+    explorer._ipython_display_()
+    assert capsys.readouterr().out == f"{explorer!r}\n"
+    assert "looks at" in repr(explorer)
