@@ -12,6 +12,7 @@ import bertviz
 import numpy as np
 import pytest
 import torch
+from matplotlib.image import imread
 from playwright.sync_api import Frame, Locator, Page, expect
 
 import minibert
@@ -122,8 +123,9 @@ def test_live_on_the_first_run_and_saved_on_another_day(frontend: Frontend, ship
     assert_drawn(live(page), shipped, TEXT)
     expect(page.locator(".minibert-saved")).to_be_hidden()
     frontend.reopen()
-    assert_saved_is_drawn(page, shipped)
     widget_error = page.get_by_text("Error displaying widget")
+    expect(widget_error).to_have_count(1)  # it is told a while after all else is there
+    assert_saved_is_drawn(page, shipped)
     expect(widget_error.and_(page.locator(":visible"))).to_have_count(0)
     frontend.untrust()
     expect(page.get_by_role("img", name="Attention maps")).to_be_visible()
@@ -342,10 +344,13 @@ def assert_saved_links(download: Callable[[str], Path], tokens: list[str]) -> No
     assert drawing.tag == "{http://www.w3.org/2000/svg}svg"
     texts = [text.text for text in drawing.iter("{http://www.w3.org/2000/svg}text")]
     assert texts[2:] == [*tokens, *tokens]
-    picture = download("Save links as PNG").read_bytes()
+    assert drawing.get("viewBox") == f"0 0 {drawing.get('width')} {drawing.get('height')}"
+    path = download("Save links as PNG")
+    picture = path.read_bytes()
     assert picture[:8] == b"\x89PNG\r\n\x1a\n"
     size = struct.unpack(">II", picture[16:24])
     assert size == (2 * int(drawing.get("width")), 2 * int(drawing.get("height")))
+    assert imread(path).min() < 0.1  # there is ink
 
 
 def test_what_is_saved_opens_by_itself(lab: Frontend, page: Page, tmp_path, shipped):
@@ -404,6 +409,8 @@ def test_hostile_tokens_stay_text(page: Page, tmp_path, shipped):
     page.goto(write_html(notebook, tmp_path / "notebook.html").as_uri())
     frame = saved(page)
     assert tokens_in(frame) == list(HOSTILE_TOKENS)
+    labels = frame.locator(".links [role=button] text").all_text_contents()
+    assert [label[:15] for label in labels] == 2 * [token[:15] for token in HOSTILE_TOKENS]
     captions = frame.locator("caption").all_text_contents()
     assert captions == [f"[MASK] at token 0, which was {token}" for token in HOSTILE_TOKENS]
     with page.expect_download() as started:
