@@ -15,6 +15,7 @@ from minibert.config import BertConfig
 from minibert.generation import fill_mask
 from minibert.model import BertForPreTraining, BertModel
 from minibert.viz.attention_data import AttentionData
+from minibert.viz.attention_map import attention_map
 from minibert.viz.explorer import explore
 from tests.hostile import HOSTILE_TOKENS
 
@@ -173,8 +174,20 @@ def test_the_page_holds_what_was_last_seen(shipped, tmp_path):
     assert state["request"]["text"] == "We are [MASK]." and state["live"] is False
     assert "[MASK]" in state["reply"]["panels"][0]["tokens"]
     assert set(re.findall(r"https?://[^\"\s;]+", document)) == {"http://www.w3.org/2000/svg"}
-    explorer.save(tmp_path / "page.svg")
-    explorer.save(tmp_path / "page.png")
+
+
+def test_the_picture_shows_hidden_words_and_heads_that_are_off(shipped, tmp_path):
+    model, tokenizer = shipped
+    explorer = explore(model, tokenizer, "We are at peace.", "All nations.")
+    ask(explorer, masked=[4], off=[[0, 0]])
+    with without_heads(model, [(0, 0)]):
+        want = AttentionData.from_model(model, tokenizer, "We are at [MASK].", "All nations.")
+    assert explorer.shown.tokens == want.tokens
+    assert explorer.shown.sentence_b_start == want.sentence_b_start == 7
+    assert np.array_equal(explorer.shown.weights(), want.weights())
+    saved = explorer.save(tmp_path / "page.svg").read_bytes()
+    assert saved == attention_map(want).svg()
+    assert explorer.save(tmp_path / "page.png").read_bytes() == attention_map(want).png()
 
 
 def test_it_shows_itself_the_same_every_time(shipped):

@@ -219,9 +219,9 @@ class Panel {
     this.head = Math.min(this.head, heads - 1);
     this.cells = [];
     this.heads.style.gridTemplateColumns = `auto repeat(${heads}, ${side}px)`;
-    this.heads.replaceChildren(make("span", { class: "corner", "aria-hidden": "true" }, "layer"));
+    this.heads.replaceChildren(make("span", { class: "corner", "aria-hidden": "true" }, "layer, head"));
     for (let head = 0; head < heads; head++) {
-      this.heads.append(make("span", { "aria-hidden": "true" }, `${head ? "" : "head "}${head}`));
+      this.heads.append(make("span", { "aria-hidden": "true" }, `${head}`));
     }
     for (let layer = 0; layer < layers; layer++) {
       this.heads.append(make("span", { "aria-hidden": "true" }, `${layer}`));

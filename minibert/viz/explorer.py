@@ -5,7 +5,7 @@ or, with the first reply alone, in a page. What they hold:
 
 - request: `seq`, its number; `text` and `pair`; `snapshot`, an index into the run's snapshots;
   `panels`, one a model: `masked`, token places, and `off`, (layer, head) pairs;
-- reply: the `seq` that it answers; `error`, one line or nothing; `panels`, as `_panel` makes them,
+- reply: the `seq` that it answers; `error`, one line or nothing; `panels`, as `_look` makes them,
   each with a `name` or an empty one.
 """
 
@@ -93,7 +93,7 @@ class Explorer:
             "panels": [{"masked": [], "off": []} for _ in models],
         }
         self._load = lru_cache(maxsize=4)(load)
-        self.reply = self._reply(self.request)
+        self.reply, self.shown = self._reply(self.request)
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
         """The reply to a request from a browser. What is wrong with it is told in the reply.
@@ -101,10 +101,10 @@ class Explorer:
         A reply without an error is kept: it is what `page` and `save` show.
         """
         try:
-            reply = self._reply(request)
+            reply, shown = self._reply(request)
         except Exception as error:  # whatever it is: a browser waits for the answer
             return {**self.reply, "seq": request["seq"], "error": " ".join(str(error).split())}
-        self.request, self.reply = request, reply
+        self.request, self.reply, self.shown = request, reply, shown
         return reply
 
     def _models_at(self, request: dict[str, Any]) -> Models:
@@ -113,15 +113,17 @@ class Explorer:
         folder = list(self.snapshots.values())[request["snapshot"]]
         return [self._load(folder), *self.models[1:]]
 
-    def _reply(self, request: dict[str, Any]) -> dict[str, Any]:
+    def _reply(self, request: dict[str, Any]) -> tuple[dict[str, Any], AttentionData]:
+        """The reply to a request, and the attention of its first panel."""
         models = self._models_at(request)
-        panels = [
-            _panel(model, tokenizer, request["text"], request["pair"], side["masked"], side["off"])
+        looked = [
+            _look(model, tokenizer, request["text"], request["pair"], side["masked"], side["off"])
             for (model, tokenizer), side in zip(models, request["panels"], strict=True)
         ]
+        panels = [panel for panel, _ in looked]
         for number, panel in enumerate(panels):
             panel["name"] = self._name(models[number][0], number, request["snapshot"])
-        return {"seq": request["seq"], "error": "", "panels": panels}
+        return {"seq": request["seq"], "error": "", "panels": panels}, looked[0][1]
 
     def _name(self, model: nn.Module, number: int, snapshot: int) -> str:
         """What stands above a panel: nothing over the only model of all."""
@@ -158,26 +160,19 @@ class Explorer:
             height=HEIGHT,
         )
 
-    def _attention(self) -> AttentionData:
-        model, tokenizer = self._models_at(self.request)[0]
-        return AttentionData.from_model(
-            model, tokenizer, self.request["text"], self.request["pair"]
-        )
-
     def _picture(self) -> Picture:
         """For where no script may run: all heads, or, not to fill a notebook, a layer of them."""
-        data = self._attention()
         size = len(self.reply["panels"][0]["attention"])
-        return attention_map(data, layer=None if size <= LARGEST_PICTURE else 0)
+        return attention_map(self.shown, layer=None if size <= LARGEST_PICTURE else 0)
 
     def save(self, path: str | Path) -> Path:
         """What is to be seen now: a page for .html, a map of all heads for .svg and .png."""
         path = Path(path)
-        view = self.page() if path.suffix == ".html" else attention_map(self._attention())
+        view = self.page() if path.suffix == ".html" else attention_map(self.shown)
         return view.save(path)
 
     def __repr__(self) -> str:
-        return f"Attention explorer. {describe_attention(self._attention())}"
+        return f"Attention explorer. {describe_attention(self.shown)}"
 
     def _repr_html_(self) -> str:
         size = sum(len(panel["attention"]) for panel in self.reply["panels"])
@@ -209,20 +204,21 @@ def _data_uri(content: bytes) -> str:
 
 
 @torch.no_grad()
-def _panel(
+def _look(
     model: BertModel | BertForPreTraining,
     tokenizer: BertTokenizer,
     text: str,
     pair: str | None,
     masked: list[int],
     off: list[list[int]],
-) -> dict[str, Any]:
-    """What is to be seen of one model.
+) -> tuple[dict[str, Any], AttentionData]:
+    """What is to be seen of one model: a panel, and its attention.
 
-    `tokens`, T strings; `words`, the number of each token's word, None for special tokens;
-    `masked`, places; `layers` and `heads`, their numbers; `attention`, L * H * T * T bytes, 255
-    for 1; `roles`, L x H short labels; `change`, L x H: how much attention moved when heads were
-    switched off, 0 to 1, or None; `guesses`, one for each `[MASK]`, or None without an MLM head.
+    A panel has `tokens`, T strings; `words`, the number of each token's word, None for special
+    tokens; `masked`, places; `layers` and `heads`, their numbers; `attention`, L * H * T * T bytes,
+    255 for 1; `roles`, L x H short labels; `change`, L x H: how much attention moved when heads
+    were switched off, 0 to 1, or None; `guesses`, one for each `[MASK]`, or None without an MLM
+    head.
     """
     model.eval()
     inputs = encode(model, tokenizer, text, pair)
@@ -235,7 +231,9 @@ def _panel(
         out = model(**inputs, output_attentions=True)
     before = model(**inputs, output_attentions=True) if off else None
     shown = tokenizer.convert_ids_to_tokens(ids.tolist())
-    weights = torch.cat(out.attentions).float().cpu()  # (L, H, T, T)
+    start = None if pair is None else int(inputs["token_type_ids"][0].argmax())
+    data = AttentionData(out.attentions, shown, start)
+    weights = torch.cat(list(data.attentions))  # (L, H, T, T)
     change = None
     if before is not None:
         moved = (weights - torch.cat(before.attentions).float().cpu()).abs().sum(-1) / 2
@@ -251,7 +249,7 @@ def _panel(
             }
             for place in places
         ]
-    return {
+    panel = {
         "tokens": shown,
         "words": words,
         "masked": masked,
@@ -262,6 +260,7 @@ def _panel(
         "change": change,
         "guesses": guesses,
     }
+    return panel, data
 
 
 def _words(tokens: list[str]) -> list[int | None]:
