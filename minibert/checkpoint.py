@@ -13,8 +13,14 @@ SHIPPED = {"mini-sotu": Path(__file__).parent / "mini-sotu"}
 
 
 def find_checkpoint(name_or_path: str | Path) -> Path:
-    """The folder of a shipped checkpoint by its name, of a run, or of a model on the hub."""
-    return find_directory(SHIPPED.get(str(name_or_path), name_or_path))
+    """The folder of a shipped checkpoint by its name, of a run, or of a model on the hub.
+
+    Raises `FileNotFoundError` where there is none of them.
+    """
+    try:
+        return find_directory(SHIPPED.get(str(name_or_path), name_or_path))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error}. With the package comes {', '.join(SHIPPED)}") from None
 
 
 def load(name_or_path: str | Path) -> tuple[BertForPreTraining, BertTokenizer]:

@@ -259,7 +259,10 @@ def pretrain(
 @click.argument("text")
 @click.option("--top-k", type=click.IntRange(min=1), default=5, show_default=True)
 def fill_mask(model: str, text: str, top_k: int) -> None:
-    """The likeliest words for each [MASK] in TEXT. MODEL is a folder, or `mini-sotu`."""
+    """The likeliest words for each [MASK] in TEXT.
+
+    MODEL is `mini-sotu`, a folder, or a name on the hub.
+    """
     from minibert.checkpoint import load
     from minibert.generation import fill_mask
 
@@ -301,7 +304,10 @@ def attention(
     out: Path,
     overwrite: bool,
 ) -> None:
-    """What the heads of MODEL look at in TEXT, as a page. MODEL is a folder, or `mini-sotu`."""
+    """What the heads of MODEL look at in TEXT, as a page.
+
+    MODEL is `mini-sotu`, a folder, or a name on the hub.
+    """
     if out.suffix != ".html":
         raise click.UsageError(f"{out} must end in .html: it is a page")
     written = [out, out.with_suffix(".png")] if view == "map" else [out]
@@ -321,7 +327,7 @@ def attention(
 @main.command(cls=Examples, examples=("minibert info runs/demo",))
 @click.argument("model")
 def info(model: str) -> None:
-    """Sizes, weights and training of MODEL, a folder or `mini-sotu`."""
+    """Sizes, weights and training of MODEL: `mini-sotu`, a folder, or a name on the hub."""
     from minibert.checkpoint import find_checkpoint
 
     bert, tokenizer = _load_body(model)

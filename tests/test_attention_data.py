@@ -170,3 +170,9 @@ def test_a_body_alone_will_do(shipped):
     data = AttentionData.from_model(body, shipped[1], TEXT)
     whole = AttentionData.from_model(*shipped, TEXT)
     assert np.array_equal(data.weights(), whole.weights())
+
+
+def test_model_and_tokenizer_the_wrong_way_round(shipped):
+    model, tokenizer = shipped
+    with pytest.raises(ValueError, match="then its tokenizer: these are BertTokenizer and BertFor"):
+        AttentionData.from_model(tokenizer, model, TEXT)

@@ -180,6 +180,7 @@ def test_a_killed_command_resumes_bitwise(texts, tmp_path):
     [
         (["fill-mask", "{model}", "no blank"], "no [MASK]"),
         (["fill-mask", "no/such/model", "a [MASK]"], "is not a directory"),
+        (["fill-mask", "no/such/model", "a [MASK]"], "With the package comes mini-sotu"),
         (["fill-mask", "{texts}", "a [MASK]"], "model directory"),
         (["fill-mask", "{model}", "the " * 80 + "[MASK]"], "at most 64"),
         (["attention", "{model}", "the " * 80, "-o", "{new}/x.html"], "80 tokens long and 62 fit"),

@@ -142,6 +142,8 @@ def test_a_model_without_a_head_shows_attention_alone(shipped):
 def test_another_library_s_model_is_refused_with_the_way(shipped):
     with pytest.raises(ValueError, match=r"BertModel\.from_pretrained"):
         explore(torch.nn.Linear(1, 1), shipped[1], TEXT)
+    with pytest.raises(ValueError, match=r"compare=\(model, tokenizer\)"):
+        explore(*shipped, TEXT, compare=shipped[0])
 
 
 def test_a_slider_through_a_training(shipped, tmp_path):

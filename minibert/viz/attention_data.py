@@ -156,6 +156,9 @@ def encode(model: nn.Module, tokenizer: Any, text: str, pair: str | None = None)
     Raises `ValueError` for a text without a token, and for one with more than the model has
     positions for.
     """
+    if not (isinstance(model, nn.Module) and hasattr(tokenizer, "tokenize")):
+        given = f"{type(model).__name__} and {type(tokenizer).__name__}"
+        raise ValueError(f"give a model and then its tokenizer: these are {given}")
     for given in (text,) if pair is None else (text, pair):
         if not isinstance(given, str):
             raise ValueError(f"the text is a {type(given).__name__}: give one string")

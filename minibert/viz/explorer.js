@@ -111,7 +111,8 @@ class Explorer {
       }, "Save as HTML"));
     } else {
       this.controls.append(make("p", { class: "note" },
-        "As it was when this was saved. Heads and tokens can be looked at; to type, run the cell."));
+        "As it was when this was saved: heads and tokens can be looked at. To type, call explore(...) "
+        + "in a notebook."));
     }
   }
 

@@ -63,7 +63,9 @@ def explore(
     slider goes through them, with `model` replaced by how it was then. Raises `ValueError` for a
     text that the model cannot take.
     """
-    models = [(model, tokenizer)] + ([compare] if compare else [])
+    if compare is not None and not (isinstance(compare, tuple) and len(compare) == 2):
+        raise ValueError("compare must be a pair: compare=(model, tokenizer)")
+    models = [(model, tokenizer), *([compare] if compare else [])]
     for one, _ in models:
         if not isinstance(one, BertModel | BertForPreTraining):
             raise ValueError(
