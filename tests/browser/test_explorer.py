@@ -89,17 +89,23 @@ def assert_guesses(root: Locator, models: tuple[BertForPreTraining, BertTokenize
 
 
 def assert_drawn(root: Locator | Frame, models, text: str) -> None:
-    """Every head is darkest where its weight is largest; the links are those of the first."""
+    """Every head is darkest where its weight is largest, and the darker, the larger that is, on
+    one scale for all; the links are those of the first."""
     weights = weights_of(models, text)
     layers, heads, length, _ = weights.shape
     darkest = root.locator("[role=radio] canvas").evaluate_all(
         """all => all.map((canvas) => {
             const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
             const light = [...data.filter((_, i) => i % 4 === 1)];  // green grows with lightness
-            return light.indexOf(Math.min(...light));
+            return [light.indexOf(Math.min(...light)), Math.min(...light)];
         })"""
     )
-    assert darkest == weights.reshape(layers * heads, -1).argmax(-1).tolist()
+    maps = weights.reshape(layers * heads, -1)
+    drawn = [(row[place], light) for row, (place, light) in zip(maps, darkest, strict=True)]
+    for row, (weight, _) in zip(maps, drawn, strict=True):
+        assert weight == pytest.approx(row.max(), abs=0.01)  # a step of colour
+    lights = [light for _, light in sorted(drawn)]
+    assert lights == sorted(lights, reverse=True)
     expect(root.locator(".links path")).to_have_count(int((weights[0, 0] >= FAINTEST).sum()))
     assert len(tokens_in(root)) == length
 
