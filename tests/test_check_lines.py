@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import OrderedDict
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from torch import nn
 
 import minibert
 from minibert import check, checks
-from minibert.checks.engine import Exercise, Mistake, judge, module, prediction
+from minibert.checks.engine import Exercise, Mistake, judge, kind_of, module, prediction
 
 
 def doubled(x, scale):
@@ -72,6 +73,7 @@ def test_an_answer_cannot_end_python():
     ("answer", "said"),
     [
         (lambda x, s: (x * 2 * s).tolist(), "doubled is a list, not a torch.Tensor"),
+        (lambda x, s: (x * 2 * s).numpy(), "doubled is an ndarray, not a torch.Tensor"),
         (lambda x, s: (x * 2 * s).double(), "doubled is of torch.float64, not of torch.float32"),
         (
             lambda x, s: (x * 2 * s).transpose(1, 2),
@@ -91,6 +93,13 @@ def test_an_answer_cannot_end_python():
 )
 def test_what_is_wrong_is_said_in_order(answer, said):
     assert line(answer).startswith(said)
+
+
+def test_a_type_has_the_article_that_is_read_aloud():
+    for value in (7, np.zeros(2), OrderedDict()):
+        assert kind_of(value) == f"an {type(value).__name__}"
+    for value in (7.0, [7], None, np.uint8(7), torch.zeros(2), {7}):
+        assert kind_of(value) == f"a {type(value).__name__}"
 
 
 def test_an_answer_right_on_one_shape_alone_does_not_pass():
@@ -145,10 +154,10 @@ def test_modules_get_their_weights_by_name():
     assert line(Swapped, MODULE) == "passed"  # made in another order
     assert line(Nameless, MODULE).startswith("the module has no parameter one.bias: it has first")
     assert line(Wide, MODULE) == "one.weight has the shape (6, 3), not (3, 3)"
-    assert line(lambda size: 3, MODULE) == "this makes a int, not a torch.nn.Module"
+    assert line(lambda size: 3, MODULE) == "this makes an int, not a torch.nn.Module"
     assert line(Two(3), MODULE) == "this is a module that is made already: give the class itself"
-    assert line(4, MODULE) == "this is a int, not a class"
-    assert line(4) == "this is a int, not a function"
+    assert line(4, MODULE) == "this is an int, not a class"
+    assert line(4) == "this is an int, not a function"
 
 
 def test_a_prediction_is_its_own_answer():

@@ -37,7 +37,7 @@ class Mistake:
 def call(answer: Callable, *case: Any) -> Any:
     """How most answers are used: a function, with the case as its arguments."""
     if not callable(answer):
-        raise Unfit(f"this is a {type(answer).__name__}, not a function")
+        raise Unfit(f"this is {kind_of(answer)}, not a function")
     return answer(*case)
 
 
@@ -155,17 +155,24 @@ def wrong_kind(got: Any, want: Any, returns: Mapping[str, str]) -> str | None:
     if isinstance(want, Tensor | np.ndarray):
         kind = type(want)
         if not isinstance(got, kind):
-            return f"{name} is a {type(got).__name__}, not a {full_name(kind)}"
+            return f"{name} is {kind_of(got)}, not a {full_name(kind)}"
         if tuple(got.shape) != tuple(want.shape):
             return wrong_shape(name, tuple(got.shape), tuple(want.shape), returns[name].split())
         if got.dtype != want.dtype:
             return f"{name} is of {got.dtype}, not of {want.dtype}"
     elif isinstance(want, bool) or not isinstance(want, int | float):
         if type(got) is not type(want):
-            return f"{name} is a {type(got).__name__}, not a {type(want).__name__}"
+            return f"{name} is {kind_of(got)}, not {kind_of(want)}"
     elif isinstance(got, bool) or not isinstance(got, int | float):
-        return f"{name} is a {type(got).__name__}, not a number"
+        return f"{name} is {kind_of(got)}, not a number"
     return None
+
+
+def kind_of(value: Any) -> str:
+    """Its type, with the article that is read aloud: `an int`, `a list`, `an ndarray`."""
+    name = type(value).__name__
+    article = "an" if name.lower().startswith(("a", "e", "i", "o", "nd")) else "a"
+    return f"{article} {name}"
 
 
 def full_name(kind: type) -> str:
@@ -273,10 +280,10 @@ def module(answer: Callable[..., nn.Module], sizes: dict, weights: dict, *inputs
     if isinstance(answer, nn.Module):
         raise Unfit("this is a module that is made already: give the class itself")
     if not callable(answer):
-        raise Unfit(f"this is a {type(answer).__name__}, not a class")
+        raise Unfit(f"this is {kind_of(answer)}, not a class")
     made = answer(**sizes)
     if not isinstance(made, nn.Module):
-        raise Unfit(f"this makes a {type(made).__name__}, not a torch.nn.Module")
+        raise Unfit(f"this makes {kind_of(made)}, not a torch.nn.Module")
     own = {name: tuple(tensor.shape) for name, tensor in made.state_dict().items()}
     if missing := sorted(weights.keys() - own.keys()):
         raise Unfit(f"the module has no parameter {missing[0]}: it has {', '.join(own) or 'none'}")
