@@ -146,8 +146,12 @@ row_entropy = Exercise(
                 lambda a: 1 - (a**2).sum(-1).mean(-1)),
         Mistake("logarithms were averaged without their weights: each counts by its weight", BEGAN,
                 lambda a: unweighted(a).sum(-1).mean(-1)),
-        Mistake("1 was added inside the logarithm: that changes every weight, not only those of 0",
-                BEGAN, lambda a: -(a * np.log1p(a)).sum(-1).mean(-1)),
+        *(
+            Mistake(f"{added:g} was added inside the logarithm: that changes every weight, not "
+                    "only those of 0", BEGAN,
+                    lambda a, added=added: -(a * np.log(a + added)).sum(-1).mean(-1))
+            for added in (1, 0.1, 0.01, 0.001, 0.0001)
+        ),
         Mistake("a row is a distribution as it is: the softmax was taken twice", BEGAN,
                 lambda a: reference_row_entropy(softmax(a))),
     ),
@@ -716,8 +720,13 @@ def effects_with(
 
 
 def effects_and_afterwards(answer: Any, model: BertForPreTraining, *case: Any) -> Any:
-    """What was found, and what the model says when the answer is done with it."""
+    """What was found, and what the model says when the answer is done with it.
+
+    The effects may be a tensor or an array, of any dtype: they come back as a float32 tensor.
+    """
     effects = call(answer, model, *case)
+    if isinstance(effects, Tensor | np.ndarray):
+        effects = torch.tensor(effects.tolist(), dtype=torch.float32)
     with torch.no_grad():
         return effects, model(case[0]).prediction_logits
 

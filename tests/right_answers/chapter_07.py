@@ -131,6 +131,16 @@ def hook_effects(model, input_ids, place, answer):
     return torch.tensor(rows)
 
 
+def array_effects(model, input_ids, place, answer):
+    """As numpy's float64."""
+    return hook_effects(model, input_ids, place, answer).numpy().astype(np.float64)
+
+
+def double_effects(model, input_ids, place, answer):
+    """As a float64 tensor."""
+    return package_effects(model, input_ids, place, answer).double()
+
+
 @torch.no_grad()
 def value_effects(model, input_ids, place, answer):
     """A head whose values are all 0, weight and bias, has nothing to give."""
@@ -160,5 +170,11 @@ RIGHT = {
     "best_head": [loop_best, package_best],
     "rollout": [lambda a: rollout(a)[-1], rows_made_whole, row_by_row],
     "weighted_norms": [loop_norms, padded_norms],
-    "head_effects": [package_effects, hook_effects, value_effects],
+    "head_effects": [
+        package_effects,
+        hook_effects,
+        value_effects,
+        array_effects,
+        double_effects,
+    ],
 }
