@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 
 from minibert import checks
@@ -186,3 +187,8 @@ def test_mutants_of_the_reference_are_rejected(chapter, record_property):
     record_property("measured", f"exercises {chapter}: {line}")
     assert not survivors, survivors
     assert total > 50
+
+
+def test_an_array_may_be_a_view_that_runs_backwards():
+    assert same(np.arange(3.0)[::-1], np.array([2.0, 1.0, 0.0]))
+    assert not same(np.arange(3.0)[::-1], np.arange(3.0))

@@ -235,7 +235,7 @@ def same(a: Any, b: Any) -> bool:
             return torch.equal(a, b)
         return torch.allclose(a, b, rtol=RTOL, atol=ATOL, equal_nan=True)
     if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
-        return same(torch.from_numpy(a), torch.from_numpy(b))
+        return same(*(torch.from_numpy(x.copy()) for x in (a, b)))  # a view may run backwards
     if isinstance(a, float) or isinstance(b, float):
         if not all(isinstance(x, int | float) for x in (a, b)):
             return False
