@@ -214,7 +214,7 @@ def gradient_x_attention(
     does.
     """
     inputs, mask, answer_id = _question(model, tokenizer, text, answer)
-    with _evaluating(model), torch.enable_grad():
+    with evaluating(model), torch.enable_grad():
         out = model(**inputs, output_attentions=True)
         log_probability = _log_probability(out.prediction_logits, mask, answer_id)
         gradients = torch.autograd.grad(log_probability, out.attentions)  # L of (1, H, T, T)
@@ -328,7 +328,7 @@ def _change_without_each_head(
     """`measure()` with each head off in turn, less `measure()` with all on: (L, H)."""
     config = model.config
     change = np.empty((config.num_hidden_layers, config.num_attention_heads))
-    with _evaluating(model), torch.no_grad():
+    with evaluating(model), torch.no_grad():
         before = measure()
         for layer, head in np.ndindex(change.shape):
             with without_heads(model, [(layer, head)]):
@@ -366,7 +366,7 @@ def _device(model: nn.Module) -> torch.device:
 
 
 @contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
+def evaluating(model: nn.Module) -> Iterator[None]:
     """Without dropout for a while: it would be measured along."""
     was_training = model.training
     model.eval()

@@ -234,3 +234,14 @@ def test_in_a_terminal_it_is_words(shipped, capsys):
     explorer._ipython_display_()
     assert capsys.readouterr().out == f"{explorer!r}\n"
     assert "looks at" in repr(explorer)
+
+
+def test_a_model_in_training_is_left_in_training_and_drops_nothing(shipped):
+    model, tokenizer = shipped
+    model.train()
+    try:
+        panel = explore(model, tokenizer, TEXT).reply["panels"][0]
+        assert model.training
+    finally:
+        model.eval()
+    assert panel["attention"] == explore(model, tokenizer, TEXT).reply["panels"][0]["attention"]

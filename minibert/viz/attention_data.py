@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from minibert.analysis import evaluating
 from minibert.attention import split_heads
 
 ROW_TOLERANCE = 0.01
@@ -80,13 +81,10 @@ class AttentionData:
         inputs = encode(model, tokenizer, text, pair)
         caught: dict[str, list[Tensor]] = {"query": [], "key": []}
         hooks = _catch(model, caught) if queries_and_keys else []
-        was_training = model.training
-        model.eval()  # dropout would take weights away
         try:
-            with torch.no_grad():
+            with torch.no_grad(), evaluating(model):
                 attentions = model(**inputs, output_attentions=True).attentions
         finally:
-            model.train(was_training)
             for hook in hooks:
                 hook.remove()
         tokens = tokenizer.convert_ids_to_tokens(inputs["input_ids"][0].tolist())

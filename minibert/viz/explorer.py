@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from minibert.analysis import describe_heads, without_heads
+from minibert.analysis import describe_heads, evaluating, without_heads
 from minibert.checkpoint import load
 from minibert.model import BertForPreTraining, BertModel
 from minibert.pretraining import read_snapshots
@@ -222,16 +222,16 @@ def _look(
     were switched off, 0 to 1, or None; `guesses`, one for each `[MASK]`, or None without an MLM
     head.
     """
-    model.eval()
     inputs = encode(model, tokenizer, text, pair)
     ids = inputs["input_ids"][0]  # (T,)
     tokens = tokenizer.convert_ids_to_tokens(ids.tolist())
     words = _words(tokens)
     masked = [place for place in masked if place < len(tokens) and words[place] is not None]
     ids[masked] = tokenizer.vocab[MASK]
-    with without_heads(model, [tuple(head) for head in off]):
-        out = model(**inputs, output_attentions=True)
-    before = model(**inputs, output_attentions=True) if off else None
+    with evaluating(model):
+        before = model(**inputs, output_attentions=True) if off else None
+        with without_heads(model, [tuple(head) for head in off]):
+            out = model(**inputs, output_attentions=True)
     shown = tokenizer.convert_ids_to_tokens(ids.tolist())
     start = None if pair is None else int(inputs["token_type_ids"][0].argmax())
     data = AttentionData(out.attentions, shown, start)
