@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from minibert.checkpoint import load as load
     from minibert.config import BertConfig as BertConfig
+    from minibert.heads import BertForMultipleChoice as BertForMultipleChoice
+    from minibert.heads import BertForQuestionAnswering as BertForQuestionAnswering
+    from minibert.heads import BertForSequenceClassification as BertForSequenceClassification
+    from minibert.heads import BertForTokenClassification as BertForTokenClassification
     from minibert.model import BertForPreTraining as BertForPreTraining
     from minibert.model import BertModel as BertModel
     from minibert.tokenizer import BertTokenizer as BertTokenizer
@@ -15,7 +19,11 @@ if TYPE_CHECKING:
 # Imported when first asked for: torch takes seconds to load, and `minibert --help` needs none.
 _HOME = {
     "BertConfig": "config",
+    "BertForMultipleChoice": "heads",
     "BertForPreTraining": "model",
+    "BertForQuestionAnswering": "heads",
+    "BertForSequenceClassification": "heads",
+    "BertForTokenClassification": "heads",
     "BertModel": "model",
     "BertTokenizer": "tokenizer",
     "load": "checkpoint",

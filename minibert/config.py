@@ -82,6 +82,7 @@ _HF_KEYS_WITHOUT_MEANING_HERE = frozenset(
         "pooler_num_fc_layers",
         "pooler_size_per_head",
         "pooler_type",
+        "pooling",
         "prefix",
         "problem_type",
         "remove_invalid_values",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -160,9 +160,16 @@ class PretrainedModel(nn.Module):
     """Tensors of a larger model's file that this one has no use for, by how their names begin."""
 
     @classmethod
-    def for_weights(cls, config: BertConfig, names: set[str]) -> Self:
-        """The model that weights of these names (without `bert.`) belong to."""
+    def for_weights(cls, config: BertConfig, names: set[str], values: dict[str, Any]) -> Self:
+        """The model that weights of these names (without `bert.`) belong to.
+
+        `values` is the whole `config.json`: what a head needs to know stands there too.
+        """
         raise NotImplementedError
+
+    def head_config(self) -> dict[str, Any]:
+        """What `config.json` says of the head: nothing, where the weights say it all."""
+        return {}
 
     @property
     def architecture(self) -> str:
@@ -180,7 +187,8 @@ class PretrainedModel(nn.Module):
         directory = find_directory(name_or_path)
         tensors = read_weights(directory)
         config = BertConfig.from_pretrained(directory, **overrides)
-        model = cls.for_weights(config, {name.removeprefix("bert.") for name in tensors})
+        names = {name.removeprefix("bert.") for name in tensors}
+        model = cls.for_weights(config, names, read_json(directory / "config.json"))
         load_hf_state_dict(model, tensors, model.passes_over)
         return model.eval()
 
@@ -196,7 +204,11 @@ class PretrainedModel(nn.Module):
         directory = Path(directory)
         weights = to_hf_state_dict(self)
         check_nothing_is_lost(directory / "model.safetensors", weights)
-        config = {**self.config.to_hf_dict(), "architectures": [self.architecture]}
+        config = {
+            **self.config.to_hf_dict(),
+            **self.head_config(),
+            "architectures": [self.architecture],
+        }
         directory.mkdir(parents=True, exist_ok=True)
         text = json.dumps(config, indent=2) + "\n"
         (directory / "config.json").write_text(text, encoding="utf-8")

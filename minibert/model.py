@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -33,7 +34,7 @@ class BertModelOutput:
 class BertModel(PretrainedModel):
     """Embeddings, encoder, and a pooler over `[CLS]` (left out where nothing needs it)."""
 
-    passes_over = ("cls.", "classifier.", "qa_outputs.")
+    passes_over = ("cls.", "classifier.", "qa_outputs.", "pooled_query.")
 
     def __init__(self, config: BertConfig, add_pooling_layer: bool = True) -> None:
         super().__init__()
@@ -46,7 +47,7 @@ class BertModel(PretrainedModel):
         init_weights(self, config.initializer_range)
 
     @classmethod
-    def for_weights(cls, config: BertConfig, names: set[str]) -> BertModel:
+    def for_weights(cls, config: BertConfig, names: set[str], values: dict[str, Any]) -> BertModel:
         """With a pooler if the weights have one."""
         return cls(config, add_pooling_layer="pooler.dense.weight" in names)
 
@@ -187,7 +188,9 @@ class BertForPreTraining(PretrainedModel):
         self.tie_weights()
 
     @classmethod
-    def for_weights(cls, config: BertConfig, names: set[str]) -> BertForPreTraining:
+    def for_weights(
+        cls, config: BertConfig, names: set[str], values: dict[str, Any]
+    ) -> BertForPreTraining:
         """With NSP if the weights have it. Raises `ValueError` where they lack the MLM head."""
         if not any(name.startswith("cls.predictions.") for name in names):
             raise ValueError(
