@@ -20,7 +20,7 @@ from scipy.sparse.csgraph import maximum_flow
 from scipy.special import entr
 from torch import Tensor, nn
 
-from minibert.model import IGNORE_INDEX, BertForPreTraining, BertModel
+from minibert.model import IGNORE_INDEX, BertForPreTraining, BertModel, evaluating
 from minibert.pretraining_data import Batch
 from minibert.tokenizer import CLS, MASK, SEP, SPECIAL_TOKENS, UNK, BertTokenizer, is_punctuation
 
@@ -363,17 +363,6 @@ def _log_probability(logits: Tensor, place: int, token_id: int) -> Tensor:
 
 def _device(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Without dropout for a while: it would be measured along."""
-    was_training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(was_training)
 
 
 def _softmax_regression(

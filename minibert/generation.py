@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from minibert.model import BertForPreTraining
+from minibert.model import BertForPreTraining, evaluating
 from minibert.tokenizer import MASK, BertTokenizer
 
 
@@ -20,8 +20,8 @@ def fill_mask(
     masked = inputs["input_ids"] == tokenizer.vocab[MASK]  # (1, T)
     if not masked.any():
         raise ValueError(f"there is no {MASK} in the text: put one where a word is to be guessed")
-    model.eval()
-    logits = model(**inputs).prediction_logits[masked]  # (M, V)
+    with evaluating(model):
+        logits = model(**inputs).prediction_logits[masked]  # (M, V)
     # A model may have more rows than its tokenizer has tokens: V is often rounded up.
     probabilities = logits.softmax(-1)[:, : tokenizer.vocab_size]
     probabilities, ids = probabilities.topk(min(top_k, probabilities.shape[-1]))

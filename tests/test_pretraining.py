@@ -332,6 +332,15 @@ def test_no_mask_no_guess(trained):
     assert all(sum(p for _, p in found) == pytest.approx(1) for found in guesses)
 
 
+def test_a_model_in_training_stays_in_training(trained):
+    """And guesses without dropout, so twice the same."""
+    config = minibert.BertConfig.preset("tiny", vocab_size=80, hidden_dropout_prob=0.5)
+    model = minibert.BertForPreTraining(config).train()
+    tokenizer = minibert.BertTokenizer.from_pretrained(trained)
+    first = fill_mask(model, tokenizer, "The [MASK].")
+    assert model.training and first == fill_mask(model, tokenizer, "The [MASK].")
+
+
 def test_a_model_may_have_more_rows_than_its_tokenizer_has_tokens(trained):
     tokenizer = minibert.BertTokenizer.from_pretrained(trained)
     config = minibert.BertConfig.preset("tiny", vocab_size=tokenizer.vocab_size + 50)

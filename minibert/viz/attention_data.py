@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from minibert.analysis import evaluating
 from minibert.attention import split_heads
+from minibert.model import evaluating
 
 ROW_TOLERANCE = 0.01
 """How far from 1 a row may add up: bfloat16 rounds each weight to three digits."""

@@ -20,9 +20,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from minibert.analysis import describe_heads, evaluating, without_heads
+from minibert.analysis import describe_heads, without_heads
 from minibert.checkpoint import load
-from minibert.model import BertForPreTraining, BertModel
+from minibert.model import BertForPreTraining, BertModel, evaluating
 from minibert.pretraining import read_snapshots
 from minibert.tokenizer import MASK, SPECIAL_TOKENS, BertTokenizer
 from minibert.viz.attention_data import AttentionData, encode
