@@ -248,6 +248,172 @@ def pretrain(
 
 
 @main.command(
+    cls=Examples,
+    examples=(
+        "minibert finetune mini-sotu --task sotu-party -o runs/party",
+        "minibert finetune mini-sotu --task sotu-year --rows 2000 --seeds 1 -o runs/year",
+        "minibert finetune runs/mine --data reviews.csv --label stars -o runs/stars",
+        "minibert finetune --tasks",
+    ),
+)
+@click.argument("model", required=False)
+@click.option("--task", help="A task that comes along; --tasks lists them.")
+@click.option("--data", help="Your own: a .csv, .tsv or .jsonl file, a folder of them, or hf:NAME.")
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), help="Folder for the model and its scores."
+)
+@click.option("--tasks", is_flag=True, help="List the tasks that come along, and stop.")
+@click.option("--kind", help="The kind of --data, where its columns do not say.")
+@click.option("--text", help="The column of --data that holds the text ...")
+@click.option("--text-pair", help="... the second text ...")
+@click.option("--label", help="... what is to be learned ...")
+@click.option("--document", help="... and where a row is from: no document is split.")
+@click.option("--rows", type=click.IntRange(min=2), help="Learn from so many rows, not all.")
+@click.option(
+    "--seeds", type=click.IntRange(min=1), default=3, show_default=True,
+    help="Runs, each with another head and order.",
+)  # fmt: skip
+@click.option("--epochs", type=float, default=3.0, show_default=True)
+@click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True)
+@click.option(
+    "--max-length", type=click.IntRange(min=8), default=128, show_default=True, help="Tokens."
+)
+@click.option(
+    "--lr", type=float, default=3e-4, show_default=True,
+    help="For a small BERT; one of the size of BERT-base wants 3e-5.",
+)  # fmt: skip
+@click.option("--frozen", is_flag=True, help="Train the head alone.")
+@click.option(
+    "--layer-decay", type=float, default=1.0, show_default=True,
+    help="The rate of each layer is this times that of the one above.",
+)  # fmt: skip
+@click.option(
+    "--pooling", type=click.Choice(("cls", "mean", "query")), default="cls", show_default=True,
+    help="How a text becomes one vector.",
+)  # fmt: skip
+@click.option("--dropout", type=click.FloatRange(0, 1, max_open=True), default=0.1,
+              show_default=True)  # fmt: skip
+@click.option("--resume", is_flag=True, help="Go on in OUT, with the same options.")
+@click.option("--overwrite", is_flag=True, help="Replace what an earlier call left in OUT.")
+def finetune(
+    model: str | None,
+    task: str | None,
+    data: str | None,
+    out: Path | None,
+    tasks: bool,
+    rows: int | None,
+    seeds: int,
+    dropout: float,
+    resume: bool,
+    overwrite: bool,
+    kind: str | None,
+    text: str | None,
+    text_pair: str | None,
+    label: str | None,
+    document: str | None,
+    **settings: Any,
+) -> None:
+    """Put a new head on MODEL, train both on labelled rows, and score them beside baselines.
+
+    MODEL is `mini-sotu`, a folder, or a name on the hub. Of --data without a test file of its own,
+    one row in ten is kept for the test and one in ten for validation.
+    """
+    from minibert.tasks import TASKS
+
+    if tasks:
+        width = max(map(len, TASKS))
+        for name, what in TASKS.items():
+            click.echo(f"{name:{width}}  {what}")
+        return
+    if model is None or out is None or (task is None) == (data is None):
+        raise click.UsageError("it takes a MODEL, -o OUT, and either --task or --data")
+    columns = {"text": text, "text_pair": text_pair, "label": label, "document": document}
+    if task is not None and (
+        given := [name for name, v in columns.items() if v] + [kind] * bool(kind)
+    ):
+        raise click.UsageError(
+            f"a --task has its own columns: leave {given[0]} out, or take --data"
+        )
+    from minibert.finetuning import RESULTS, Finetuning, finetune
+    from minibert.labelled_data import load_data, take
+    from minibert.tasks import describe, load_task
+
+    use = Finetuning(**settings)
+    labelled = load_task(task) if task else load_data(data, kind, **columns)
+    labelled = take(labelled, rows)
+    for line in describe(labelled):
+        click.echo(line)
+    bert, tokenizer = _load_body(
+        model, hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout
+    )
+    result = finetune(
+        bert, tokenizer, labelled, out, use, range(seeds), resume, overwrite, say=click.echo
+    )
+    if result is None:
+        click.echo("Stopped and saved. Go on with the same command and --resume")
+        return
+    click.echo(f"\nOn the {len(labelled.test):,} test rows{_over(seeds)}:\n{result.table()}")
+    click.echo(f"\nIn {out}: the model, and all scores in {RESULTS}. Try: {_predict_line(out)}")
+
+
+@main.command(
+    cls=Examples,
+    examples=(
+        'minibert predict runs/party "We must balance the budget."',
+        "minibert predict runs/stars --data new.csv -o answers.csv",
+    ),
+)
+@click.argument("model")
+@click.argument("texts", nargs=-1)
+@click.option("--data", help="Rows instead of TEXTS: a .csv, .tsv or .jsonl file.")
+@click.option("--text", help="Its column with the text.")
+@click.option("--text-pair", help="Its column with the second text.")
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path, dir_okay=False),
+    help="A .csv or .jsonl file for the answers; else they are printed.",
+)  # fmt: skip
+@click.option("--overwrite", is_flag=True, help="Replace what is there.")
+def predict(
+    model: str,
+    texts: tuple[str, ...],
+    data: str | None,
+    text: str | None,
+    text_pair: str | None,
+    out: Path | None,
+    overwrite: bool,
+) -> None:
+    """The answers of MODEL, the folder of `minibert finetune` or a Hugging Face BERT with a head.
+
+    Each answer comes with its probability. For tagging, words are what blanks separate.
+    """
+    from minibert.finetuning import kind_of, load_finetuned, longest, predict
+    from minibert.labelled_data import read_unlabelled
+
+    if bool(texts) == (data is not None):
+        raise click.UsageError("it takes either TEXTS or --data")
+    if out is not None and out.suffix not in (".csv", ".jsonl"):
+        raise click.UsageError(f"{out} must end in .csv or .jsonl")
+    if out is not None and out.exists() and not overwrite:
+        raise click.UsageError(f"{out} is there already: give another name or --overwrite")
+    bert, tokenizer = load_finetuned(model)
+    kind = kind_of(bert)
+    if data is not None:
+        rows = read_unlabelled(data, kind, text, text_pair)
+    else:
+        rows = _rows_of_texts(kind, texts)
+    answers = [
+        {**row, "prediction": p.answer, "probability": p.probability}
+        for row, p in zip(rows, predict(bert, tokenizer, rows, longest(model)), strict=True)
+    ]
+    if out is None:
+        for answer in answers:
+            click.echo(_told(answer))
+    else:
+        _write_rows(answers, out)
+        click.echo(f"{len(answers)} answers in {out}")
+
+
+@main.command(
     "fill-mask",
     cls=Examples,
     examples=(
@@ -399,14 +565,14 @@ def grade(submissions: Path, out: Path, exercises: Path | None, jobs: int, **lim
     click.echo(f"{len(rows)} notebooks, {failed} of them not graded: see {out / 'index.html'}")
 
 
-def _load_body(name: str) -> tuple[BertModel, BertTokenizer]:
+def _load_body(name: str, **overrides: Any) -> tuple[BertModel, BertTokenizer]:
     """A model that need not have the heads of pretraining."""
     from minibert.checkpoint import find_checkpoint
     from minibert.model import BertModel
     from minibert.tokenizer import BertTokenizer
 
     found = find_checkpoint(name)
-    return BertModel.from_pretrained(found), BertTokenizer.from_pretrained(found)
+    return BertModel.from_pretrained(found, **overrides), BertTokenizer.from_pretrained(found)
 
 
 def _load_any(name: str) -> tuple[BertModel | BertForPreTraining, BertTokenizer]:
@@ -476,3 +642,54 @@ def _words(guesses: list[tuple[int, float]], tokenizer: BertTokenizer) -> list[t
 
 def _listed(guesses: list[tuple[str, float]]) -> str:
     return "  ".join(f"{token} {share:.0%}" for token, share in guesses)
+
+
+def _over(seeds: int) -> str:
+    return f", mean of {seeds} seeds and its 95 % interval" if seeds > 1 else ", one seed"
+
+
+def _predict_line(out: Path) -> str:
+    return f"minibert predict {quote(str(out))} --help"
+
+
+def _rows_of_texts(kind: str, texts: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Texts of a command line as rows."""
+    if any(not text.strip() for text in texts):
+        raise click.UsageError("a text is empty")
+    if kind == "tagging":
+        return [{"words": text.split()} for text in texts]
+    if kind in ("classification", "multi-label", "regression"):
+        return [{"text": text} for text in texts]
+    raise click.UsageError(f"this model is for {kind}: give its rows with --data")
+
+
+def _told(answer: dict[str, Any]) -> str:
+    """An answer in a line."""
+    given, share = answer["prediction"], answer["probability"]
+    if "words" in answer:
+        return " ".join(f"{w}/{tag}" for w, tag in zip(answer["words"], given, strict=True))
+    if isinstance(given, list):
+        told = ", ".join(f"{name} {p:.0%}" for name, p in zip(given, share, strict=True)) or "none"
+    elif isinstance(given, float):
+        told = f"{given:.4g}"
+    else:
+        told = f"{given if given != '' else '(no answer)'} {share:.0%}"
+    return f"{told:20s}  {answer.get('text', answer.get('question'))}"
+
+
+def _write_rows(rows: list[dict[str, Any]], out: Path) -> None:
+    """As `.jsonl`, or as `.csv` with lists as JSON."""
+    import csv
+    import json
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with out.open("w", encoding="utf-8", newline="") as stream:
+        if out.suffix == ".jsonl":
+            stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+            return
+        writer = csv.DictWriter(stream, rows[0])
+        writer.writeheader()
+        for row in rows:
+            writer.writerow(
+                {k: json.dumps(v) if isinstance(v, list) else v for k, v in row.items()}
+            )

@@ -22,7 +22,7 @@ import random
 import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -59,6 +59,18 @@ class TaskData:
     train: list[Row]
     validation: list[Row]
     test: list[Row]
+
+
+def take(data: TaskData, rows: int | None, seed: int = 0) -> TaskData:
+    """The task with so many of its training rows, drawn at random, and all the others."""
+    if rows is None or rows >= len(data.train):
+        return data
+    drawn = random.Random(seed).sample(data.train, rows)
+    if len({str(label) for row in drawn for label in row_labels(data.kind, row)}) < len(
+        data.labels
+    ):
+        raise ValueError(f"among {rows} rows of {data.name} not every label stands: take more")
+    return replace(data, train=drawn)
 
 
 class Columns(NamedTuple):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -329,23 +329,30 @@ def cut(batch: Batch, parts: int) -> list[Batch]:
 DATA_WRITING = "data.writing"
 SNAPSHOTS = "snapshots"
 LOCK = ".lock"
-# Not `run.json`: until there is a new one it says that the folder is ours.
 RUN_FILES = ("history.jsonl", "config.json", "model.safetensors", "vocab.txt", "data")
 RUN_FILES += ("tokenizer_config.json", "checkpoints", "demo.json")
 RUN_FILES += ("attention.html", "attention.png", SNAPSHOTS)
 
 
 @contextmanager
-def run_folder(out: Path, resume: bool, overwrite: bool) -> Iterator[None]:
+def run_folder(
+    out: Path,
+    resume: bool,
+    overwrite: bool,
+    settings_file: str = "run.json",
+    files: Sequence[str] = RUN_FILES,
+) -> Iterator[None]:
     """The folder of a run: there, writable, holding nobody else's work, and this process's alone.
 
-    Of an earlier run to be overwritten everything but `run.json` is removed.
+    A run is known by its `settings_file`. Of an earlier one to be overwritten `files` are removed
+    (names, or patterns of them), and the settings stay: until there are new ones they say whose
+    folder it is.
     """
     if resume and overwrite:
         raise ValueError("--resume goes on with what is there, --overwrite removes it: choose one")
     if out.exists() and not out.is_dir():
         raise FileExistsError(f"{out} is a file, not a folder")
-    is_run = (out / "run.json").exists()
+    is_run = (out / settings_file).exists()
     if resume and not is_run:
         raise FileNotFoundError(f"there is no run in {out} to resume")
     # A run that was killed while it prepared its data leaves these two, and nothing to resume.
@@ -368,18 +375,19 @@ def run_folder(out: Path, resume: bool, overwrite: bool) -> Iterator[None]:
         ) from None
     try:
         if overwrite:
-            _remove_run(out)
+            remove(out, files)
         yield
     finally:
         lock.release()
 
 
-def _remove_run(out: Path) -> None:
-    for path in (out / name for name in RUN_FILES):
+def remove(out: Path, patterns: Sequence[str]) -> None:
+    """Remove the files and folders in `out` of these names."""
+    for path in [path for pattern in patterns for path in out.glob(pattern)]:
         if path.is_dir():
             shutil.rmtree(path)
         else:
-            path.unlink(missing_ok=True)
+            path.unlink()
 
 
 def prepare_data(

@@ -319,6 +319,11 @@ class BertTokenizer:
         encodings = self._rust.encode_batch_fast(list(texts), add_special_tokens=False)
         return [encoding.ids for encoding in encodings]
 
+    def encode_with_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """The ids of a text and, for each, the characters that it stands for: from, up to."""
+        encoding = self._rust.encode(text, add_special_tokens=False)
+        return encoding.ids, encoding.offsets
+
     def to_fast(self) -> BertTokenizerFast:
         """The same tokenizer as `transformers` has it."""
         from transformers import BertTokenizerFast

@@ -117,19 +117,21 @@ class Trainer:
         self.seconds = 0.0
         self.saved_at = 0.0  # in seconds of training
         self.window = _new_window(0.0)
+        self._stopping = threading.Event()
         self.base_rates = [[g["lr"] for g in o.param_groups] for o in self.optimizers]
 
     # The loop
 
     def train(self) -> bool:
-        """Train to the end of the plan. Returns whether it came to its end: a signal stops it.
+        """Train to the end of the plan. Returns whether it came there: signals and `stop` end it.
 
         Ctrl-C (SIGINT) and SIGTERM finish the step, save, and return. Raises `FloatingPointError`
         for a loss or gradient that is not finite, and keeps the last checkpoint.
         """
-        with _stop_signals() as stop, self._progress_bar() as bar:
+        self._stopping.clear()
+        with _stop_signals(self._stopping), self._progress_bar() as bar:
             started = time.monotonic() - self.seconds
-            while (done := self._share_done()) < 1.0 and not stop.is_set():
+            while (done := self._share_done()) < 1.0 and not self._stopping.is_set():
                 self._train_step(done)
                 self.seconds = time.monotonic() - started
                 is_last = self._share_done() >= 1.0
@@ -145,6 +147,10 @@ class Trainer:
                 self._advance(bar)
         self.save()
         return self._share_done() >= 1.0
+
+    def stop(self) -> None:
+        """Finish this step, save, and return from `train`."""
+        self._stopping.set()
 
     def _train_step(self, done: float) -> None:
         """One update, from all batches of this step."""
@@ -427,11 +433,10 @@ def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> 
 
 
 @contextlib.contextmanager
-def _stop_signals() -> Iterator[threading.Event]:
-    """An event that SIGINT or SIGTERM sets. A second Ctrl-C stops at once, as it always does."""
-    stop = threading.Event()
+def _stop_signals(stop: threading.Event) -> Iterator[None]:
+    """SIGINT or SIGTERM sets the event. A second Ctrl-C stops at once, as it always does."""
     if threading.current_thread() is not threading.main_thread():
-        yield stop  # only the main thread may handle signals
+        yield  # only the main thread may handle signals
         return
 
     def handler(number: int, _frame: object) -> None:
@@ -440,7 +445,7 @@ def _stop_signals() -> Iterator[threading.Event]:
 
     before = {s: signal.signal(s, handler) for s in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield stop
+        yield
     finally:
         for number, old in before.items():
             signal.signal(number, old)

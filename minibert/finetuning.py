@@ -1,0 +1,511 @@
+"""Fine-tuning: a pretrained BERT, a new head, labelled rows (Devlin et al., 2019, 3.2 and 4).
+
+One run is `train_head`; `finetune` is several with different seeds, their scores on the test rows,
+and the baselines beside them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_model, save_model
+from torch import Tensor, nn
+
+from minibert.checkpoint import find_checkpoint
+from minibert.features import Feature, best_span, collate, make_features
+from minibert.files import read_json
+from minibert.heads import (
+    BertForMultipleChoice,
+    BertForQuestionAnswering,
+    BertForSequenceClassification,
+    BertForTokenClassification,
+    BertWithHead,
+)
+from minibert.labelled_data import Row, TaskData
+from minibert.metrics import LOWER_IS_BETTER, Scores, interval, score
+from minibert.model import IGNORE_INDEX, BertModel, evaluating
+from minibert.optim import adam, linear
+from minibert.pretraining import has_bf16, remove, run_folder
+from minibert.pretraining_data import Batch
+from minibert.task_baselines import baseline_answers
+from minibert.tokenizer import BertTokenizer
+from minibert.trainer import Numbers, Plan, Trainer, check_settings, read_history
+
+PROBLEM_TYPE = {
+    "classification": "single_label_classification",
+    "multi-label": "multi_label_classification",
+    "regression": "regression",
+}
+HEADS: dict[str, type[BertWithHead]] = {
+    **dict.fromkeys(PROBLEM_TYPE, BertForSequenceClassification),
+    "tagging": BertForTokenClassification,
+    "question-answering": BertForQuestionAnswering,
+    "multiple-choice": BertForMultipleChoice,
+}
+PREDICTION_BATCH = 32
+LONGEST_ANSWER = 30
+"""Tokens of an answer span, at most."""
+BEST = "best.safetensors"
+
+
+@dataclass(frozen=True)
+class Finetuning:
+    """How a head and its body are trained."""
+
+    epochs: float = 3.0
+    batch_size: int = 32
+    max_length: int = 128
+    """Tokens; never more than the model holds."""
+    lr: float = 3e-4
+    """Of the head; of the body too, unless it decays. BERT-base wants about a tenth of this."""
+    frozen: bool = False
+    """Train the head (and its pooler) alone."""
+    layer_decay: float = 1.0
+    """The learning rate of each layer is this times that of the layer above."""
+    pooling: str = "cls"
+    """How a text becomes one vector: see `BertForSequenceClassification`."""
+    warmup: float = 0.1
+    evaluations: int = 6
+    """How often the validation loss is looked at, in the whole of training."""
+    patience: int = 3
+    """Stop after so many of them without a better one; the best weights are kept."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "max_length", "lr", "evaluations", "patience"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
+        if not 0 < self.layer_decay <= 1:
+            raise ValueError(f"layer_decay must be above 0 and at most 1, not {self.layer_decay}")
+
+
+# The model and its batches
+
+
+def make_head(bert: BertModel, data: TaskData, settings: Finetuning, seed: int) -> BertWithHead:
+    """A new head for this kind of task on a copy of `bert`."""
+    torch.manual_seed(seed)
+    kind = HEADS[data.kind]
+    if data.kind in PROBLEM_TYPE:
+        labels = data.labels or ("value",)
+        model = kind.from_bert(bert, labels, PROBLEM_TYPE[data.kind], settings.pooling)
+    elif data.kind == "tagging":
+        model = kind.from_bert(bert, data.labels)
+    else:
+        model = kind.from_bert(bert)
+    if settings.frozen:
+        model.freeze_body()
+    return model
+
+
+def make_optimizers(model: BertWithHead, lr: float, layer_decay: float) -> list:
+    """AdamW for each layer, with a rate that falls from the head down to the embeddings.
+
+    Lower layers hold what is common to all text, and need to change less (Howard and Ruder, 2018).
+    """
+    layers = list(model.bert.encoder.layers)
+    below = [model.bert.embeddings, *layers]  # the lowest first
+    inside = {id(p) for part in below for p in part.parameters()}
+    above = [p for p in model.parameters() if id(p) not in inside]
+    parts = [*([*part.parameters()] for part in below), above]
+    learning = [[p for p in part if p.requires_grad] for part in parts]
+    highest = len(parts) - 1
+    return [
+        adam(part, lr * layer_decay ** (highest - depth))
+        for depth, part in enumerate(learning)
+        if part
+    ]
+
+
+@dataclass(frozen=True)
+class ShuffledBatches:
+    """Features in batches by step: every one once an epoch, in an order of the epoch's own."""
+
+    features: Sequence[Feature]
+    kind: str
+    tokenizer: BertTokenizer
+    batch_size: int
+    seed: int
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """The last batch of an epoch may be smaller."""
+        return math.ceil(len(self.features) / self.batch_size)
+
+    def __call__(self, step: int) -> list[Batch]:
+        epoch, number = divmod(step, self.steps_per_epoch)
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.features))
+        chosen = order[number * self.batch_size : (number + 1) * self.batch_size]
+        return [collate([self.features[i] for i in chosen], self.kind, self.tokenizer)]
+
+
+def batches_by_length(
+    features: Sequence[Feature], kind: str, tokenizer: BertTokenizer
+) -> list[tuple[list[int], Batch]]:
+    """All features, those of a length together, which pads least: (which ones, the batch)."""
+    order = sorted(range(len(features)), key=lambda i: len(features[i].sequences[0][0]))
+    chunks = [order[i : i + PREDICTION_BATCH] for i in range(0, len(features), PREDICTION_BATCH)]
+    return [(chunk, collate([features[i] for i in chunk], kind, tokenizer)) for chunk in chunks]
+
+
+class TaskObjective:
+    """The head's own loss, summed over what was asked: rows, or words."""
+
+    def counts(self, batch: Batch) -> Numbers:
+        """Rows, or tagged words; `tokens` without padding."""
+        asked = len(batch["input_ids"])
+        if "labels" in batch and batch["labels"].shape == batch["input_ids"].shape:  # (B, T)
+            asked = int((batch["labels"] != IGNORE_INDEX).sum())
+        return {"tokens": int(batch["attention_mask"].sum()), "task_loss": asked}
+
+    def sums(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        """The loss as a sum."""
+        return {"task_loss": model(**batch).loss * self.counts(batch)["task_loss"]}
+
+
+# One run
+
+
+def train_head(
+    bert: BertModel,
+    tokenizer: BertTokenizer,
+    data: TaskData,
+    out: str | Path,
+    settings: Finetuning = Finetuning(),
+    seed: int = 0,
+    watch: Callable[[dict[str, Any]], None] | None = None,
+) -> BertWithHead | None:
+    """Fine-tune a copy of `bert` in the folder `out`; a run that was stopped there goes on.
+
+    Returns the model as it was where its validation loss was lowest, in eval mode, or None where a
+    signal stopped it. A regression is learned in standard units, and gives its own in the end.
+    """
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    model = make_head(bert, data, settings, seed)
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    max_length = min(settings.max_length, model.config.max_position_embeddings)
+    standard = Standard.of(data)
+
+    def features(rows: Sequence[Row]) -> list[Feature]:
+        return make_features(standard.rows(rows), data.kind, data.labels, tokenizer, max_length)
+
+    batches = ShuffledBatches(features(data.train), data.kind, tokenizer, settings.batch_size, seed)
+    steps = max(1, round(settings.epochs * batches.steps_per_epoch))
+    every = max(1, steps // settings.evaluations)
+    held_out = [b for _, b in batches_by_length(features(data.validation), data.kind, tokenizer)]
+    stopping = EarlyStopping(settings.patience)
+
+    def look(line: dict[str, Any]) -> None:
+        if "held_out" in line:
+            if stopping.is_best(line):
+                save_model(model, str(out / BEST))
+            if stopping.is_over():
+                trainer.stop()
+        if watch is not None:
+            watch(line)
+
+    trainer = Trainer(
+        model,
+        TaskObjective(),
+        make_optimizers(model, settings.lr, settings.layer_decay),
+        linear(settings.warmup),
+        batches,
+        Plan(steps, bf16=has_bf16(), log_every=every, evaluate_every=every, save_every=every),
+        out,
+        seed=seed,
+        held_out=held_out,
+        settings={**asdict(settings), "task": data.name, "seed": seed},
+        watch=look,
+    )
+    trainer.resume()
+    stopping.read(read_history(out))
+    if not stopping.is_over() and not trainer.train() and not stopping.is_over():
+        return None
+    load_model(model, str(out / BEST))
+    standard.fold(model)
+    return model.cpu().eval()
+
+
+@dataclass(frozen=True)
+class Standard:
+    """The units in which a regression is learned: a number less its mean, over its deviation.
+
+    A head starts near 0 and moves by small steps: it would take thousands of them to reach 1900.
+    """
+
+    mean: float = 0.0
+    deviation: float = 1.0
+
+    @classmethod
+    def of(cls, data: TaskData) -> Standard:
+        """From the training rows of a regression; for anything else nothing changes."""
+        if data.kind != "regression":
+            return cls()
+        numbers = np.array([row["label"] for row in data.train], dtype=float)
+        return cls(float(numbers.mean()), float(numbers.std()))
+
+    def rows(self, rows: Sequence[Row]) -> list[Row]:
+        """Rows in these units."""
+        if self == Standard():
+            return list(rows)
+        return [{**row, "label": (row["label"] - self.mean) / self.deviation} for row in rows]
+
+    @torch.no_grad()
+    def fold(self, model: BertWithHead) -> None:
+        """Make the head give the number itself: its last matrix is linear, and so is this."""
+        if self != Standard():
+            model.classifier.weight.mul_(self.deviation)
+            model.classifier.bias.mul_(self.deviation).add_(self.mean)
+
+
+class EarlyStopping:
+    """Keeps the step whose validation loss was lowest; it is over after `patience` worse ones."""
+
+    def __init__(self, patience: int) -> None:
+        self.patience = patience
+        self.best = math.inf
+        self.worse = 0
+
+    def read(self, history: Sequence[dict[str, Any]]) -> None:
+        """What a run that goes on has seen already."""
+        for line in history:
+            if "held_out" in line:
+                self.is_best(line)
+
+    def is_best(self, line: dict[str, Any]) -> bool:
+        """Whether this evaluation is the best so far."""
+        loss = line["held_out"]["loss"]
+        better = loss < self.best
+        self.best, self.worse = (loss, 0) if better else (self.best, self.worse + 1)
+        return better
+
+    def is_over(self) -> bool:
+        """Whether too many evaluations have brought nothing."""
+        return self.worse >= self.patience
+
+
+# Answers
+
+
+def kind_of(model: BertWithHead) -> str:
+    """The kind of task that a model answers."""
+    if isinstance(model, BertForSequenceClassification):
+        return next(kind for kind, problem in PROBLEM_TYPE.items() if problem == model.problem_type)
+    return next(kind for kind, head in HEADS.items() if type(model) is head)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """An answer, in the form that `score` takes, and how sure the model is."""
+
+    answer: Any
+    probability: Any
+    """Of the answer; for several labels, or for tags, one for each; None for a number."""
+
+
+@torch.no_grad()
+def predict(
+    model: BertWithHead, tokenizer: BertTokenizer, rows: Sequence[Row], max_length: int = 128
+) -> list[Prediction]:
+    """The model's answer to each row. Labels in the rows are not looked at."""
+    kind = kind_of(model)
+    bare = [{k: v for k, v in row.items() if k not in ("label", "tags", "answers")} for row in rows]
+    max_length = min(max_length, model.config.max_position_embeddings)
+    features = make_features(bare, kind, model.labels, tokenizer, max_length)
+    outputs: list[Any] = [None] * len(features)
+    with evaluating(model):
+        for chosen, batch in batches_by_length(features, kind, tokenizer):
+            out = model(**batch)
+            logits = (
+                torch.stack([out.start_logits, out.end_logits], 1)  # (B, 2, T)
+                if kind == "question-answering"
+                else out.logits
+            )
+            for i, row in zip(chosen, logits, strict=True):
+                outputs[i] = row
+    windows: list[list[tuple[Feature, Tensor]]] = [[] for _ in rows]
+    for feature, output in zip(features, outputs, strict=True):
+        windows[feature.row].append((feature, output))
+    if kind == "tagging":
+        return [_tags(of_row, model.labels) for of_row in windows]
+    if kind == "question-answering":
+        return [_span(row, of_row) for row, of_row in zip(rows, windows, strict=True)]
+    return [_one(kind, of_row[0][1], model.labels) for of_row in windows]
+
+
+def _one(kind: str, logits: Tensor, labels: tuple[str, ...]) -> Prediction:
+    """From the logits (C,) of one row."""
+    if kind == "regression":
+        return Prediction(float(logits[0]), None)
+    if kind == "multi-label":
+        shares = dict(zip(labels, logits.sigmoid().tolist(), strict=True))
+        given = {label: share for label, share in shares.items() if share > 0.5}
+        return Prediction(list(given), list(given.values()))
+    share, number = logits.softmax(-1).max(-1)
+    answer = int(number) if kind == "multiple-choice" else labels[int(number)]
+    return Prediction(answer, float(share))
+
+
+def _tags(windows: list[tuple[Feature, Tensor]], labels: tuple[str, ...]) -> Prediction:
+    """The tag of each word, from the logits (T, C) at its first piece."""
+    shares = [logits[list(feature.places)].softmax(-1).max(-1) for feature, logits in windows]
+    tags = [labels[number] for _, numbers in shares for number in numbers.tolist()]
+    return Prediction(tags, [share for values, _ in shares for share in values.tolist()])
+
+
+def _span(row: Row, windows: list[tuple[Feature, Tensor]]) -> Prediction:
+    """The best span of all windows, or none where `[CLS]` is better in every one of them."""
+    best, text = -math.inf, ""
+    null = math.inf
+    for feature, (start_logits, end_logits) in windows:
+        T = len(feature.offsets)
+        start_logits, end_logits = start_logits[:T], end_logits[:T]
+        null = min(null, float(start_logits[0] + end_logits[0]))
+        allowed = torch.tensor([offset is not None for offset in feature.offsets])  # (T,)
+        if not allowed.any():
+            continue
+        start, end, sure = best_span(start_logits, end_logits, allowed, LONGEST_ANSWER)
+        if sure > best:
+            best = sure
+            text = row["context"][feature.offsets[start][0] : feature.offsets[end][1]]
+    # Of the two, as a share: the softmax of their sums.
+    share = 1 / (1 + math.exp(min(50.0, -abs(best - null))))
+    return Prediction(text if best > null else "", share)
+
+
+def evaluate(
+    model: BertWithHead, tokenizer: BertTokenizer, rows: Sequence[Row], max_length: int = 128
+) -> Scores:
+    """Every measure of the model's kind of task, on these rows."""
+    answers = [p.answer for p in predict(model, tokenizer, rows, max_length)]
+    return score(kind_of(model), rows, answers)
+
+
+# Several runs, beside the baselines
+
+
+@dataclass(frozen=True)
+class Result:
+    """Test scores of every seed, and of the baselines."""
+
+    task: str
+    kind: str
+    scores: dict[str, list[Scores]]
+    """By name, `minibert` first: one for each seed; of a baseline one."""
+
+    def table(self) -> str:
+        """A line for each, with 95 % intervals over seeds (Student's t)."""
+        names = list(self.scores["minibert"][0])
+        width = max(len(name) for name in self.scores) + 2
+        lines = [" " * width + "".join(f"{name:>26}" for name in names)]
+        for name, runs in self.scores.items():
+            cells = [shown(measure, [run[measure] for run in runs]) for measure in names]
+            lines.append(f"{name:{width}}" + "".join(f"{cell:>26}" for cell in cells))
+        return "\n".join(lines)
+
+
+PLAIN_NUMBERS = LOWER_IS_BETTER
+"""Measures in the units of the task, which are no share of anything."""
+
+
+def shown(measure: str, values: Sequence[float]) -> str:
+    """`84.1 ± 0.6 %`, or without the interval where there is one value."""
+    mean, half = interval(values)
+    factor, unit = (1.0, "") if measure in PLAIN_NUMBERS else (100.0, " %")
+    reach = "" if half is None else f" ± {half * factor:.1f}"
+    return f"{mean * factor:.1f}{reach}{unit}"
+
+
+SETTINGS = "finetuning.json"
+RESULTS = "results.json"
+FILES = (RESULTS, "seed-*", "config.json", "model.safetensors", "vocab.txt")
+FILES += ("tokenizer_config.json",)
+
+
+def finetune(
+    bert: BertModel,
+    tokenizer: BertTokenizer,
+    data: TaskData,
+    out: str | Path,
+    settings: Finetuning = Finetuning(),
+    seeds: Sequence[int] = (0, 1, 2),
+    resume: bool = False,
+    overwrite: bool = False,
+    say: Callable[[str], None] = print,
+    watch: Callable[[dict[str, Any]], None] | None = None,
+) -> Result | None:
+    """Fine-tune with each seed, score all on the test rows, and set the baselines beside them.
+
+    The model whose validation loss is lowest is saved in `out`, a Hugging Face directory, with the
+    scores of all in `results.json`. None says that a signal stopped it: `resume` goes on.
+    `overwrite` begins anew in the folder of an earlier call. Raises `FileExistsError` for a folder
+    with something in it otherwise, and `ValueError` for what cannot be resumed.
+    """
+    out = Path(out)
+    with run_folder(out, resume, overwrite, SETTINGS, FILES):
+        told = {"task": data.name, **asdict(settings), "seeds": list(seeds)}
+        if resume:
+            check_settings(out, read_json(out / SETTINGS), told)
+        _write_json(out / SETTINGS, told)
+        models: dict[int, BertWithHead] = {}
+        for seed in seeds:
+            say(f"Seed {seed}: learning from {len(data.train)} rows.")
+            model = train_head(bert, tokenizer, data, out / f"seed-{seed}", settings, seed, watch)
+            if model is None:
+                return None
+            models[seed] = model
+        lengths = settings.max_length
+        scores = {
+            "minibert": [evaluate(m, tokenizer, data.test, lengths) for m in models.values()],
+            **{
+                name: [score(data.kind, data.test, answers)]
+                for name, answers in baseline_answers(data).items()
+            },
+        }
+        best = min(seeds, key=lambda seed: lowest_loss(out / f"seed-{seed}"))
+        models[best].save_pretrained(out, tokenizer)
+        result = Result(data.name, data.kind, scores)
+        _write_json(out / RESULTS, {**asdict(result), "saved": best})
+        for seed in seeds:  # their history stays
+            remove(out / f"seed-{seed}", ("checkpoints", BEST))
+        return result
+
+
+def lowest_loss(out: Path) -> float:
+    """The validation loss of a run where it was best."""
+    return min(line["held_out"]["loss"] for line in read_history(out) if "held_out" in line)
+
+
+def _write_json(file: Path, values: dict[str, Any]) -> None:
+    file.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+
+def load_finetuned(name_or_path: str | Path) -> tuple[BertWithHead, BertTokenizer]:
+    """A model with the head that its folder says, in eval mode, and its tokenizer.
+
+    Raises `FileNotFoundError` where there is none, and `ValueError` for one without such a head.
+    """
+    directory = find_checkpoint(name_or_path)
+    names = read_json(directory / "config.json").get("architectures") or [""]
+    kinds = {kind.__name__: kind for kind in HEADS.values()}
+    if names[0] not in kinds:
+        raise ValueError(
+            f"{name_or_path} is a {names[0] or 'model of no known kind'}, without a head that "
+            "answers: fine-tune it first (minibert finetune)"
+        )
+    model = kinds[names[0]].from_pretrained(directory)
+    return model, BertTokenizer.from_pretrained(directory)
+
+
+def longest(name_or_path: str | Path) -> int:
+    """The `max_length` that a model was fine-tuned with, or what it holds where nothing tells."""
+    file = find_checkpoint(name_or_path) / SETTINGS
+    return read_json(file)["max_length"] if file.exists() else sys.maxsize

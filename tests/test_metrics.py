@@ -1,0 +1,122 @@
+"""Measures, against scikit-learn, scipy and numbers worked out by hand."""
+
+import numpy as np
+import pytest
+import scipy.stats
+import sklearn.metrics
+
+from minibert.metrics import answer_f1, interval, score, span_f1, spans
+
+RIGHT = ["a", "b", "b", "c", "b", "a", "b", "b"]
+GIVEN = ["a", "b", "a", "b", "b", "a", "b", "d"]
+
+
+def test_classes():
+    scores = score("classification", [{"label": label} for label in RIGHT], GIVEN)
+    assert scores["accuracy"] == 5 / 8
+    # By hand: a has precision 2/3, recall 1; b 3/4 and 3/5; c is never found.
+    by_hand = (2 * (2 / 3) / (5 / 3) + 2 * (3 / 4) * (3 / 5) / (27 / 20) + 0) / 3
+    assert scores["macro F1"] == pytest.approx(by_hand)
+    want = sklearn.metrics.matthews_corrcoef(RIGHT, GIVEN)
+    assert scores["Matthews correlation"] == pytest.approx(want)
+    assert next(iter(scores)) == "accuracy"
+
+
+def test_one_answer_for_all_is_worth_nothing_where_classes_are_uneven():
+    rows = [{"label": "often"}] * 9 + [{"label": "rare"}]
+    scores = score("classification", rows, ["often"] * 10)
+    assert scores["accuracy"] == 0.9
+    assert scores["macro F1"] == pytest.approx((18 / 19) / 2)
+    assert scores["Matthews correlation"] == 0
+
+
+def test_several_labels():
+    rows = [{"label": ["x", "y"]}, {"label": []}, {"label": ["z"]}]
+    scores = score("multi-label", rows, [["x"], ["y"], ["z"]])
+    # By hand: of 3 that are right 2 were given, of 3 given 2 are right.
+    assert scores["micro F1"] == pytest.approx(2 / 3)
+    assert scores["macro F1"] == pytest.approx((1 + 0 + 1) / 3)
+    assert scores["all labels right"] == pytest.approx(1 / 3)
+
+
+def test_numbers():
+    rng = np.random.default_rng(0)
+    right, given = rng.normal(size=(2, 50))
+    scores = score("regression", [{"label": x} for x in right], list(given))
+    assert scores["mean absolute error"] == pytest.approx(
+        sklearn.metrics.mean_absolute_error(right, given)
+    )
+    assert scores["root mean squared error"] == pytest.approx(
+        sklearn.metrics.root_mean_squared_error(right, given)
+    )
+    assert scores["Pearson correlation"] == pytest.approx(scipy.stats.pearsonr(right, given)[0])
+    assert scores["Spearman correlation"] == pytest.approx(scipy.stats.spearmanr(right, given)[0])
+    constant = score("regression", [{"label": x} for x in right], [1.0] * 50)
+    assert constant["Pearson correlation"] == 0
+
+
+def test_tags_count_by_word_and_names_as_a_whole():
+    right = [["B-PER", "I-PER", "O"], ["B-LOC", "I-PER", "O", "O"]]
+    given = [["B-PER", "O", "O"], ["B-LOC", "I-PER", "O", "O"]]
+    scores = score("tagging", [{"tags": tags} for tags in right], given)
+    assert scores["accuracy"] == 6 / 7
+    assert next(iter(scores)) == "span F1"
+    # By hand: wanted PER 0-2, LOC 0-1, PER 1-2; given PER 0-1, and the other two.
+    assert scores["span F1"] == pytest.approx(2 / 3)
+    assert "span F1" not in score("tagging", [{"tags": ["NN", "VB"]}], [["NN", "NN"]])
+
+
+@pytest.mark.parametrize(
+    ("tags", "names"),
+    [
+        ("O O", set()),
+        ("B-A I-A I-A", {("A", 0, 3)}),
+        ("B-A B-A", {("A", 0, 1), ("A", 1, 2)}),
+        ("I-A I-A O I-B", {("A", 0, 2), ("B", 3, 4)}),
+        ("B-A I-B", {("A", 0, 1), ("B", 1, 2)}),
+        ("O B-A", {("A", 1, 2)}),
+    ],
+)
+def test_names_in_tags(tags, names):
+    assert spans(tags.split()) == names
+
+
+def test_names_are_compared_within_their_sentence():
+    assert span_f1([["B-A"], ["O"]], [["O"], ["B-A"]]) == 0
+
+
+@pytest.mark.parametrize(
+    ("right", "given", "f1"),
+    [
+        ("the House", "House", 1.0),
+        ("The House!", "a house", 1.0),
+        ("New York", "York", 2 / 3),
+        ("in New York", "New York City", 2 / 3),
+        ("York", "", 0.0),
+        ("", "", 1.0),
+        ("York York", "York", 2 / 3),  # a word counts as often as it stands in both
+    ],
+)
+def test_answers_share_words(right, given, f1):
+    assert answer_f1(right, given) == pytest.approx(f1)
+
+
+def test_the_best_of_several_right_answers_counts():
+    rows = [{"answers": [{"text": "1790"}, {"text": "in 1790"}]}, {"answers": []}, {"answers": []}]
+    scores = score("question-answering", rows, ["In 1790", "", "something"])
+    assert scores == {"F1": pytest.approx(2 / 3), "exact match": pytest.approx(2 / 3)}
+
+
+def test_the_interval_is_students():
+    values = [0.81, 0.84, 0.86]
+    mean, half = interval(values)
+    want = scipy.stats.t.interval(0.95, 2, np.mean(values), scipy.stats.sem(values))
+    assert (mean - half, mean + half) == pytest.approx(want)
+    # By hand, from a table of Student's t: 4.303 for two degrees of freedom.
+    assert half == pytest.approx(4.303 * np.std(values, ddof=1) / 3**0.5, rel=1e-3)
+    assert interval([0.5]) == (0.5, None)
+
+
+def test_as_many_answers_as_rows():
+    with pytest.raises(ValueError, match="2 rows and 1 answers"):
+        score("classification", [{"label": "a"}] * 2, ["a"])
