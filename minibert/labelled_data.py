@@ -114,7 +114,7 @@ def load_data(
     """
     given = (text, text_pair, label, document)
     if str(source).startswith("hf:"):
-        parts, names = _read_hub(str(source)[3:], label or _label_column(kind))
+        parts, names = read_hub(str(source)[3:], label or _label_column(kind))
         return from_parts(str(source), parts, kind, *given, label_names=names, seed=seed)
     path = Path(source).expanduser()
     if path.is_dir():
@@ -137,9 +137,11 @@ def read_unlabelled(
 
 
 def read_folder(
-    folder: Path, names: Mapping[str, tuple[str, ...]] = PART_NAMES
+    folder: Path,
+    names: Mapping[str, tuple[str, ...]] = PART_NAMES,
+    header: Sequence[str] | None = None,
 ) -> dict[str, list[Placed]]:
-    """The rows of each part that a folder has a file for."""
+    """The rows of each part that a folder has a file for. `header`: as for `read_rows`."""
     parts = {}
     for part, stems in names.items():
         paths = [folder / f"{stem}{suffix}" for stem in stems for suffix in SUFFIXES]
@@ -149,7 +151,7 @@ def read_folder(
                 f"{folder} has two files for {part}: {files[0].name} and {files[1].name}"
             )
         if files:
-            parts[part] = read_rows(files[0])
+            parts[part] = read_rows(files[0], header)
     if "train" not in parts:
         raise FileNotFoundError(
             f"{folder} has no file for train: {', '.join(f'train{s}' for s in SUFFIXES)}"
@@ -230,7 +232,9 @@ def _records(path: Path, content: str) -> Iterator[tuple[str, list[str]]]:
         begins = lines.line_num + 1
 
 
-def _read_hub(name: str, label: str) -> tuple[dict[str, list[Placed]], list[str] | None]:
+def read_hub(
+    name: str, label: str, names: Mapping[str, tuple[str, ...]] = PART_NAMES
+) -> tuple[dict[str, list[Placed]], list[str] | None]:
     """The parts of a dataset of the hub, and the names of its labels where they are numbered."""
     try:
         from datasets import load_dataset
@@ -241,10 +245,12 @@ def _read_hub(name: str, label: str) -> tuple[dict[str, list[Placed]], list[str]
         ) from None
     path, _, config = name.partition(":")
     splits = load_dataset(path, config or None)
-    parts = {}
-    for part, stems in PART_NAMES.items():
-        for split in (stem for stem in stems if stem in splits):
-            parts[part] = place_rows(f"{name} {split}", splits[split])
+    parts = {
+        part: place_rows(f"{name} {split}", splits[split])
+        for part, stems in names.items()
+        for split in stems
+        if split in splits
+    }
     if "train" not in parts:
         raise ValueError(f"the dataset {name} has no split train; it has {', '.join(splits)}")
     feature = splits["train"].features.get(label)

@@ -1,0 +1,392 @@
+"""Labelled files: what they hold comes out, what is wrong with them is named, nothing leaks."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import warnings
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minibert.labelled_data import (
+    KINDS,
+    from_parts,
+    load_data,
+    place_rows,
+    read_rows,
+    read_unlabelled,
+)
+
+CSV = "text,label\n" + "".join(f'"Text, number {n}",{"ab"[n % 2]}\n' for n in range(40))
+
+
+def write(path, content):
+    path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+    return path
+
+
+def everything(task):
+    return [*task.train, *task.validation, *task.test]
+
+
+def jsonl(path, rows):
+    return write(path, "".join(json.dumps(row) + "\n" for row in rows))
+
+
+# --- what is read --------------------------------------------------------------------------------
+
+ANSWERS = [{"text": "b 1", "start": 2}]
+ROWS = {
+    "classification": lambda n: {"text": f"t {n}", "text_pair": "p", "label": "xy"[n % 2]},
+    "multi-label": lambda n: {"text": f"t {n}", "label": ["x", "y"][: n % 3]},
+    "regression": lambda n: {"text": f"t {n}", "label": n / 4},
+    "tagging": lambda n: {"words": ["a", f"b{n}"], "tags": ["X", "Y"]},
+    "question-answering": lambda n: {
+        "question": f"q {n}",
+        "context": f"a b 1 {n}",
+        "answers": ANSWERS if n % 3 else [],
+    },
+    "multiple-choice": lambda n: {"text": f"t {n}", "choices": ["a", "b c"], "label": n % 2},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_of_every_kind_come_out_of_jsonl_as_they_went_in(tmp_path, kind):
+    rows = [ROWS[kind](n) | {"document": f"d {n}"} for n in range(40)]
+    task = load_data(jsonl(tmp_path / "rows.jsonl", rows))
+    assert task.kind == kind
+    assert sorted(everything(task), key=str) == sorted(rows, key=str)
+    assert task.labels == {"tagging": ("X", "Y")}.get(kind, task.labels)
+    assert task.labels == ("x", "y") or kind not in ("classification", "multi-label")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_of_every_kind_come_out_of_csv_too(tmp_path, kind):
+    rows = [ROWS[kind](n) for n in range(40)]
+    with open(tmp_path / "rows.csv", "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        for row in rows:
+            cells = {k: json.dumps(v) if isinstance(v, list) else v for k, v in row.items()}
+            writer.writerow(cells)
+    task = load_data(tmp_path / "rows.csv", kind)
+    assert sorted(everything(task), key=str) == sorted(rows, key=str)
+
+
+def test_lists_in_cells_as_people_write_them(tmp_path):
+    sentences = "".join(f"the cat {n} [sat],D N C V\n" for n in range(10))
+    task = load_data(write(tmp_path / "t.csv", "words,tags\n" + sentences))
+    assert task.labels == ("C", "D", "N", "V")
+    assert {"words": ["the", "cat", "3", "[sat]"], "tags": list("DNCV")} in everything(task)
+    topics = "".join(f"text {n},law | the sea\n" for n in range(10))
+    task = load_data(write(tmp_path / "m.csv", "text,label\n" + topics), "multi-label")
+    assert {"text": "text 3", "label": ["law", "the sea"]} in everything(task)
+    choices = write(tmp_path / "c.csv", "text,choices\nWhich?,red | dark blue|green\n")
+    assert read_unlabelled(choices, "multiple-choice") == [
+        {"text": "Which?", "choices": ["red", "dark blue", "green"]}
+    ]
+
+
+@pytest.mark.parametrize(
+    "as_saved",
+    [
+        lambda text: text,
+        lambda text: "\ufeff" + text,
+        lambda text: text.replace("\n", "\r\n"),
+        lambda text: text.replace('",', '";').replace("text,", "text;"),
+        lambda text: text.replace('",', '"\t').replace("text,", "text\t"),
+        lambda text: "\n\n" + text + ",\n\n",
+    ],
+    ids=["plain", "byte-order mark", "Windows", "semicolons", "tabs", "blank lines"],
+)
+def test_csv_as_excel_saves_it(tmp_path, as_saved):
+    task = load_data(write(tmp_path / "a.csv", as_saved(CSV)))
+    assert Counter(row["label"] for row in everything(task)) == {"a": 20, "b": 20}
+    assert {row["text"] for row in everything(task)} == {f"Text, number {n}" for n in range(40)}
+
+
+cell = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=30)
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.lists(st.tuples(cell, cell, cell), min_size=1, max_size=6), st.sampled_from(",;\t"))
+def test_csv_holds_any_text_as_the_standard_library_writes_it(tmp_path_factory, rows, delimiter):
+    path = tmp_path_factory.mktemp("csv") / "a.csv"
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file, delimiter=delimiter).writerows([("one", "two", "three"), *rows])
+    there = [row for row in rows if any(field.strip() for field in row)]
+    if not there:
+        with pytest.raises(ValueError, match="no rows"):
+            read_rows(path)
+        return
+    assert [tuple(row.values()) for _, row in read_rows(path)] == there
+
+
+def test_a_tsv_has_no_quotes(tmp_path):
+    path = write(tmp_path / "a.tsv", 'text\tlabel\n"Stop," he said\ta\nA 5" nail\tb\n')
+    assert [row["text"] for _, row in read_rows(path)] == ['"Stop," he said', 'A 5" nail']
+
+
+def test_the_line_is_where_the_row_begins(tmp_path):
+    path = write(tmp_path / "a.csv", 'text,label\n"two\nlines",a\n\nthree,b\n')
+    assert [place for place, _ in read_rows(path)] == ["a.csv, line 2", "a.csv, line 5"]
+
+
+def test_columns_by_other_names(tmp_path):
+    rows = [{"a": f"x {n}", "b": f"y {n}", "c": n % 2, "who": f"w {n}"} for n in range(20)]
+    path = jsonl(tmp_path / "a.jsonl", rows)
+    task = load_data(path, text="a", text_pair="b", label="c", document="who")
+    first = min(everything(task), key=lambda row: int(row["text"][2:]))
+    assert first == {"text": "x 0", "text_pair": "y 0", "label": "0", "document": "w 0"}
+    assert read_unlabelled(path, "classification", text="a") == [
+        {"text": f"x {n}"} for n in range(20)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("labels", "kind"),
+    [
+        ([0, 1] * 20, "classification"),
+        (range(40), "regression"),
+        ([0.5, 1] * 20, "regression"),
+        (["1", "2", "3", "4", "5"] * 8, "classification"),
+        (["1", "2", "3", "4", "?"] * 8, "classification"),
+        ([["a"], []] * 20, "multi-label"),
+    ],
+)
+def test_the_kind_is_read_off_the_labels(tmp_path, labels, kind):
+    rows = [{"text": f"t {n}", "label": label} for n, label in enumerate(labels)]
+    assert load_data(jsonl(tmp_path / "a.jsonl", rows)).kind == kind
+
+
+# --- what is wrong -------------------------------------------------------------------------------
+
+BAD = {
+    "a missing column": ("a.csv", CSV.replace("label", "class"), r"line 2: .*'label'.*'class'"),
+    "an empty file": ("a.csv", " \n", "is empty"),
+    "only a header": ("a.csv", "text,label\n", "no rows"),
+    "separators and nothing else": ("a.csv", ",,\n,,\n", "no rows"),
+    "a column twice": ("a.csv", "text,text\na,b\n", "'text' is there twice"),
+    "not UTF-8": ("a.csv", CSV.encode() + b"caf\xe9,a\n", r"not UTF-8: byte 0xe9 at offset \d+"),
+    "a field too many": ("a.csv", CSV + "One, two,a\n", "line 42: 3 fields where .* 2; .*quotes"),
+    "a field too few": ("a.tsv", "text\tlabel\nx\n", "line 2: 1 field where the header has 2"),
+    "an open quotation mark": ("a.csv", CSV + '"Never closed,a\n' + CSV, "line 42: .*quotation"),
+    "an empty text": ("a.csv", CSV + " ,a\n", "line 42: 'text' is empty"),
+    "an empty label": ("a.csv", CSV + "Text,\n", "line 42: the label is empty"),
+    "one class": ("a.csv", CSV.replace(",b", ",a"), "no label but 'a'"),
+    "too few rows": ("a.csv", "text,label\nx,a\ny,b\n", "2 different texts, too few"),
+    "another kind of file": ("a.xlsx", "PK", r"give a \.csv, \.tsv or \.jsonl"),
+    "not JSON": ("a.jsonl", '{"text": "x", "label": "a"}\n{"text": \n', "line 2 is not JSON"),
+    "no object": ("a.jsonl", '{"text": "x", "label": "a"}\n\n[1]\n', "line 3 is not a JSON object"),
+    "JSON too deep": ("a.jsonl", "[" * 100_000, "line 1 is not JSON"),
+    "a number too long": ("a.jsonl", '{"text": "x", "label": ' + "9" * 5000 + "}", "line 1"),
+    "a text that is none": ("a.jsonl", '{"text": 3, "label": "a"}', "line 1: 'text' is not text"),
+    "half a character": ("a.jsonl", '{"text": "\\ud800", "label": "a"}', "line 1: .*surrogate"),
+    "no label": ("a.jsonl", '{"text": "x", "label": null}', "line 1: the label is empty"),
+    "a label that is an object": ("a.jsonl", '{"text": "x", "label": {"a": 1}}', "line 1: the lab"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_what_is_wrong_with_a_file_is_said_in_a_line(tmp_path, name):
+    file, content, message = BAD[name]
+    with pytest.raises(ValueError, match=message) as error:
+        load_data(write(tmp_path / file, content))
+    assert "\n" not in str(error.value) and file in str(error.value)
+
+
+BAD_ROWS = {
+    "not a number": ("regression", {"text": "x", "label": "3,5"}, "target '3,5' is not a finite"),
+    "not-a-number": ("regression", {"text": "x", "label": "NaN"}, "target 'NaN' is not a finite"),
+    "infinite": ("regression", {"text": "x", "label": 1e999}, "target inf is not a finite"),
+    "no target": ("regression", {"text": "x", "label": None}, "target None is not a finite"),
+    "true": ("regression", {"text": "x", "label": True}, "target True is not a finite"),
+    "fewer tags": ("tagging", {"words": ["a", "b"], "tags": ["X"]}, "2 words and 1 tag"),
+    "no words": ("tagging", {"words": [], "tags": []}, "'words' is empty"),
+    "an empty word": ("tagging", {"words": ["a", " "], "tags": ["X", "X"]}, "'words' is empty"),
+    "an empty tag": ("tagging", {"words": ["a"], "tags": [""]}, "the label is empty"),
+    "a choice too far": (
+        "multiple-choice",
+        {"text": "x", "choices": ["a", "b"], "label": 2},
+        "the label 2 is none of the 2 choices",
+    ),
+    "a choice before the first": (
+        "multiple-choice",
+        {"text": "x", "choices": ["a", "b"], "label": -1},
+        "the label -1 is none of the 2 choices",
+    ),
+    "half a choice": (
+        "multiple-choice",
+        {"text": "x", "choices": ["a", "b"], "label": 0.5},
+        "the label 0.5 is none of the 2 choices",
+    ),
+    "no choice": ("multiple-choice", {"text": "x", "choices": ["a"], "label": 0}, "two or more"),
+    "more choices": (
+        "multiple-choice",
+        {"text": "x", "choices": ["a", "b", "c"], "label": 0},
+        "3 choices, where the first row has 2",
+    ),
+    "a shifted answer": (
+        "question-answering",
+        {"question": "q", "context": "a b c", "answers": [{"text": "b", "start": 1}]},
+        "'b' does not stand at character 1",
+    ),
+    "an answer from the end": (
+        "question-answering",
+        {"question": "q", "context": "a b", "answers": [{"text": "b", "start": -1}]},
+        "'b' does not stand at character -1",
+    ),
+    "an empty answer": (
+        "question-answering",
+        {"question": "q", "context": "a b", "answers": [{"text": "", "start": 0}]},
+        "an answer is empty",
+    ),
+    "answers without a start": (
+        "question-answering",
+        {"question": "q", "context": "a b", "answers": ["b"]},
+        "not a list of",
+    ),
+    "no context": (
+        "question-answering",
+        {"question": "q", "context": "", "answers": []},
+        "'context' is empty",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD_ROWS)
+def test_what_is_wrong_with_a_row_is_said_with_its_line(tmp_path, name):
+    kind, row, message = BAD_ROWS[name]
+    path = jsonl(tmp_path / "a.jsonl", [*(ROWS[kind](n) for n in range(12)), row])
+    with pytest.raises(ValueError, match=rf"a\.jsonl, line 13: .*{message}"):
+        load_data(path, kind)
+
+
+def test_nothing_and_no_such_kind(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no file or folder"):
+        load_data(tmp_path / "nowhere.csv")
+    with pytest.raises(ValueError, match="no kind 'parsing': classification"):
+        load_data(write(tmp_path / "a.csv", CSV), "parsing")
+    with pytest.raises(ValueError, match="every target to train on is 1"):
+        load_data(write(tmp_path / "b.csv", CSV.replace(",b", ",1").replace(",a", ",1")), KINDS[2])
+
+
+def test_without_the_library_datasets_the_hub_is_out_of_reach(monkeypatch):
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(ImportError, match=r"pip install 'minibert\[datasets\]'"):
+        load_data("hf:glue:sst2")
+
+
+# --- three parts ---------------------------------------------------------------------------------
+
+
+def test_documents_stay_whole_and_duplicates_together(tmp_path):
+    rows = [{"text": f"t {n}", "label": "ab"[n % 2], "document": f"d {n // 7}"} for n in range(210)]
+    task = load_data(jsonl(tmp_path / "a.jsonl", rows))
+    sides = [{r["document"] for r in part} for part in (task.train, task.validation, task.test)]
+    assert [len(side) for side in sides] == [24, 3, 3]
+    assert len(set().union(*sides)) == 30
+
+    rows = [{"text": f"Text  {n // 3}"[n % 2 :], "label": "ab"[n % 2]} for n in range(300)]
+    rows = [{**row, "text": row["text"].lstrip("T").upper()} for row in rows]
+    task = load_data(jsonl(tmp_path / "b.jsonl", rows))
+    sides = [
+        {" ".join(r["text"].lower().split()) for r in part}
+        for part in (task.train, task.validation, task.test)
+    ]
+    assert len(set().union(*sides)) == sum(len(side) for side in sides)
+    assert len(everything(task)) == 300
+
+
+def test_every_label_has_its_share_of_each_part(tmp_path):
+    rows = [{"text": f"t {n}", "label": "a" if n % 10 else "rare"} for n in range(1000)]
+    rows += [{"text": "the only one", "label": "only"}]
+    for seed in range(5):
+        task = load_data(jsonl(tmp_path / "a.jsonl", rows), seed=seed)
+        for part in (task.validation, task.test):
+            assert 95 <= len(part) <= 105
+            assert 9 <= sum(row["label"] == "rare" for row in part) <= 11
+        assert "only" in {row["label"] for row in task.train}
+
+
+def test_the_split_is_the_seeds_and_the_same_in_every_process(tmp_path):
+    path = write(tmp_path / "a.csv", CSV)
+    program = (
+        "import sys; from minibert.labelled_data import load_data; "
+        "print(load_data(sys.argv[1], seed=int(sys.argv[2])))"
+    )
+
+    def split(seed, hash_seed):
+        environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+        command = [sys.executable, "-c", program, str(path), seed]
+        return subprocess.run(command, env=environment, capture_output=True, check=True).stdout
+
+    assert split("0", "1") == split("0", "2") != split("1", "1")
+
+
+def test_a_folder_is_taken_as_it_is(tmp_path):
+    rows = [ROWS["classification"](n) for n in range(60)]
+    jsonl(tmp_path / "train.jsonl", rows[:40])
+    jsonl(tmp_path / "dev.jsonl", rows[40:50])
+    jsonl(tmp_path / "test.jsonl", rows[50:])
+    task = load_data(tmp_path)
+    assert [task.train, task.validation, task.test] == [rows[:40], rows[40:50], rows[50:]]
+
+    (tmp_path / "dev.jsonl").unlink()
+    task = load_data(tmp_path)
+    assert task.test == rows[50:] and len(task.validation) == 4
+    assert sorted(task.train + task.validation, key=str) == sorted(rows[:40], key=str)
+
+    jsonl(tmp_path / "test.jsonl", [*rows[50:], {"text": "x", "text_pair": "p", "label": "z"}])
+    with pytest.raises(ValueError, match=r"test\.jsonl, line 11: the label 'z' .* 'x', 'y'"):
+        load_data(tmp_path)
+    write(tmp_path / "test.csv", CSV)
+    with pytest.raises(ValueError, match=r"two files for test: test\.csv and test\.jsonl"):
+        load_data(tmp_path)
+    (tmp_path / "train.jsonl").unlink()
+    (tmp_path / "test.csv").unlink()
+    with pytest.raises(FileNotFoundError, match="no file for train"):
+        load_data(tmp_path)
+
+
+def test_a_text_on_two_sides_is_warned_of(tmp_path):
+    rows = [ROWS["classification"](n) for n in range(60)]
+    parts = {"train": rows[:40], "validation": rows[40:50], "test": [*rows[37:40], *rows[50:]]}
+    placed = {part: place_rows(part, each) for part, each in parts.items()}
+    with pytest.warns(UserWarning, match="t: 3 of 13 rows of test stand in train too"):
+        from_parts("t", placed)
+    placed["test"] = placed["test"][3:]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        from_parts("t", placed)
+
+
+def test_labels_that_are_numbers_get_their_names_and_hidden_ones_are_left_out():
+    rows = [{"text": f"t {n}", "label": n % 2} for n in range(20)]
+    hidden = [{"text": f"h {n}", "label": -1} for n in range(5)]
+    parts = {"train": place_rows("train", [*rows, *hidden]), "test": place_rows("test", hidden)}
+    task = from_parts("t", parts, label_names=["no", "yes"])
+    assert task.labels == ("no", "yes")
+    assert {row["text"]: row["label"] for row in everything(task)} == {
+        f"t {n}": ["no", "yes"][n % 2] for n in range(20)
+    }
+    rows[3]["label"] = 2
+    with pytest.raises(ValueError, match="train, row 4: the label 2 is not one of 'no', 'yes'"):
+        from_parts("t", {"train": place_rows("train", rows)}, label_names=["no", "yes"])
+
+
+def test_squads_own_form_of_answers():
+    squad = {
+        "id": "1",
+        "question": "Who?",
+        "context": "Ada and Bob.",
+        "answers": {"text": ["Bob", "Ada"], "answer_start": [8, 0]},
+    }
+    parts = {part: place_rows(part, [squad]) for part in ("train", "validation", "test")}
+    with pytest.warns(UserWarning, match="stand in"):
+        (row,) = from_parts("squad", parts).test
+    assert row["answers"] == [{"text": "Bob", "start": 8}, {"text": "Ada", "start": 0}]
