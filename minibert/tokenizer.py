@@ -265,6 +265,14 @@ class BertTokenizer:
         """Tokens of ids."""
         return [self.tokens[int(number)] for number in ids]
 
+    def decode(self, ids: Iterable[int]) -> str:
+        """Ids to a text: pieces joined, no blank before a full stop, `nation ' s` as `nation's`.
+
+        Case, accents and blanks that the tokenizer dropped do not come back.
+        """
+        text = self._rust.decoder.decode(self.convert_ids_to_tokens(ids))
+        return re.sub(r"(?<=\w) ' (?=(?:s|t|d|m|re|ve|ll)\b)", "'", text, flags=re.IGNORECASE)
+
     def __call__(
         self,
         text: str | list[str],

@@ -77,6 +77,28 @@ def test_the_bulk_encoder_gives_the_same_ids(lower):
     assert ours.encode_batch(HARD) == want
 
 
+@pytest.mark.parametrize("lower", [True, False])
+@pytest.mark.parametrize("text", [text for text in HARD if "'" not in text])
+def test_decoding(lower, text):
+    ids = OURS[lower](text)["input_ids"]
+    want = THEIRS[lower].decode(ids, clean_up_tokenization_spaces=True)
+    assert OURS[lower].decode(ids) == want
+
+
+@pytest.mark.parametrize(
+    ("text", "want"),
+    [
+        ("The nation's ships don't sail.", "the nation's ships don't sail."),
+        ("We'll, THEY'RE; a 'good' one!", "we'll, they're ; a ' good ' one!"),
+        ("unaffable", "unaffable"),
+    ],
+)
+def test_decoded_text_can_be_read_and_is_tokenized_alike(text, want):
+    tokens = OURS[True].tokenize(text)
+    assert OURS[True].decode(OURS[True].convert_tokens_to_ids(tokens)) == want
+    assert OURS[True].tokenize(want) == tokens
+
+
 @settings(max_examples=200, deadline=None)
 @given(first=st.integers(1, 12), second=st.integers(1, 12), max_length=st.integers(5, 24))
 def test_truncation_takes_from_the_longer_side(first, second, max_length):
