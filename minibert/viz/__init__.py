@@ -14,12 +14,14 @@ if TYPE_CHECKING:
     from minibert.viz.bertviz_views import model_view as model_view
     from minibert.viz.bertviz_views import neuron_view as neuron_view
     from minibert.viz.explorer import explore as explore
+    from minibert.viz.forming import forming as forming
 
 # Imported when first asked for: the style of a picture needs no torch.
 _HOME = {
     "AttentionData": "attention_data",
     "attention_map": "attention_map",
     "explore": "explorer",
+    "forming": "forming",
     "head_view": "bertviz_views",
     "model_view": "bertviz_views",
     "neuron_view": "bertviz_views",
