@@ -174,7 +174,7 @@ def gibbs(
     masks = len(page.masks)
     burn_in = steps // 2 if burn_in is None else burn_in
     if steps < masks:
-        raise ValueError(f"{steps} steps are too few for {masks} masks: each takes one at least")
+        raise ValueError(f"steps is {steps}: the {masks} masks take at least one each")
     if not 0 <= burn_in <= steps:
         raise ValueError(f"burn_in is {burn_in}: it must be from 0 to the number of steps, {steps}")
     order = torch.randperm(masks, generator=page.generator).tolist()
@@ -202,7 +202,7 @@ def mask_predict(
     """
     page = _Page(model, tokenizer, frame, seed)
     if passes < 1:
-        raise ValueError(f"passes are {passes}: there must be at least one")
+        raise ValueError(f"passes is {passes}: it must be 1 or more")
     for number in range(passes):
         count = len(page.masks) * (passes - number) // passes
         if count == 0:

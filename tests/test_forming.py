@@ -221,5 +221,5 @@ def test_the_same_steps_are_the_same_picture(tmp_path):
 
 @pytest.mark.parametrize("view", [forming, describe_forming, forming_text])
 def test_one_row_shows_no_forming(view):
-    with pytest.raises(ValueError, match="rows are 1"):
+    with pytest.raises(ValueError, match="rows is 1"):
         view(THREE, rows=1)

@@ -362,10 +362,10 @@ def test_burn_in_draws_from_the_softmax_as_it_is(shipped):
 @pytest.mark.parametrize(
     ("write", "says"),
     [
-        (partial(gibbs, steps=3), "3 steps are too few for 4 masks"),
+        (partial(gibbs, steps=3), "steps is 3: the 4 masks"),
         (partial(gibbs, burn_in=-1), "burn_in is -1"),
         (partial(gibbs, steps=9, burn_in=10), "burn_in is 10.* steps, 9"),
-        (partial(mask_predict, passes=0), "passes are 0"),
+        (partial(mask_predict, passes=0), "passes is 0"),
     ],
 )
 def test_numbers_of_steps_that_make_no_sense(shipped, write, says):

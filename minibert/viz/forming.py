@@ -96,7 +96,7 @@ class _Row:
 def _rows(generation: Generation, rows: int) -> Iterator[_Row]:
     """At most `rows` steps, the first and the last among them."""
     if rows < 2:
-        raise ValueError(f"rows are {rows}: at least two are needed, the frame and the end")
+        raise ValueError(f"rows is {rows}: at least 2 are needed, the frame and the end")
     last = len(generation.steps) - 1
     chosen = (
         {round(i * last / (rows - 1)) for i in range(rows)} if last >= rows else range(last + 1)
