@@ -28,6 +28,7 @@ BLANKS = (
 # Options of `minibert pretrain` that change a recipe.
 RECIPE_OPTIONS = ("init", "lr", "batch_size", "max_length", "dropout")
 VIEWS = ("map", "head", "model", "neuron", "explorer")
+METHODS = ("left-to-right", "gibbs", "mask-predict")
 LOOKED_AT = "The Congress of the United States must pass the budget."
 
 
@@ -435,6 +436,134 @@ def fill_mask(model: str, text: str, top_k: int) -> None:
     bert, tokenizer = load(model)
     for number, guesses in enumerate(fill_mask(bert, tokenizer, text, top_k), start=1):
         click.echo(f"[MASK] {number}: {_listed(guesses)}")
+
+
+@main.command(
+    cls=Examples,
+    examples=(
+        'minibert generate mini-sotu "The [MASK] of the [MASK] must be [MASK]."',
+        'minibert generate mini-sotu "The American people" --length 12 --top-p 0.9 --samples 3',
+        "minibert generate mini-sotu --length 12 --method gibbs --steps 300 --show",
+        'minibert generate runs/demo "Peace" --length 8 --method mask-predict --passes 4 --show',
+    ),
+)
+@click.argument("model")
+@click.argument("text", default="")
+@click.option(
+    "--length", type=click.IntRange(min=1),
+    help="TEXT is a beginning: write so many tokens after it, and a full stop.",
+)  # fmt: skip
+@click.option(
+    "--method", type=click.Choice(METHODS), default="left-to-right", show_default=True,
+    help="In what order masks are filled.",
+)  # fmt: skip
+@click.option(
+    "--temperature", type=float,
+    help="Below 1: more of the likely; 0: the likeliest alone.  [default: 1; mask-predict: 0]",
+)  # fmt: skip
+@click.option("--top-k", type=int, help="Draw from so many of the likeliest tokens.")
+@click.option("--top-p", type=float, help="Draw from the likeliest that have this share together.")
+@click.option("--seed", type=click.IntRange(0, 2**32), default=0, show_default=True)
+@click.option(
+    "--samples", type=click.IntRange(min=1), default=1, show_default=True,
+    help="So many texts, with this seed and those after it.",
+)  # fmt: skip
+@click.option("--steps", type=click.IntRange(min=1), help="Of gibbs.  [default: 200]")
+@click.option("--passes", type=click.IntRange(min=1), help="Of mask-predict.  [default: 10]")
+@click.option("--show", is_flag=True, help="Print the steps on the way, too.")
+def generate(
+    model: str,
+    text: str,
+    length: int | None,
+    method: str,
+    seed: int,
+    samples: int,
+    show: bool,
+    steps: int | None,
+    passes: int | None,
+    **sampling: float | None,
+) -> None:
+    """Fill each [MASK] in TEXT with one token; or write on after TEXT, with --length.
+
+    MODEL is `mini-sotu`, a folder, or a name on the hub.
+    """
+    from minibert.checkpoint import load
+    from minibert.generation import Sampling, gibbs, left_to_right, make_frame, mask_predict
+
+    options: dict[str, Any] = {}
+    for name, value, of in (("steps", steps, "gibbs"), ("passes", passes, "mask-predict")):
+        if value is not None:
+            if method != of:
+                raise click.UsageError(f"--{name} is for --method {of}: leave it out")
+            options[name] = value
+    if sampling["temperature"] is None:
+        sampling["temperature"] = 0.0 if method == "mask-predict" else 1.0
+    options["sampling"] = Sampling(**sampling)
+    write = {"left-to-right": left_to_right, "gibbs": gibbs, "mask-predict": mask_predict}[method]
+    frame = text if length is None else make_frame(text, length)
+    if not frame:
+        raise click.UsageError(
+            "there is nothing to fill: give a text with [MASK] in it, or --length"
+        )
+    bert, tokenizer = load(model)
+    for number in range(seed, seed + samples):
+        made = write(bert, tokenizer, frame, seed=number, **options)
+        if show:
+            from minibert.viz.forming import forming_text
+
+            click.echo(forming_text(made))
+        click.echo(made.text)
+
+
+@main.command(
+    cls=Examples,
+    examples=(
+        'minibert perplexity mini-sotu "The state of the Union." "Union state of the the."',
+        "minibert perplexity runs/demo --file sentences.txt --within-word",
+    ),
+)
+@click.argument("model")
+@click.argument("texts", nargs=-1, metavar="[TEXT]...")
+@click.option(
+    "--file", type=click.Path(path_type=Path, dir_okay=False), help="Instead: a text in each line."
+)
+@click.option(
+    "--within-word", is_flag=True, help="Guess a piece of a word without the pieces after it."
+)
+def perplexity(model: str, texts: tuple[str, ...], file: Path | None, within_word: bool) -> None:
+    """How surprising each TEXT is to MODEL, each token being guessed from all others.
+
+    Prints the pseudo-perplexity, the number of tokens, and the text; at the end, that of all texts.
+    It compares texts for one model, not models with different vocabularies.
+
+    MODEL is `mini-sotu`, a folder, or a name on the hub.
+    """
+    from minibert.checkpoint import load
+    from minibert.files import read_text
+    from minibert.generation import pseudo_log_likelihood, pseudo_perplexity
+
+    if bool(texts) == (file is not None):
+        raise click.UsageError("give either texts or --file")
+    lines = enumerate(texts if file is None else read_text(file).split("\n"), start=1)
+    named = [(number, line.strip()) for number, line in lines if file is None or line.strip()]
+    if not named:
+        raise click.UsageError(f"{file} holds no text")
+    bert, tokenizer = load(model)
+    scores = []
+    for number, text in named:
+        try:
+            scores.append(pseudo_log_likelihood(bert, tokenizer, text, within_word))
+        except ValueError as error:
+            where = f"text {number}" if file is None else f"{file}, line {number}"
+            raise ValueError(f"{where}: {error}") from None
+        _say_perplexity(pseudo_perplexity(scores[-1:]), len(scores[-1].tokens), text)
+    if len(scores) > 1:
+        count = sum(len(one.tokens) for one in scores)
+        _say_perplexity(pseudo_perplexity(scores), count, f"all {len(scores)} texts")
+
+
+def _say_perplexity(value: float, tokens: int, text: str) -> None:
+    click.echo(f"{value:10.2f}  {tokens:5d} token{' s'[tokens != 1]}  {text}")
 
 
 @main.command(

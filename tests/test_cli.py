@@ -1,6 +1,7 @@
 """The command, as a user types it: help, results, and one line for whatever goes wrong."""
 
 import json
+import math
 import random
 import re
 import shutil
@@ -53,7 +54,10 @@ def test_help_is_there_and_needs_no_torch():
     assert "minibert pretrain sotu -o runs/one --resume" in shown.stdout
 
 
-@pytest.mark.parametrize("command", ["demo", "pretrain", "fill-mask", "attention", "grade", "info"])
+@pytest.mark.parametrize(
+    "command",
+    ["demo", "pretrain", "fill-mask", "generate", "perplexity", "attention", "grade", "info"],
+)
 def test_every_command_has_examples_that_name_real_options(command):
     shown = run(command, "--help")
     examples = shown.split("Examples:")[1].strip().splitlines()
@@ -80,6 +84,81 @@ def test_fill_mask(model):
     first, second = shown.splitlines()
     assert first.startswith("[MASK] 1: ") and second.startswith("[MASK] 2: ")
     assert first.count("%") == 2
+
+
+METHODS = ("left-to-right", "gibbs", "mask-predict")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_generate(model, method):
+    options = ("--method", method, "--temperature", 1, "--top-k", 20, "--top-p", 0.9)
+    frame = "The [MASK] sees a [MASK]."
+    shown = run("generate", model, frame, *options, "--samples", 4)
+    assert len(shown.splitlines()) == 4 and len(set(shown.splitlines())) > 1
+    for line in shown.splitlines():
+        assert line.startswith("the") and line.endswith(".") and "[MASK]" not in line
+    # Sample n is the text of seed n.
+    assert run("generate", model, frame, *options, "--seed", 2) == f"{shown.splitlines()[2]}\n"
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "steps"),
+    [("left-to-right", (), 3), ("gibbs", ("--steps", 7), 7), ("mask-predict", ("--passes", 2), 2)],
+)
+def test_generate_shows_the_steps(model, method, options, steps):
+    shown = run("generate", model, "The", "--length", 3, "--method", method, *options, "--show")
+    lines = shown.splitlines()
+    assert lines[0].endswith(f", {steps} steps") and lines[1] == "0  the ___ ___ ___ ."
+    assert len(lines) == steps + 3 and lines[-2].startswith(f"{steps}  the ")
+    assert run("generate", model, "The", "--length", 3, "--method", method, *options) == (
+        f"{lines[-1]}\n"
+    )
+
+
+def test_generate_is_the_packages(model):
+    from minibert import generation
+    from minibert.checkpoint import load
+
+    bert, tokenizer = load(model)
+    frame = generation.make_frame("", 5)
+    made = generation.left_to_right(bert, tokenizer, frame, generation.Sampling(), seed=3)
+    assert run("generate", model, "--length", 5, "--seed", 3) == f"{made.text}\n"
+    made = generation.mask_predict(bert, tokenizer, frame)  # greedy, as it is by default
+    shown = run("generate", model, "--length", 5, "--method", "mask-predict", "--seed", 3)
+    assert shown == f"{made.text}\n"
+
+
+def test_perplexity(model, tmp_path):
+    texts = ["The cat sees a dog.", "Dog a sees cat the.", "A"]
+    shown = run("perplexity", model, *texts).splitlines()
+    assert [line.split(maxsplit=3)[3] for line in shown] == [*texts, "all 3 texts"]
+    values = [float(line.split()[0]) for line in shown]
+    assert [int(line.split()[1]) for line in shown] == [6, 6, 1, 13]
+    total = sum(n * math.log(value) for n, value in zip((6, 6, 1), values, strict=False))
+    assert values[3] == pytest.approx(math.exp(total / 13), rel=1e-3)
+    file = tmp_path / "texts.txt"
+    file.write_text("\n".join(["", texts[0], "  ", texts[1], "", texts[2], ""]), encoding="utf-8")
+    assert run("perplexity", model, "--file", file).splitlines() == shown
+
+
+def test_a_line_that_cannot_be_scored_is_named(model, tmp_path):
+    file = tmp_path / "texts.txt"
+    file.write_text("The cat.\n\nThe [MASK].\n", encoding="utf-8")
+    shown = run("perplexity", model, "--file", file, expect=2)
+    assert "texts.txt, line 3: there is a [MASK] in the text" in shown
+
+
+def test_a_model_without_the_head_cannot_write(model, tmp_path):
+    from minibert.model import BertModel
+
+    BertModel.from_pretrained(model).save_pretrained(
+        tmp_path / "body", BertTokenizer.from_pretrained(model)
+    )
+    for command in (
+        ("generate", tmp_path / "body", "a [MASK]"),
+        ("perplexity", tmp_path / "body", "a"),
+    ):
+        assert "no head that guesses masked words" in run(*command, expect=2)
 
 
 def test_attention(model, tmp_path):
@@ -183,6 +262,31 @@ def test_a_killed_command_resumes_bitwise(texts, tmp_path):
         (["fill-mask", "no/such/model", "a [MASK]"], "With the package comes mini-sotu"),
         (["fill-mask", "{texts}", "a [MASK]"], "model directory"),
         (["fill-mask", "{model}", "the " * 80 + "[MASK]"], "at most 64"),
+        (["generate", "{model}", "no blank"], "no [MASK] in the text"),
+        (["generate", "{model}"], "nothing to fill"),
+        (["generate", "{model}", ""], "nothing to fill"),
+        (["generate", "{model}", " "], "the text is empty"),
+        (["generate", "{model}", "a [MASK] [SEP] b"], "a [SEP] in the text"),
+        (["generate", "{model}", "a", "--length", "80"], "82 tokens long and 62 fit"),
+        (["generate", "{model}", "a", "--length", "0"], "0 is not in the range"),
+        (["generate", "{model}", "a [MASK]", "--temperature", "-1"], "temperature is -1.0"),
+        (["generate", "{model}", "a [MASK]", "--top-k", "0"], "top_k is 0"),
+        (["generate", "{model}", "a [MASK]", "--top-p", "0"], "top_p is 0.0"),
+        (["generate", "{model}", "a [MASK]", "--top-p", "1.1"], "top_p is 1.1"),
+        (["generate", "{model}", "a [MASK]", "--steps", "9"], "--steps is for --method gibbs"),
+        (["generate", "{model}", "a [MASK]", "--passes", "9"], "for --method mask-predict"),
+        (
+            ["generate", "{model}", "[MASK] [MASK]", "--method", "gibbs", "--steps", "1"],
+            "steps is 1: the 2 masks",
+        ),
+        (["generate", "no/such/model", "a [MASK]"], "is not a directory"),
+        (["perplexity", "{model}"], "either texts or --file"),
+        (["perplexity", "{model}", "a", "--file", "{one}"], "either texts or --file"),
+        (["perplexity", "{model}", "a", ""], "text 2: the text is empty"),
+        (["perplexity", "{model}", "the " * 80], "text 1: the text is 80 tokens long and 62 fit"),
+        (["perplexity", "{model}", "--file", "{empty}"], "holds no text"),
+        (["perplexity", "{model}", "--file", "{latin}"], "not UTF-8"),
+        (["perplexity", "{model}", "--file", "{new}"], "No such file"),
         (["attention", "{model}", "the " * 80, "-o", "{new}/x.html"], "80 tokens long and 62 fit"),
         (["attention", "{model}", " ", "-o", "{new}/x.html"], "the text is empty"),
         (["attention", "{model}", "the", "--pair", "", "-o", "{new}/x.html"], "the text is empty"),
