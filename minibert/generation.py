@@ -258,8 +258,8 @@ def pseudo_log_likelihood(
     for chunk, at in zip(rows.split(batch_size), places.split(batch_size), strict=True):
         with evaluating(model):
             states = model.bert(chunk).last_hidden_state  # (B, T, D)
-            logits = model.mlm_head(states[range(len(at)), at]).double()  # (B, V)
-        picked = logits.log_softmax(-1).gather(1, ids[at, None])  # (B, 1)
+            logits = model.mlm_head(states[range(len(at)), at]).cpu().double()  # (B, V)
+        picked = logits.log_softmax(-1).gather(1, ids[at, None].cpu())  # (B, 1)
         log_probabilities += picked.flatten().tolist()
     return TokenScores(tuple(tokens), tuple(log_probabilities))
 
@@ -300,7 +300,7 @@ class _Page:
         """Draw a token for each of these masks, with what is masked now in sight of all."""
         with evaluating(self.model):
             states = self.model.bert(self.ids[None]).last_hidden_state[0, places]  # (M, D)
-            logits = self.model.mlm_head(states).double().cpu()  # (M, V)
+            logits = self.model.mlm_head(states).cpu().double()  # (M, V)
         probabilities = logits.softmax(-1)
         # A special token is nothing to read, and the tokenizer has no token for further rows.
         logits[:, [self.tokenizer.vocab[token] for token in SPECIAL_TOKENS]] = -math.inf

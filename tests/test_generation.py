@@ -1,5 +1,6 @@
 """Writing: sampling as transformers does it, each method replayed slowly, known distributions."""
 
+import itertools
 import math
 import re
 from functools import partial
@@ -143,7 +144,7 @@ def test_each_step_replayed(shipped, write):
     """What was written was masked, all else was seen, and the model gave it that probability."""
     model, tokenizer = shipped
     made = write(model, tokenizer, FRAME, Sampling(temperature=2.0), seed=2)
-    for before, step in zip(made.steps, made.steps[1:], strict=False):
+    for before, step in itertools.pairwise(made.steps):
         ids = list(before.ids)
         for place in step.written:
             ids[place] = tokenizer.vocab[MASK]
@@ -173,11 +174,16 @@ def test_a_model_in_training_writes_without_dropout_and_stays_there(write):
     model = BertForPreTraining(
         BertConfig.preset("tiny", vocab_size=13, hidden_dropout_prob=0.5), next_sentence=False
     )
+    tracked = []  # by autograd: memory for nothing
+    model.bert.register_forward_hook(
+        lambda _, args, out: tracked.append(out.last_hidden_state.requires_grad)
+    )
     want = write(model.eval(), tokenizer, make_frame("a", 6))
     assert write(model.train(), tokenizer, make_frame("a", 6)) == want
-    assert model.training and not any(p.grad is not None for p in model.parameters())
+    assert model.training
     scores = [pseudo_log_likelihood(model.train(on), tokenizer, "a b c") for on in (True, False)]
     assert scores[0] == scores[1]
+    assert tracked and not any(tracked)
 
 
 @each_method
@@ -339,7 +345,8 @@ def test_gibbs_visits_each_mask_first_and_then_at_random(shipped):
     made = gibbs(*shipped, make_frame("The", 6), Sampling(), steps=60)
     order = [place for step in made.steps for place in step.written]
     assert len(order) == 60 and sorted(order[:6]) == [1, 2, 3, 4, 5, 6] != order[:6]
-    assert set(order[6:]) == set(order[:6]) and order[6:12] != order[:6]
+    assert set(order[6:]) == set(order[:6])
+    assert any(one == other for one, other in itertools.pairwise(order))  # no sweeps
 
 
 def test_burn_in_draws_from_the_softmax_as_it_is(shipped):
@@ -348,7 +355,7 @@ def test_burn_in_draws_from_the_softmax_as_it_is(shipped):
     for burn_in in (0, 20, 40):
         made = gibbs(model, tokenizer, FRAME, GREEDY, steps=40, burn_in=burn_in)
         likeliest = []
-        for before, step in zip(made.steps, made.steps[1:], strict=False):
+        for before, step in itertools.pairwise(made.steps):
             (place,) = step.written
             ids = [*before.ids[:place], tokenizer.vocab[MASK], *before.ids[place + 1 :]]
             best = int(all_probabilities(model, tokenizer, ids)[place].argmax())
