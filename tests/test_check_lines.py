@@ -179,6 +179,29 @@ def test_a_prediction_is_its_own_answer():
     assert line(..., exercise) == "not written yet"
 
 
+def test_of_a_dict_the_first_key_that_is_wrong_is_named():
+    exercise = Exercise(
+        name="named",
+        chapter=3,
+        reference=lambda size: {"a": torch.zeros(size), "b": torch.ones(2, 3)},
+        cases=lambda seed: [(2,), (4,)],
+        returns={"weights": ""},
+        mistakes=(),
+        hints=("a", "b", "c"),
+    )
+    a, b = torch.zeros(2), torch.ones(2, 3)
+    for answer, said in (
+        ({"a": a}, "weights has no 'b'"),
+        ({"a": a, "b": b, "c": b}, "weights has 'c', which does not belong there"),
+        ({"a": a, "b": b.T}, "weights['b'] has the shape (3, 2), not (2, 3)"),
+        ({"a": a, "b": 1.0}, "weights['b'] is a float, not a torch.Tensor"),
+        ({"a": a, "b": 2 * b}, "weights['b'] is off by up to 1: at [0, 0] it is 2 and should be 1"),
+        ({"b": b, "a": a}, "weights['a'] has the shape (2,), not (4,)"),  # right on one case alone
+    ):
+        assert line(lambda size, answer=answer: dict(answer), exercise) == said
+    assert line(lambda size: {"b": b, "a": torch.zeros(size)}, exercise) == "passed"
+
+
 # The front
 
 

@@ -200,6 +200,8 @@ def difference(found: Sequence[tuple[Any, Any]], returns: Mapping[str, str]) -> 
         for name, g, w in parts:
             if same(g, w):
                 continue
+            if isinstance(w, dict):
+                return difference_of_dicts(name, g, w)
             if not isinstance(w, Tensor | np.ndarray):
                 return f"{name} is {short(g)}, not {short(w)}"
             g, w = (torch.as_tensor(x).detach().double() for x in (g, w))
@@ -215,6 +217,17 @@ def difference(found: Sequence[tuple[Any, Any]], returns: Mapping[str, str]) -> 
             )
             worst = max(worst, (float(off[place]), line))
     return worst[1]
+
+
+def difference_of_dicts(name: str, got: dict, want: dict) -> str:
+    """A key that is missing or too many, or else what is wrong with the first value that is."""
+    if missing := [key for key in want if key not in got]:
+        return f"{name} has no {missing[0]!r}"
+    if more := [key for key in got if key not in want]:
+        return f"{name} has {more[0]!r}, which does not belong there"
+    key = next(key for key in want if not same(got[key], want[key]))
+    returns = {f"{name}[{key!r}]": ""}
+    return wrong_kind(got[key], want[key], returns) or difference([(got[key], want[key])], returns)
 
 
 def short(value: Any) -> str:
