@@ -17,7 +17,6 @@ LOSS = "The loss, by hand"
 HIDDEN = "Hidden states, and a map of layers"
 RELATIONS = "Attention: maps and relations"
 TEACHER = "The teacher must not learn"
-PEOPLE = "Mistakes people make here"
 
 
 def draw_ids(below: int, *shape: int, seed: int) -> Tensor:
