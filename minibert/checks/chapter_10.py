@@ -811,8 +811,8 @@ distillation_step = Exercise(
     reference=reference_distillation_step,
     cases=step_cases,
     returns={"loss": "", "the student's weight": "N", "the teacher's weight": "N",
-             "that the teacher has a gradient": "", "that the teacher is in training mode": "",
-             "that the student is in training mode": ""},
+             "whether the teacher has a gradient": "", "teacher.training": "",
+             "student.training": ""},
     run=step_and_both,
     mistakes=(
         Mistake("the teacher is in training mode, so its answers are noise, and it learns too: it "
