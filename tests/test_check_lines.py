@@ -11,7 +11,15 @@ from torch import nn
 
 import minibert
 from minibert import check, checks
-from minibert.checks.engine import Exercise, Mistake, judge, kind_of, module, prediction
+from minibert.checks.engine import (
+    Exercise,
+    Mistake,
+    judge,
+    kind_of,
+    module,
+    plain_numbers,
+    prediction,
+)
 
 
 def doubled(x, scale):
@@ -200,6 +208,23 @@ def test_of_a_dict_the_first_key_that_is_wrong_is_named():
     ):
         assert line(lambda size, answer=answer: dict(answer), exercise) == said
     assert line(lambda size: {"b": b, "a": torch.zeros(size)}, exercise) == "passed"
+
+
+def test_numbers_may_be_numpys_or_torchs():
+    exercise = Exercise(
+        name="ends",
+        chapter=3,
+        reference=lambda x: (0, float(x)),
+        cases=lambda seed: [(2.5,)],
+        returns={"first": "", "last": ""},
+        mistakes=(),
+        hints=("a", "b", "c"),
+        run=plain_numbers,
+    )
+    assert line(lambda x: (np.int64(0), torch.tensor(x)), exercise) == "passed"
+    assert line(lambda x: (0, torch.tensor([x])), exercise) == "last is a Tensor, not a number"
+    assert line(lambda x: 0, exercise) == "1 of 2 things came back: return first, last"
+    assert line(2.5, exercise) == "this is a float, not a function"
 
 
 # The front

@@ -14,7 +14,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from minibert.attention import BertSelfAttention
-from minibert.checks.engine import Case, Exercise, Mistake, call, draw, prediction
+from minibert.checks.engine import (
+    Case,
+    Exercise,
+    Mistake,
+    call,
+    draw,
+    plain_numbers,
+    prediction,
+)
 from minibert.config import BertConfig
 from minibert.model import BertForPreTraining
 
@@ -307,14 +315,6 @@ def greatest(attention: np.ndarray) -> np.ndarray:
     """In how many rows the previous token has the greatest weight."""
     rows = attention[:, :, 1:]
     return (rows.argmax(-1) == np.arange(rows.shape[2])).mean(-1)
-
-
-def plain_numbers(answer: Any, *case: Any) -> Any:
-    """Numbers of numpy and of torch are numbers."""
-    found = call(answer, *case)
-    if not isinstance(found, tuple):
-        return found
-    return tuple(x.item() if isinstance(x, np.generic | Tensor) else x for x in found)
 
 
 def best_head_cases(seed: int) -> list[Case]:

@@ -285,6 +285,17 @@ def prediction(answer: Any, *case: Any) -> Any:
     return tuple(answer) if isinstance(answer, list | tuple) else answer
 
 
+def plain_numbers(answer: Callable, *case: Any) -> Any:
+    """A function that gives numbers, which may be numpy's or torch's, alone or in a tuple."""
+
+    def plain(value: Any) -> Any:
+        is_number = isinstance(value, np.generic | Tensor) and value.ndim == 0
+        return value.item() if is_number else value
+
+    found = call(answer, *case)
+    return tuple(map(plain, found)) if isinstance(found, tuple) else plain(found)
+
+
 def module(answer: Callable[..., nn.Module], sizes: dict, weights: dict, *inputs: Any) -> Any:
     """A class: made with `sizes`, given `weights` by name, and called, in evaluation mode.
 
