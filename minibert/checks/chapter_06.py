@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from minibert.checks.engine import Case, Exercise, Mistake, draw
+from minibert.checks.engine import Case, Exercise, Mistake, draw, draw_ids
 
 LOSS = "The loss, by hand"
 ASKED = "Only where something is asked"
@@ -19,11 +19,6 @@ NSP = "Two sentences: the pooler and NSP"
 ADAM = "Adam, and its first steps"
 AROUND = "Around the optimiser: schedule, clipping, accumulation"
 PEOPLE = "Mistakes people make here"
-
-
-def draw_ids(below: int, *shape: int, seed: int) -> Tensor:
-    """Whole numbers from 0 up to `below`, which is left out."""
-    return torch.randint(below, shape, generator=torch.Generator().manual_seed(seed))
 
 
 # 1: the first loss, before anything runs

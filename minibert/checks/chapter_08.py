@@ -18,8 +18,9 @@ from minibert.checks.engine import (
     Mistake,
     call,
     draw,
+    draw_ids,
     plain_numbers,
-    prediction,
+    two_decimals,
 )
 from minibert.config import BertConfig
 from minibert.model import BertModel
@@ -36,14 +37,6 @@ PEOPLE = "Mistakes people make here"
 
 
 # 1: the scores of a model that has read nothing
-
-
-def two_decimals(answer: Any, *case: Any) -> Any:
-    """Numbers that were worked out before anything was run, to two decimals."""
-    found = prediction(answer)
-    if isinstance(found, tuple) and all(isinstance(x, int | float) for x in found):
-        return tuple(round(float(x), 2) for x in found)
-    return found
 
 
 majority_scores = Exercise(
@@ -436,13 +429,12 @@ def error_of(loss: Callable[[Tensor], Tensor]) -> LossOf:
 
 
 def head_cases(seed: int) -> list[Case]:
-    rng = torch.Generator().manual_seed(seed)
     cases = []
     for B, C in ((4, 3), (5, 6)):
         one, several, number, years = draw((B, C), (B, C), (B, 1), (B,), seed=seed + B)
         cases += [
-            (2 * one, torch.randint(C, (B,), generator=rng), "single_label_classification"),
-            (2 * several, torch.randint(2, (B, C), generator=rng).float(),
+            (2 * one, draw_ids(C, B, seed=seed + B), "single_label_classification"),
+            (2 * several, draw_ids(2, B, C, seed=seed + B).float(),
              "multi_label_classification"),
             (number, years, "regression"),
         ]  # fmt: skip

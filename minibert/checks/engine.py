@@ -275,6 +275,11 @@ def draw(*shapes: tuple[int, ...], seed: int) -> list[Tensor]:
     return [torch.randn(shape, generator=generator) for shape in shapes]
 
 
+def draw_ids(below: int, *shape: int, seed: int) -> Tensor:
+    """Whole numbers from 0 up to `below`, which is left out."""
+    return torch.randint(below, shape, generator=torch.Generator().manual_seed(seed))
+
+
 def prediction(answer: Any, *case: Any) -> Any:
     """A value that was worked out before anything was run: it is its own answer.
 
@@ -283,6 +288,14 @@ def prediction(answer: Any, *case: Any) -> Any:
     if isinstance(answer, Tensor | np.ndarray | np.generic):
         answer = answer.tolist()
     return tuple(answer) if isinstance(answer, list | tuple) else answer
+
+
+def two_decimals(answer: Any, *case: Any) -> Any:
+    """A prediction of several numbers, which count to two decimals."""
+    found = prediction(answer)
+    if isinstance(found, tuple) and all(isinstance(x, int | float) for x in found):
+        return tuple(round(float(x), 2) for x in found)
+    return found
 
 
 def plain_numbers(answer: Callable, *case: Any) -> Any:
