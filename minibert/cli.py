@@ -170,6 +170,7 @@ def _presets() -> tuple[str, ...]:
     examples=(
         "minibert pretrain sotu -o runs/one --minutes 10 --recipe fast",
         "minibert pretrain my-texts/ -o runs/mine --preset mini --steps 5000",
+        "minibert pretrain my-texts/ -o runs/mine --from mini-sotu --minutes 5",
         "minibert pretrain sotu -o runs/one --resume",
     ),
 )
@@ -177,15 +178,21 @@ def _presets() -> tuple[str, ...]:
 @click.option(
     "-o", "--out", required=True, type=click.Path(path_type=Path), help="Folder for the model."
 )
-@click.option("--preset", type=click.Choice(_presets()), default="tiny", show_default=True)
 @click.option(
-    "--recipe", type=click.Choice(("original", "fast")), default="original", show_default=True,
-    help="As BERT was trained, which takes hours to show; or what learns most on a CPU.",
+    "--from", "start", metavar="MODEL",
+    help="Go on from a BERT that is there: `mini-sotu`, a folder, or a name on the hub. Its size "
+    "and its vocabulary are kept.",
+)  # fmt: skip
+@click.option("--preset", type=click.Choice(_presets()), help="The size; tiny if not given.")
+@click.option(
+    "--recipe", type=click.Choice(("original", "fast", "continue")),
+    help="As BERT was trained, which takes hours to show (if not given); what learns most on a "
+    "CPU; or what goes with --from (then no other will do).",
 )  # fmt: skip
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Train so long ...")
 @click.option("--steps", type=click.IntRange(min=1), help="... or so many steps.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("--vocab-size", type=click.IntRange(min=6), default=8192, show_default=True)
+@click.option("--vocab-size", type=click.IntRange(min=6), help="Word pieces; 8192 if not given.")
 @click.option(
     "--init", type=click.Choice(("random", "cooccurrence")),
     help="Where the token matrix starts; the recipe's choice if not given.",
@@ -217,6 +224,7 @@ def pretrain(
     """
     from dataclasses import replace
 
+    from minibert.checkpoint import SHIPPED
     from minibert.corpus import load_corpus
     from minibert.pretraining import RECIPES, Run, pretrain, read_run
 
@@ -225,15 +233,18 @@ def pretrain(
         for name, value in options.items()
         if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
     }
+    start = Path(given.get("start", ""))
+    if "start" in given and given["start"] not in SHIPPED and start.expanduser().is_dir():
+        given["start"] = str(start.expanduser().resolve())
+    changes = {name: given.pop(name) for name in RECIPE_OPTIONS if name in given}
+    recipe = given.pop("recipe", None)
     if resume:
         run = read_run(out)
+        base = RECIPES[recipe] if recipe else run.recipe
+        run = replace(run, recipe=replace(base, **changes), **given)
     else:
-        run = Run(corpus="", recipe=RECIPES[options["recipe"]])
-        given = {name: value for name, value in options.items() if value is not None}
-    changes = {name: given.pop(name) for name in RECIPE_OPTIONS if name in given}
-    if "recipe" in given:
-        run = replace(run, recipe=RECIPES[given.pop("recipe")])
-    run = replace(run, recipe=replace(run.recipe, **changes), **given)
+        base = RECIPES[recipe or ("continue" if "start" in given else "original")]
+        run = Run(corpus="", recipe=replace(base, **changes), **given)
     if (run.steps is None) == (run.minutes is None):
         raise click.UsageError("say how long: either --steps or --minutes")
     texts = load_corpus(corpus)
@@ -643,6 +654,8 @@ def info(model: str) -> None:
 
         run = read_run(folder)
         rows.append(("corpus", run.corpus))
+        if run.start is not None:
+            rows.append(("started from", run.start))
         history = read_history(folder)
         for line in history[-1:]:
             rows.append(("trained", f"{line['step']} steps, {line['seconds']:.0f} s"))

@@ -1,4 +1,7 @@
-"""Pretraining: from a corpus to a BERT in a folder. Two recipes, one table."""
+"""Pretraining: from a corpus to a BERT in a folder. Three recipes, one table.
+
+Two begin with nothing; `continue` goes on from the weights of another BERT.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ import torch
 from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
+from minibert.checkpoint import MLM_HEAD, find_checkpoint, load_with_new_heads
 from minibert.config import BertConfig
 from minibert.corpus import Corpus, Sentences
 from minibert.embeddings import cooccurrence_embeddings, sinusoidal_positions, token_counts
@@ -55,12 +59,13 @@ class Recipe:
     masking: Masking
     next_sentence: bool
     """MLM + NSP on sentence pairs; else MLM alone, on packed sequences without padding."""
-    dropout: float
+    dropout: float | None
+    """None: as the config of the given weights has it."""
     batch_size: int
     max_length: int
     init: str
     """Where the token matrix and the MLM bias start: `random` and 0, or `cooccurrence` counts and
-    the log of each token's frequency."""
+    the log of each token's frequency; `given`: everything is in weights that are there already."""
     bf16: bool
     """Matrix products in bfloat16, where the processor has it."""
     attention: str = "sdpa"
@@ -102,6 +107,20 @@ RECIPES = {
         max_length=64,
         init="cooccurrence",
         positions="sinusoidal",
+        bf16=True,
+        attention="eager",
+    ),
+    "continue": Recipe(
+        optimizer="adamw",
+        lr=3e-4,
+        schedule="linear",
+        warmup=0.1,
+        masking=Masking(),
+        next_sentence=False,
+        dropout=None,
+        batch_size=32,
+        max_length=64,
+        init="given",
         bf16=True,
         attention="eager",
     ),
@@ -167,14 +186,41 @@ def make_model(
             embeddings.word_embeddings.weight.copy_(
                 cooccurrence_embeddings(corpus.tokens, vocab_size, hidden_size, seed=seed)
             )
-            counts = token_counts(corpus.tokens, vocab_size) + 1  # none is impossible
-            log_frequency = np.log(counts / counts.sum())  # (V,)
-            model.mlm_head.decoder.bias.copy_(torch.from_numpy(log_frequency))
+            model.mlm_head.decoder.bias.copy_(log_frequency(corpus, vocab_size))
         if recipe.positions == "sinusoidal":
             embeddings.position_embeddings.weight.copy_(
                 sinusoidal_positions(config.max_position_embeddings, hidden_size)
             )
     return model
+
+
+def log_frequency(corpus: TokenizedCorpus, vocab_size: int) -> Tensor:
+    """The log of each token's share of a corpus (V,): what guesses best without looking."""
+    counts = token_counts(corpus.tokens, vocab_size) + 1  # none is impossible
+    return torch.from_numpy(np.log(counts / counts.sum()))
+
+
+def read_start(
+    name_or_path: str, recipe: Recipe, seed: int
+) -> tuple[BertForPreTraining, BertTokenizer, set[str]]:
+    """The BERT that a run goes on from, its tokenizer, and which of its heads are new.
+
+    Raises `FileNotFoundError` and `ValueError` as `load_with_new_heads` does, and `ValueError` for
+    a BERT with fewer positions than the sequences have tokens.
+    """
+    names = ("hidden_dropout_prob", "attention_probs_dropout_prob")
+    dropout = {} if recipe.dropout is None else dict.fromkeys(names, recipe.dropout)
+    torch.manual_seed(seed)  # for the heads that are new
+    model, tokenizer, new = load_with_new_heads(name_or_path, recipe.next_sentence, **dropout)
+    positions = model.config.max_position_embeddings
+    longest = max(HELD_OUT_LENGTH, recipe.max_length)
+    if positions < longest:
+        raise ValueError(
+            f"{name_or_path} has {positions} positions: too few for sequences of {longest} tokens, "
+            f"which it would be trained (max_length {recipe.max_length}) or measured on "
+            f"({HELD_OUT_LENGTH})"
+        )
+    return model, tokenizer, new
 
 
 def make_optimizers(recipe: Recipe, model: nn.Module) -> list[torch.optim.Optimizer]:
@@ -212,15 +258,39 @@ class Run:
     """Everything that a pretraining run depends on. It is kept in `run.json` and checkpoints."""
 
     corpus: str
-    preset: str = "tiny"
+    preset: str | None = None
+    """`tiny` if not given; that of the weights where there is a `start`."""
     recipe: Recipe = RECIPES["original"]
     steps: int | None = None
     minutes: float | None = None
-    vocab_size: int = 8192
+    vocab_size: int | None = None
+    """8192 if not given; likewise."""
     accumulate: int = 1
     """Batches that the batch of a step is cut into, for less memory; but for dropout, which is
     drawn anew for each, the result is the same."""
     seed: int = 0
+    start: str | None = None
+    """The BERT to go on from: a name in `SHIPPED`, a folder, a name on the hub. Its config and its
+    tokenizer are kept. None: a new one."""
+
+    def __post_init__(self) -> None:
+        if self.start is None:
+            if self.recipe.init == "given":
+                raise ValueError(
+                    "this recipe goes on from weights: say which (--from MODEL), or take another"
+                )
+            object.__setattr__(self, "preset", self.preset or "tiny")
+            object.__setattr__(self, "vocab_size", self.vocab_size or 8192)
+        elif self.preset is not None or self.vocab_size is not None:
+            raise ValueError(
+                f"{self.start} has its own size and vocabulary: leave --preset and --vocab-size "
+                "out, or --from"
+            )
+        elif self.recipe.init != "given":
+            raise ValueError(
+                f"{self.start} has its own weights, and this recipe begins with new ones: take the "
+                "recipe `continue`, without --init"
+            )
 
 
 def pretrain(
@@ -240,16 +310,23 @@ def pretrain(
     the folder of an earlier one. `watch` is called with each line of `history.jsonl` as it is
     written. `snapshots` keeps the model as it was on the way, for looking at how it learned: see
     `read_snapshots`. Raises `FileExistsError` for a folder with something in it otherwise, and
-    `ValueError` for what cannot be trained on or resumed.
+    `ValueError` for what cannot be trained on or resumed, or started from.
     """
     out = Path(out)
     plan = Plan(run.steps, run.minutes, bf16=run.recipe.bf16 and has_bf16())
+    if run.start is not None and not resume:  # refused before an earlier run is removed
+        if find_checkpoint(run.start).resolve().is_relative_to(out.resolve()):
+            raise ValueError(f"{run.start} lies in {out}, where the new run is to go")
+        read_start(run.start, run.recipe, run.seed)
     with run_folder(out, resume, overwrite):
         if resume:
             check_settings(out, asdict(read_run(out)), asdict(run))
         training, held_out, tokenizer = prepare_data(corpus, run, out, say)
-        recipe = run.recipe
-        config = make_config(recipe, run.preset, tokenizer.vocab_size)
+        recipe, start = run.recipe, out / "data" / START
+        if run.start is None:
+            config = make_config(recipe, run.preset, tokenizer.vocab_size)
+        else:
+            config = BertConfig.from_pretrained(start, attn_implementation=recipe.attention)
         batches = make_batches(recipe, training, tokenizer, run.seed)
         if resume and any((out / "checkpoints").glob("step-*")):
             model = BertForPreTraining(config, recipe.next_sentence)  # its weights will be loaded
@@ -258,7 +335,12 @@ def pretrain(
                 say("Nothing was saved yet: beginning at step 0.")
             if recipe.init == "cooccurrence":
                 say("Counting which tokens stand near each other: the token matrix starts there.")
-            model = make_model(recipe, config, training, run.seed)
+            if run.start is None:
+                model = make_model(recipe, config, training, run.seed)
+            else:
+                model = BertForPreTraining.from_pretrained(
+                    start, attn_implementation=recipe.attention
+                )
         model.to("cuda" if torch.cuda.is_available() else "cpu")
 
         def keep_snapshot(step: int) -> None:
@@ -283,7 +365,7 @@ def pretrain(
             say(warning)
         number = sum(p.numel() for p in model.parameters())
         say(
-            f"Training {number / 1e6:.1f} million weights ({run.preset}) on "
+            f"Training {number / 1e6:.1f} million weights ({run.preset or run.start}) on "
             f"{len(training.tokens) / 1e6:.2f} million tokens"
             + (f", from step {trainer.step}." if trainer.step else ".")
         )
@@ -327,6 +409,8 @@ def cut(batch: Batch, parts: int) -> list[Batch]:
 
 
 DATA_WRITING = "data.writing"
+START = "start"
+"""In `data`: the model as it was given, new heads included. A run needs no other folder."""
 SNAPSHOTS = "snapshots"
 LOCK = ".lock"
 RUN_FILES = ("history.jsonl", "config.json", "model.safetensors", "vocab.txt", "data")
@@ -399,7 +483,8 @@ def prepare_data(
     """
     data = out / "data"
     if not data.exists():
-        say(f"Learning a vocabulary of {run.vocab_size} word pieces from {corpus.name}.")
+        if run.start is None:
+            say(f"Learning a vocabulary of {run.vocab_size} word pieces from {corpus.name}.")
         writing = out / DATA_WRITING
         shutil.rmtree(writing, ignore_errors=True)
         try:
@@ -424,10 +509,21 @@ def prepare_data(
 
 def _write_data(corpus: Corpus, run: Run, directory: Path, say: Callable[[str], None]) -> None:
     training, held_out = corpus.split()
-    tokenizer = BertTokenizer.train(Sentences(training), run.vocab_size)
+    if run.start is None:
+        tokenizer = BertTokenizer.train(Sentences(training), run.vocab_size)
+    else:
+        model, tokenizer, new = read_start(run.start, run.recipe, run.seed)
     tokenizer.save(directory)
     tokens = write_tokens(training, tokenizer, directory / "training")
     make_batches(run.recipe, tokens, tokenizer, run.seed)  # refuses what it can make none of
+    if run.start is not None:
+        if new:
+            say(f"{run.start} lacks {', '.join(sorted(new))}: new, at random.")
+        if MLM_HEAD in new:
+            with torch.no_grad():
+                frequency = log_frequency(tokens, model.config.vocab_size)
+                model.mlm_head.decoder.bias.copy_(frequency)
+        model.save_pretrained(directory / START, tokenizer)
     if next(iter(held_out), None) is None:
         say("The corpus is a single document: nothing is held out, so nothing is measured.")
     else:

@@ -1,0 +1,263 @@
+"""Going on from weights that are there: what is kept, what is new, what is learned, refused."""
+
+import ast
+import json
+import os
+import shutil
+import signal
+import sysconfig
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+from test_cli import run
+from test_pretraining import small_texts
+from torch.testing import assert_close
+from witnesses import minilm_directory
+
+import minibert
+from minibert.checkpoint import find_checkpoint, load_with_new_heads
+from minibert.corpus import load_corpus
+from minibert.pretraining import (
+    RECIPES,
+    Run,
+    cut,
+    held_out_batches,
+    prepare_data,
+    pretrain,
+    read_run,
+    read_snapshots,
+)
+from minibert.pretraining_data import TokenizedCorpus
+from minibert.trainer import read_history
+
+
+def small_run(start, steps=6, **changes):
+    recipe = replace(RECIPES["continue"], batch_size=4, **changes)
+    return Run("texts", recipe=recipe, steps=steps, start=str(start))
+
+
+def docstrings(number=60):
+    """What the modules of Python's own library say of themselves, each a text."""
+    texts = []
+    for file in sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py")):
+        documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
+        nodes = [n for n in ast.walk(ast.parse(file.read_bytes())) if isinstance(n, documented)]
+        found = [doc for doc in map(ast.get_docstring, nodes) if doc and len(doc.split()) > 20]
+        if found:
+            texts.append("\n\n".join(found))
+    return texts[:number]
+
+
+@pytest.fixture(autouse=True)
+def measured_on_less(monkeypatch):
+    """On 4096 held-out tokens, in place of 65,536: what is measured differs, and nothing else."""
+    monkeypatch.setattr("minibert.pretraining.HELD_OUT_BATCHES", 1)
+
+
+@pytest.fixture(scope="module")
+def headless(tmp_path_factory):
+    """mini-sotu as a body alone."""
+    out = tmp_path_factory.mktemp("headless")
+    model, tokenizer = minibert.load("mini-sotu")
+    model.bert.save_pretrained(out, tokenizer)
+    return out
+
+
+def test_it_learns_another_kind_of_text(tmp_path):
+    """From speeches to the documentation of programs, in texts of which it saw none."""
+    recipe = replace(RECIPES["continue"], batch_size=8)
+    settings = Run("texts", recipe=recipe, steps=30, start="mini-sotu")
+    assert pretrain(load_corpus(docstrings()), tmp_path / "run", settings, snapshots=True)
+    models = read_snapshots(tmp_path / "run")
+    tokenizer = minibert.BertTokenizer.from_pretrained(tmp_path / "run")
+    batches = held_out_batches(TokenizedCorpus.open(tmp_path / "run/data/held_out"), tokenizer)
+    losses = {}
+    for step in (0, 30):
+        model = minibert.load(models[step])[0]
+        with torch.no_grad():
+            losses[step] = np.mean([model(**batch).loss.item() for batch in batches])
+    assert losses[30] < losses[0] - 0.5
+    measured = [line["held_out"] for line in read_history(tmp_path / "run") if "held_out" in line]
+    assert measured[-1]["loss"] == pytest.approx(losses[30], abs=0.02)
+
+
+@pytest.mark.parametrize("next_sentence", [False, True])
+def test_it_starts_as_what_it_was_given(tmp_path, next_sentence):
+    """Weights with an MLM head keep it; config and tokenizer are kept; NSP is new if trained."""
+    given = find_checkpoint("mini-sotu")
+    settings = small_run("mini-sotu", next_sentence=next_sentence)
+    prepare_data(load_corpus(small_texts()), settings, tmp_path)
+    start = tmp_path / "data" / "start"
+    got, wanted = load_file(start / "model.safetensors"), load_file(given / "model.safetensors")
+    for name, tensor in wanted.items():
+        assert_close(got.pop(name), tensor.float(), rtol=0, atol=0, msg=name)
+    heads = {"bert.pooler.dense", "cls.seq_relationship"} if next_sentence else set()
+    assert set(got) == {f"{head}.{kind}" for head in heads for kind in ("weight", "bias")}
+    assert (tmp_path / "data/vocab.txt").read_bytes() == (given / "vocab.txt").read_bytes()
+    config = minibert.BertConfig.from_pretrained(start)
+    assert config == minibert.BertConfig.from_pretrained(given)
+
+
+def test_real_weights_get_a_head_and_keep_their_body(tmp_path):
+    """all-MiniLM-L6-v2, which has no head that guesses words, and a pooler that is not needed."""
+    prepare_data(load_corpus(small_texts()), small_run(minilm_directory()), tmp_path)
+    started = transformers.AutoModelForMaskedLM.from_pretrained(tmp_path / "data" / "start")
+    given = transformers.BertModel.from_pretrained(minilm_directory(), add_pooling_layer=False)
+    wanted = given.state_dict()
+    assert set(started.bert.state_dict()) == set(wanted)
+    for name, tensor in started.bert.state_dict().items():
+        assert_close(tensor, wanted[name], rtol=0, atol=0, msg=name)
+    matrix = started.bert.embeddings.word_embeddings.weight
+    assert started.cls.predictions.decoder.weight is matrix
+    assert started.config.hidden_dropout_prob == given.config.hidden_dropout_prob == 0.1
+
+
+def test_a_new_head_knows_how_often_each_token_occurs(headless, tmp_path):
+    """Its bias has the loss of -log((count + 1) / (N + V)); a random transform costs a little."""
+    corpus, held_out, tokenizer = prepare_data(
+        load_corpus(docstrings()), small_run(headless), tmp_path
+    )
+    model = minibert.load(tmp_path / "data" / "start")[0]
+    vocab_size = tokenizer.vocab_size
+    counts = np.bincount(corpus.tokens, minlength=vocab_size) + 1
+    batches = held_out_batches(held_out, tokenizer)
+    labels = np.concatenate([b["labels"][b["labels"] != -100] for b in batches])
+    unigram = -np.log(counts[labels] / (len(corpus.tokens) + vocab_size)).mean()
+
+    def loss():
+        with torch.no_grad():
+            return np.mean([model(**batch).loss.item() for batch in batches])
+
+    assert unigram < loss() < np.log(vocab_size)
+    with torch.no_grad():
+        model.mlm_head.norm.weight.zero_()  # nothing but the bias is left
+    assert loss() == pytest.approx(unigram, abs=1e-3)
+    with torch.no_grad():
+        model.mlm_head.decoder.bias.zero_()
+    assert loss() == pytest.approx(np.log(vocab_size), abs=1e-3)
+
+
+def test_a_stopped_run_resumes_bitwise_without_what_it_started_from(tmp_path, monkeypatch):
+    """With dropout, in a folder that was made for it and is gone by then."""
+    corpus = load_corpus(small_texts())
+    given = tmp_path / "given"
+    shutil.copytree(find_checkpoint("mini-sotu"), given)
+    settings = small_run(given, dropout=0.1)
+    assert pretrain(corpus, tmp_path / "whole", settings)
+
+    def cut_and_stop(batch, parts):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return cut(batch, parts)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("minibert.pretraining.cut", cut_and_stop)
+        assert not pretrain(corpus, tmp_path / "run", settings)
+    shutil.copytree(tmp_path / "run", tmp_path / "unsaved")
+    shutil.rmtree(tmp_path / "unsaved" / "checkpoints")
+    shutil.rmtree(given)
+    for name in ("run", "unsaved"):
+        assert pretrain(corpus, tmp_path / name, read_run(tmp_path / name), resume=True)
+        for file in ("model.safetensors", "config.json", "vocab.txt"):
+            whole = (tmp_path / "whole" / file).read_bytes()
+            assert (tmp_path / name / file).read_bytes() == whole
+
+
+def test_a_run_file_from_before_there_was_a_start_is_read():
+    """mini-sotu's own."""
+    values = json.loads((find_checkpoint("mini-sotu") / "run.json").read_text())
+    assert "start" not in values
+    found = read_run(find_checkpoint("mini-sotu"))
+    assert asdict(found) == {**values, "start": None}
+
+
+def test_old_names_and_another_tasks_head(headless, tmp_path):
+    """`gamma` and `beta`, no `bert.` before them, and a classifier, which is passed over."""
+    shutil.copytree(headless, tmp_path / "old")
+    file = tmp_path / "old" / "model.safetensors"
+    wanted = load_file(file)
+    old = {
+        name.replace("LayerNorm.weight", "LayerNorm.gamma").replace(
+            "LayerNorm.bias", "LayerNorm.beta"
+        ): tensor
+        for name, tensor in wanted.items()
+    }
+    save_file({**old, "classifier.weight": torch.zeros(2, 256)}, file)
+    model, _, new = load_with_new_heads(tmp_path / "old", next_sentence=True)
+    for name, tensor in minibert.hub.to_hf_state_dict(model.bert).items():
+        if not name.startswith("pooler."):
+            assert_close(tensor, wanted[name], rtol=0, atol=0, msg=name)
+    assert new == {"the head that guesses masked words", "the NSP head", "the pooler"}
+    old["cls.predictions.bias"] = torch.zeros(8192)
+    save_file(old, file)
+    with pytest.raises(ValueError, match=r"missing: cls\.predictions\.transform"):
+        load_with_new_heads(tmp_path / "old")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"preset": "mini"}, "own size and vocabulary: leave --preset and --vocab-size out"),
+        ({"vocab_size": 500}, "own size and vocabulary: leave --preset and --vocab-size out"),
+        ({"recipe": RECIPES["fast"]}, "take the recipe `continue`, without --init"),
+        ({"start": None}, r"say which \(--from MODEL\)"),
+    ],
+)
+def test_what_the_weights_decide_is_not_to_be_chosen(changes, message):
+    settings = {"corpus": "texts", "recipe": RECIPES["continue"], "start": "mini-sotu"}
+    with pytest.raises(ValueError, match=message):
+        Run(**{**settings, **changes})
+
+
+def test_an_unfit_start_is_refused_before_an_earlier_run_is_removed(headless, tmp_path):
+    corpus, out = load_corpus(small_texts()), tmp_path / "run"
+    pretrain(corpus, out, small_run("mini-sotu", steps=1))
+    before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
+    wide = shutil.copytree(headless, tmp_path / "wide")
+    lines = (wide / "vocab.txt").read_text("utf-8") + "onemore\n"
+    (wide / "vocab.txt").write_text(lines, encoding="utf-8")
+    for settings, message in (
+        (small_run(out), "lies in"),
+        (small_run(out / "data" / "start"), "lies in"),
+        (small_run(tmp_path / "no such folder"), "is not a directory"),
+        (small_run(wide), "8193 tokens and vectors for 8192"),
+        (small_run("mini-sotu", max_length=129), "128 positions: too few for sequences of 129"),
+    ):
+        with pytest.raises((ValueError, FileNotFoundError), match=message):
+            pretrain(corpus, out, settings, overwrite=True)
+    assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
+
+
+def test_going_on_from_the_command_line(tmp_path, monkeypatch):
+    texts = tmp_path / "texts"
+    texts.mkdir()
+    for number, text in enumerate(small_texts()):
+        (texts / f"{number:02}.txt").write_text(text, encoding="utf-8")
+    shutil.copytree(find_checkpoint("mini-sotu"), tmp_path / "given")
+    monkeypatch.chdir(tmp_path)
+    options = ("--steps", 2, "--batch-size", 4)
+    shown = run("pretrain", texts, "-o", "run", "--from", "given", *options)
+    assert "5.4 million weights" in shown and "Learning a vocabulary" not in shown
+    assert f"started from  {tmp_path / 'given'}" in run("info", "run")
+    run("pretrain", texts, "-o", "run", "--resume", "--from", "given")
+    shutil.rmtree("given")
+    run("pretrain", texts, "-o", "run", "--resume")
+    for wrong, message in (
+        (("--preset", "tiny"), "leave --preset"),
+        (("--vocab-size", 8192), "leave --preset and --vocab-size"),
+        (("--init", "random"), "without --init"),
+        (("--recipe", "fast"), "take the recipe `continue`"),
+    ):
+        refused = run(
+            "pretrain", texts, "-o", "new", "--from", "mini-sotu", *options, *wrong, expect=2
+        )
+        assert message in refused
+    nothing = run("pretrain", texts, "-o", "new", "--recipe", "continue", *options, expect=2)
+    assert "say which (--from MODEL)" in nothing
+    other = run("pretrain", texts, "-o", "run", "--resume", "--from", "mini-sotu", expect=2)
+    assert f"start was '{tmp_path / 'given'}', now 'mini-sotu'" in other
+    assert not (tmp_path / "new").exists()
