@@ -35,6 +35,18 @@ def find_directory(name_or_path: str | Path) -> Path:
         ) from None
 
 
+def new_folder(path: str | Path) -> Path:
+    """A folder to write into, made if it is not there.
+
+    Raises `FileExistsError` where there is something that would be mixed up with it.
+    """
+    path = Path(path)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise FileExistsError(f"{path} is there already, and not empty: choose another folder")
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
 def read_text(file: Path) -> str:
     """A UTF-8 file's text. Raises `ValueError` with the place of the first byte that is not."""
     data = file.read_bytes()

@@ -56,7 +56,19 @@ def test_help_is_there_and_needs_no_torch():
 
 @pytest.mark.parametrize(
     "command",
-    ["demo", "pretrain", "fill-mask", "generate", "perplexity", "attention", "grade", "info"],
+    [
+        "demo",
+        "pretrain",
+        "finetune",
+        "predict",
+        "fill-mask",
+        "generate",
+        "perplexity",
+        "attention",
+        "info",
+        "export",
+        "grade",
+    ],
 )
 def test_every_command_has_examples_that_name_real_options(command):
     shown = run(command, "--help")
