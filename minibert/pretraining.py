@@ -279,8 +279,9 @@ class Run:
                 raise ValueError(
                     "this recipe goes on from weights: say which (--from MODEL), or take another"
                 )
-            object.__setattr__(self, "preset", self.preset or "tiny")
-            object.__setattr__(self, "vocab_size", self.vocab_size or 8192)
+            for name, value in (("preset", "tiny"), ("vocab_size", 8192)):
+                if getattr(self, name) is None:
+                    object.__setattr__(self, name, value)
         elif self.preset is not None or self.vocab_size is not None:
             raise ValueError(
                 f"{self.start} has its own size and vocabulary: leave --preset and --vocab-size "

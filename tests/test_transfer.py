@@ -75,6 +75,9 @@ def test_it_learns_another_kind_of_text(tmp_path):
     assert pretrain(load_corpus(docstrings()), tmp_path / "run", settings, snapshots=True)
     models = read_snapshots(tmp_path / "run")
     tokenizer = minibert.BertTokenizer.from_pretrained(tmp_path / "run")
+    given = minibert.load("mini-sotu")[0].state_dict()
+    for name, tensor in minibert.load(models[0])[0].state_dict().items():
+        assert_close(tensor, given[name], rtol=0, atol=0, msg=name)
     batches = held_out_batches(TokenizedCorpus.open(tmp_path / "run/data/held_out"), tokenizer)
     losses = {}
     for step in (0, 30):
@@ -157,6 +160,7 @@ def test_a_stopped_run_resumes_bitwise_without_what_it_started_from(tmp_path, mo
     with monkeypatch.context() as patch:
         patch.setattr("minibert.pretraining.cut", cut_and_stop)
         assert not pretrain(corpus, tmp_path / "run", settings)
+    assert minibert.BertConfig.from_pretrained(tmp_path / "run").hidden_dropout_prob == 0.1
     shutil.copytree(tmp_path / "run", tmp_path / "unsaved")
     shutil.rmtree(tmp_path / "unsaved" / "checkpoints")
     shutil.rmtree(given)
