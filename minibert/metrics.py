@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import string
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,29 +44,47 @@ def _classification(rows: Sequence[Row], answers: Sequence[str]) -> Scores:
 
 
 def _class_scores(right: list[str], answers: list[str]) -> Scores:
-    from sklearn.metrics import f1_score, matthews_corrcoef
+    from sklearn.metrics import matthews_corrcoef
 
-    labels = sorted(set(right))  # a class that is never right has no F1
+    pairs = list(zip(right, answers, strict=True))
     return {
-        "accuracy": float(np.mean([a == b for a, b in zip(right, answers, strict=True)])),
-        "macro F1": float(
-            f1_score(right, answers, labels=labels, average="macro", zero_division=0.0)
-        ),
+        "accuracy": float(np.mean([a == b for a, b in pairs])),
+        "macro F1": float(np.mean(list(class_f1(Counter(pairs)).values()))),
         "Matthews correlation": float(matthews_corrcoef(right, answers)),
     }
 
 
-def _multi_label(rows: Sequence[Row], answers: Sequence[Sequence[str]]) -> Scores:
-    from sklearn.metrics import f1_score
-    from sklearn.preprocessing import MultiLabelBinarizer
-
-    right = [row["label"] for row in rows]
-    binary = MultiLabelBinarizer().fit([*right, *answers])
-    a, b = binary.transform(right), binary.transform(answers)
+def class_f1(counts: Mapping[tuple[str, str], int]) -> dict[str, float]:
+    """F1 of each class that is right somewhere, from how often (right, answer) stand together."""
+    wanted: Counter[str] = Counter()
+    given: Counter[str] = Counter()
+    for (right, answer), number in counts.items():
+        wanted[right] += number
+        given[answer] += number
     return {
-        "micro F1": float(f1_score(a, b, average="micro", zero_division=0.0)),
-        "macro F1": float(f1_score(a, b, average="macro", zero_division=0.0)),
-        "all labels right": float((a == b).all(1).mean()),
+        label: _f1(counts.get((label, label), 0), wanted[label], given[label])
+        for label in sorted(wanted)
+    }
+
+
+def _multi_label(rows: Sequence[Row], answers: Sequence[Sequence[str]]) -> Scores:
+    right = [set(row["label"]) for row in rows]
+    given = [set(labels) for labels in answers]
+    pairs = list(zip(right, given, strict=True))
+    labels = sorted(set().union(*right))  # one that is never right has no F1 of its own
+    of_each = [
+        _f1(
+            sum(label in a and label in b for a, b in pairs),
+            sum(label in a for a in right),
+            sum(label in b for b in given),
+        )
+        for label in labels
+    ]
+    both = sum(len(a & b) for a, b in pairs)
+    return {
+        "micro F1": _f1(both, sum(map(len, right)), sum(map(len, given))),
+        "macro F1": float(np.mean(of_each)) if labels else 0.0,
+        "all labels right": float(np.mean([a == b for a, b in pairs])),
     }
 
 
@@ -145,6 +163,16 @@ def _question_answering(rows: Sequence[Row], answers: Sequence[str]) -> Scores:
 
     exact = lambda right, given: float(normalize_answer(right) == normalize_answer(given))
     return {"F1": best(answer_f1), "exact match": best(exact)}
+
+
+def class_counts(kind: str, rows: Sequence[Row], answers: Sequence[Any]) -> Counter:
+    """How often each (right, answer) stand together, of classes or tags; else nothing."""
+    if kind == "classification":
+        return Counter(zip((row["label"] for row in rows), answers, strict=True))
+    if kind == "tagging":
+        tagged = zip((row["tags"] for row in rows), answers, strict=True)
+        return Counter(pair for tags, given in tagged for pair in zip(tags, given, strict=True))
+    return Counter()
 
 
 def _multiple_choice(rows: Sequence[Row], answers: Sequence[int]) -> Scores:

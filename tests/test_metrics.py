@@ -5,7 +5,15 @@ import pytest
 import scipy.stats
 import sklearn.metrics
 
-from minibert.metrics import answer_f1, interval, score, span_f1, spans
+from minibert.metrics import (
+    answer_f1,
+    class_counts,
+    class_f1,
+    interval,
+    score,
+    span_f1,
+    spans,
+)
 
 RIGHT = ["a", "b", "b", "c", "b", "a", "b", "b"]
 GIVEN = ["a", "b", "a", "b", "b", "a", "b", "d"]
@@ -120,3 +128,43 @@ def test_the_interval_is_students():
 def test_as_many_answers_as_rows():
     with pytest.raises(ValueError, match="2 rows and 1 answers"):
         score("classification", [{"label": "a"}] * 2, ["a"])
+
+
+def test_f1_of_classes_is_sklearns_and_never_of_one_that_is_never_right():
+    rng = np.random.default_rng(0)
+    right = list(rng.choice(list("abc"), 60))
+    given = list(rng.choice(list("abcd"), 60))
+    counts = class_counts("classification", [{"label": label} for label in right], given)
+    assert sum(counts.values()) == 60 and counts["a", "d"] > 0
+    want = sklearn.metrics.f1_score(right, given, labels=list("abc"), average=None)
+    assert list(class_f1(counts).values()) == pytest.approx(list(want))
+    scores = score("classification", [{"label": label} for label in right], given)
+    assert scores["macro F1"] == pytest.approx(np.mean(want))
+
+
+def test_tags_are_counted_by_word():
+    rows = [{"tags": ["A", "B"]}, {"tags": ["B"]}]
+    counts = class_counts("tagging", rows, [["A", "A"], ["B"]])
+    assert counts == {("A", "A"): 1, ("B", "A"): 1, ("B", "B"): 1}
+    assert class_counts("regression", [{"label": 1.0}], [1.0]) == {}
+
+
+def test_several_labels_are_sklearns():
+    rng = np.random.default_rng(0)
+    right, given = rng.random((2, 40, 4)) < 0.3
+    named = [[[name for name, yes in zip("abcd", row, strict=True) if yes] for row in side]
+             for side in (right, given)]  # fmt: skip
+    scores = score("multi-label", [{"label": labels} for labels in named[0]], named[1])
+    f1 = sklearn.metrics.f1_score
+    assert scores["micro F1"] == pytest.approx(f1(right, given, average="micro"))
+    assert scores["macro F1"] == pytest.approx(f1(right, given, average="macro"))
+    assert scores["all labels right"] == pytest.approx((right == given).all(1).mean())
+
+
+def test_an_answer_that_is_never_right_changes_no_number_of_classes():
+    """Else two models would be scored over different classes."""
+    rows = [{"label": ["x"]}, {"label": ["x"]}]
+    assert score("multi-label", rows, [["x"], ["x", "never"]])["macro F1"] == 1.0
+    assert score("multi-label", rows, [["x"], ["x", "never"]])["micro F1"] == pytest.approx(4 / 5)
+    nothing = score("multi-label", [{"label": []}], [[]])
+    assert nothing == {"micro F1": 1.0, "macro F1": 0.0, "all labels right": 1.0}
