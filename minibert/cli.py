@@ -364,7 +364,7 @@ def finetune(
     if result is None:
         click.echo("Stopped and saved. Go on with the same command and --resume")
         return
-    click.echo(f"\nOn the {len(labelled.test):,} test rows{_over(seeds)}:\n{result.table()}")
+    click.echo(f"\nOn the {len(labelled.test):,} test rows\n{result.table()}")
     click.echo(f"\nIn {out}: the model, and all scores in {RESULTS}. Try: {_predict_line(out)}")
 
 
@@ -845,10 +845,6 @@ def _words(guesses: list[tuple[int, float]], tokenizer: BertTokenizer) -> list[t
 
 def _listed(guesses: list[tuple[str, float]]) -> str:
     return "  ".join(f"{token} {share:.0%}" for token, share in guesses)
-
-
-def _over(seeds: int) -> str:
-    return f", mean of {seeds} seeds and its 95 % interval" if seeds > 1 else ", one seed"
 
 
 def _predict_line(out: Path) -> str:

@@ -6,6 +6,7 @@ and the baselines beside them.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import sys
@@ -30,7 +31,15 @@ from minibert.heads import (
     BertWithHead,
 )
 from minibert.labelled_data import Row, TaskData
-from minibert.metrics import LOWER_IS_BETTER, Scores, interval, score
+from minibert.metrics import (
+    LOWER_IS_BETTER,
+    Counts,
+    Scores,
+    class_counts,
+    class_f1,
+    interval,
+    score,
+)
 from minibert.model import IGNORE_INDEX, BertModel, evaluating
 from minibert.optim import adam, linear
 from minibert.pretraining import has_bf16, remove, run_folder
@@ -250,7 +259,7 @@ class Standard:
         if data.kind != "regression":
             return cls()
         numbers = np.array([row["label"] for row in data.train], dtype=float)
-        return cls(float(numbers.mean()), float(numbers.std()))
+        return cls(float(numbers.mean()), float(numbers.std()) or 1.0)
 
     def rows(self, rows: Sequence[Row]) -> list[Row]:
         """Rows in these units."""
@@ -376,8 +385,7 @@ def _span(row: Row, windows: list[tuple[Feature, Tensor]]) -> Prediction:
         if sure > best:
             best = sure
             text = row["context"][feature.offsets[start][0] : feature.offsets[end][1]]
-    # Of the two, as a share: the softmax of their sums.
-    share = 1 / (1 + math.exp(min(50.0, -abs(best - null))))
+    share = 1 / (1 + math.exp(-abs(best - null)))  # of the two: the softmax of their sums
     return Prediction(text if best > null else "", share)
 
 
@@ -400,28 +408,79 @@ class Result:
     kind: str
     scores: dict[str, list[Scores]]
     """By name, `minibert` first: one for each seed; of a baseline one."""
+    counts: dict[str, list[Counts]]
+    """Of classes and tags, how often each was given where each was right; in the same order."""
+    saved: int
+    """Which of minibert's runs was saved: the one with the lowest validation loss."""
+
+    @classmethod
+    def read(cls, file: Path) -> Result:
+        """From a `results.json`. Raises `ValueError` for another file."""
+        try:
+            return cls(**read_json(file))
+        except TypeError:
+            raise ValueError(f"{file} does not hold the results of minibert finetune") from None
 
     def table(self) -> str:
-        """A line for each, with 95 % intervals over seeds (Student's t)."""
-        names = list(self.scores["minibert"][0])
-        width = max(len(name) for name in self.scores) + 2
-        lines = [" " * width + "".join(f"{name:>26}" for name in names)]
-        for name, runs in self.scores.items():
-            cells = [shown(measure, [run[measure] for run in runs]) for measure in names]
-            lines.append(f"{name:{width}}" + "".join(f"{cell:>26}" for cell in cells))
+        """For each measure a line for each; and, of a few classes, how often which was taken."""
+        runs = len(self.scores["minibert"])
+        width = max(len(name) for name in self.scores) + 3
+        lines = [over_seeds(runs)] if runs > 1 else []
+        for measure in self.scores["minibert"][0]:
+            lines.append(measure)
+            for name, of_name in self.scores.items():
+                cell = shown(measure, [run[measure] for run in of_name])
+                lines.append(f"  {name:{width}}{cell}")
+        counts = self.counts["minibert"][self.saved]
+        if counts and len(labels := _all_labels(counts)) <= MOST_LABELS_SHOWN:
+            lines += confusion(counts, labels)
         return "\n".join(lines)
+
+
+MOST_LABELS_SHOWN = 6
+LABEL_WIDTH = 11
+
+
+def _all_labels(counts: Counts) -> list[str]:
+    return sorted(set(counts).union(*counts.values()))
+
+
+def confusion(counts: Counts, labels: Sequence[str]) -> list[str]:
+    """A table in lines: what is right by row, what was given by column, F1 of each class."""
+    cut = lambda label: f"{label[: LABEL_WIDTH - 1]:>{LABEL_WIDTH}}"
+    lines = ["right by row, given by column", f"{'':{LABEL_WIDTH}}" + "".join(map(cut, labels))]
+    f1 = class_f1(counts)
+    for label in labels:
+        given = counts.get(label, {})
+        cells = "".join(f"{given.get(other, 0):{LABEL_WIDTH}}" for other in labels)
+        lines.append(cut(label) + cells + (f"   F1 {f1[label]:6.1%}" if label in f1 else ""))
+    return lines
 
 
 PLAIN_NUMBERS = LOWER_IS_BETTER
 """Measures in the units of the task, which are no share of anything."""
 
 
+def over_seeds(runs: int) -> str:
+    """What `shown` means by its numbers."""
+    if runs == 2:
+        return "minibert: mean of 2 seeds and, in brackets, both; two tell little of a third"
+    return f"minibert: mean of {runs} seeds and its 95 % interval"
+
+
 def shown(measure: str, values: Sequence[float]) -> str:
-    """`84.1 ± 0.6 %`, or without the interval where there is one value."""
-    mean, half = interval(values)
+    """`84.1 ± 0.6 %`, the 95 % interval of the mean (Student's t); of one value itself.
+
+    Of two it would be thirteen times as wide as they are apart: they are shown instead.
+    """
     factor, unit = (1.0, "") if measure in PLAIN_NUMBERS else (100.0, " %")
-    reach = "" if half is None else f" ± {half * factor:.1f}"
-    return f"{mean * factor:.1f}{reach}{unit}"
+    mean, half = interval(values)
+    text = f"{mean * factor:.1f}"
+    if len(values) == 2:
+        text += f" ({min(values) * factor:.1f} to {max(values) * factor:.1f})"
+    elif half is not None:
+        text += f" ± {half * factor:.1f}"
+    return text + unit
 
 
 SETTINGS = "finetuning.json"
@@ -445,15 +504,25 @@ def finetune(
     """Fine-tune with each seed, score all on the test rows, and set the baselines beside them.
 
     The model whose validation loss is lowest is saved in `out`, a Hugging Face directory, with the
-    scores of all in `results.json`. None says that a signal stopped it: `resume` goes on.
-    `overwrite` begins anew in the folder of an earlier call. Raises `FileExistsError` for a folder
-    with something in it otherwise, and `ValueError` for what cannot be resumed.
+    scores of all in `results.json`. None says that a signal stopped it: `resume` goes on, and
+    gives what there is of a call that was finished. `overwrite` begins anew in the folder of an
+    earlier call. Raises `FileExistsError` for a folder with something in it otherwise, and
+    `ValueError` for what cannot be resumed.
     """
     out = Path(out)
     with run_folder(out, resume, overwrite, SETTINGS, FILES):
-        told = {"task": data.name, **asdict(settings), "seeds": list(seeds)}
+        told = {
+            "task": data.name,
+            "rows": [len(data.train), len(data.validation), len(data.test)],
+            "body": _digest(bert),
+            "dropout": bert.config.hidden_dropout_prob,
+            **asdict(settings),
+            "seeds": list(seeds),
+        }
         if resume:
             check_settings(out, read_json(out / SETTINGS), told)
+            if (out / RESULTS).exists():
+                return Result.read(out / RESULTS)
         _write_json(out / SETTINGS, told)
         models: dict[int, BertWithHead] = {}
         for seed in seeds:
@@ -462,18 +531,25 @@ def finetune(
             if model is None:
                 return None
             models[seed] = model
-        lengths = settings.max_length
-        scores = {
-            "minibert": [evaluate(m, tokenizer, data.test, lengths) for m in models.values()],
-            **{
-                name: [score(data.kind, data.test, answers)]
-                for name, answers in baseline_answers(data).items()
-            },
+        answers = {
+            "minibert": [
+                [p.answer for p in predict(model, tokenizer, data.test, settings.max_length)]
+                for model in models.values()
+            ],
+            **{name: [given] for name, given in baseline_answers(data).items()},
         }
+
+        def of_each(measure: Callable[[str, Sequence[Row], Any], Any]) -> dict[str, list[Any]]:
+            return {
+                name: [measure(data.kind, data.test, given) for given in runs]
+                for name, runs in answers.items()
+            }
+
         best = min(seeds, key=lambda seed: lowest_loss(out / f"seed-{seed}"))
         models[best].save_pretrained(out, tokenizer)
-        result = Result(data.name, data.kind, scores)
-        _write_json(out / RESULTS, {**asdict(result), "saved": best})
+        saved = list(seeds).index(best)
+        result = Result(data.name, data.kind, of_each(score), of_each(class_counts), saved)
+        _write_json(out / RESULTS, asdict(result))
         for seed in seeds:  # their history stays
             remove(out / f"seed-{seed}", ("checkpoints", BEST))
         return result
@@ -484,8 +560,19 @@ def lowest_loss(out: Path) -> float:
     return min(line["held_out"]["loss"] for line in read_history(out) if "held_out" in line)
 
 
+def _digest(bert: BertModel) -> str:
+    """Tells two sets of weights apart."""
+    digest = hashlib.sha256()
+    for value in bert.state_dict().values():
+        digest.update(value.cpu().float().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:12]
+
+
 def _write_json(file: Path, values: dict[str, Any]) -> None:
-    file.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    """Whole, or not at all."""
+    writing = file.with_name(file.name + ".writing")
+    writing.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    writing.replace(file)
 
 
 def load_finetuned(name_or_path: str | Path) -> tuple[BertWithHead, BertTokenizer]:
@@ -508,4 +595,4 @@ def load_finetuned(name_or_path: str | Path) -> tuple[BertWithHead, BertTokenize
 def longest(name_or_path: str | Path) -> int:
     """The `max_length` that a model was fine-tuned with, or what it holds where nothing tells."""
     file = find_checkpoint(name_or_path) / SETTINGS
-    return read_json(file)["max_length"] if file.exists() else sys.maxsize
+    return read_json(file).get("max_length", sys.maxsize) if file.exists() else sys.maxsize

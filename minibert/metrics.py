@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import string
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,8 @@ import numpy as np
 from minibert.labelled_data import Row
 
 Scores = dict[str, float]
+Counts = dict[str, dict[str, int]]
+"""Right answer -> answer that was given -> how often."""
 
 MAIN_METRIC = {
     "classification": "accuracy",
@@ -49,21 +51,19 @@ def _class_scores(right: list[str], answers: list[str]) -> Scores:
     pairs = list(zip(right, answers, strict=True))
     return {
         "accuracy": float(np.mean([a == b for a, b in pairs])),
-        "macro F1": float(np.mean(list(class_f1(Counter(pairs)).values()))),
+        "macro F1": float(np.mean(list(class_f1(_counts(pairs)).values()))),
         "Matthews correlation": float(matthews_corrcoef(right, answers)),
     }
 
 
-def class_f1(counts: Mapping[tuple[str, str], int]) -> dict[str, float]:
-    """F1 of each class that is right somewhere, from how often (right, answer) stand together."""
-    wanted: Counter[str] = Counter()
+def class_f1(counts: Counts) -> dict[str, float]:
+    """F1 of each class that is right somewhere."""
     given: Counter[str] = Counter()
-    for (right, answer), number in counts.items():
-        wanted[right] += number
-        given[answer] += number
+    for answers in counts.values():
+        given.update(answers)
     return {
-        label: _f1(counts.get((label, label), 0), wanted[label], given[label])
-        for label in sorted(wanted)
+        label: _f1(answers.get(label, 0), sum(answers.values()), given[label])
+        for label, answers in counts.items()
     }
 
 
@@ -165,14 +165,21 @@ def _question_answering(rows: Sequence[Row], answers: Sequence[str]) -> Scores:
     return {"F1": best(answer_f1), "exact match": best(exact)}
 
 
-def class_counts(kind: str, rows: Sequence[Row], answers: Sequence[Any]) -> Counter:
-    """How often each (right, answer) stand together, of classes or tags; else nothing."""
+def class_counts(kind: str, rows: Sequence[Row], answers: Sequence[Any]) -> Counts:
+    """How often each class or tag was given, by what is right; of other kinds nothing."""
     if kind == "classification":
-        return Counter(zip((row["label"] for row in rows), answers, strict=True))
+        return _counts(zip((row["label"] for row in rows), answers, strict=True))
     if kind == "tagging":
         tagged = zip((row["tags"] for row in rows), answers, strict=True)
-        return Counter(pair for tags, given in tagged for pair in zip(tags, given, strict=True))
-    return Counter()
+        return _counts(pair for tags, given in tagged for pair in zip(tags, given, strict=True))
+    return {}
+
+
+def _counts(pairs: Iterable[tuple[str, str]]) -> Counts:
+    counts: Counts = {}
+    for (right, answer), number in sorted(Counter(pairs).items()):
+        counts.setdefault(right, {})[answer] = number
+    return counts
 
 
 def _multiple_choice(rows: Sequence[Row], answers: Sequence[int]) -> Scores:
