@@ -29,6 +29,8 @@ BLANKS = (
 RECIPE_OPTIONS = ("init", "lr", "batch_size", "max_length", "dropout")
 VIEWS = ("map", "head", "model", "neuron", "explorer")
 METHODS = ("left-to-right", "gibbs", "mask-predict")
+KINDS_OF_TEXTS = ("classification", "multi-label", "regression", "tagging")
+"""Kinds of task whose rows can be given as a text each, without a file."""
 LOOKED_AT = "The Congress of the United States must pass the budget."
 
 
@@ -259,6 +261,47 @@ def pretrain(
         click.echo(f"Stopped and saved. Go on with: {again}")
 
 
+def training_options(command: Any) -> Any:
+    """How fine-tuning goes, alike for one task and for many."""
+    options = [
+        click.option(
+            "--rows", type=click.IntRange(min=2), help="Learn from so many rows, not all."
+        ),
+        click.option(
+            "--seeds", type=click.IntRange(min=1), default=3, show_default=True,
+            help="Runs, each with another head and order.",
+        ),
+        click.option("--epochs", type=float, default=3.0, show_default=True),
+        click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True),
+        click.option(
+            "--max-length", type=click.IntRange(min=8), default=128, show_default=True,
+            help="Tokens.",
+        ),
+        click.option(
+            "--lr", type=float, default=3e-4, show_default=True,
+            help="For a small BERT; one of the size of BERT-base wants 3e-5.",
+        ),
+        click.option("--frozen", is_flag=True, help="Train the head alone."),
+        click.option(
+            "--layer-decay", type=float, default=1.0, show_default=True,
+            help="The rate of each layer is this times that of the one above.",
+        ),
+        click.option(
+            "--pooling", type=click.Choice(("cls", "mean", "query")), default="cls",
+            show_default=True, help="How a text becomes one vector.",
+        ),
+        click.option(
+            "--dropout", type=click.FloatRange(0, 1, max_open=True), default=0.1,
+            show_default=True,
+        ),
+        click.option("--resume", is_flag=True, help="Go on in OUT, with the same options."),
+        click.option("--overwrite", is_flag=True, help="Replace what an earlier call left in OUT."),
+    ]  # fmt: skip
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 @main.command(
     cls=Examples,
     examples=(
@@ -280,33 +323,7 @@ def pretrain(
 @click.option("--text-pair", help="... the second text ...")
 @click.option("--label", help="... what is to be learned ...")
 @click.option("--document", help="... and where a row is from: no document is split.")
-@click.option("--rows", type=click.IntRange(min=2), help="Learn from so many rows, not all.")
-@click.option(
-    "--seeds", type=click.IntRange(min=1), default=3, show_default=True,
-    help="Runs, each with another head and order.",
-)  # fmt: skip
-@click.option("--epochs", type=float, default=3.0, show_default=True)
-@click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True)
-@click.option(
-    "--max-length", type=click.IntRange(min=8), default=128, show_default=True, help="Tokens."
-)
-@click.option(
-    "--lr", type=float, default=3e-4, show_default=True,
-    help="For a small BERT; one of the size of BERT-base wants 3e-5.",
-)  # fmt: skip
-@click.option("--frozen", is_flag=True, help="Train the head alone.")
-@click.option(
-    "--layer-decay", type=float, default=1.0, show_default=True,
-    help="The rate of each layer is this times that of the one above.",
-)  # fmt: skip
-@click.option(
-    "--pooling", type=click.Choice(("cls", "mean", "query")), default="cls", show_default=True,
-    help="How a text becomes one vector.",
-)  # fmt: skip
-@click.option("--dropout", type=click.FloatRange(0, 1, max_open=True), default=0.1,
-              show_default=True)  # fmt: skip
-@click.option("--resume", is_flag=True, help="Go on in OUT, with the same options.")
-@click.option("--overwrite", is_flag=True, help="Replace what an earlier call left in OUT.")
+@training_options
 def finetune(
     model: str | None,
     task: str | None,
@@ -340,12 +357,10 @@ def finetune(
     if model is None or out is None or (task is None) == (data is None):
         raise click.UsageError("it takes a MODEL, -o OUT, and either --task or --data")
     columns = {"text": text, "text_pair": text_pair, "label": label, "document": document}
-    if task is not None and (
-        given := [name for name, v in columns.items() if v] + [kind] * bool(kind)
-    ):
-        raise click.UsageError(
-            f"a --task has its own columns: leave {given[0]} out, or take --data"
-        )
+    for name, value in {"kind": kind, **columns}.items():
+        if task is not None and value is not None:
+            option = f"--{name.replace('_', '-')}"
+            raise click.UsageError(f"{option} is for --data: a --task has its own columns and kind")
     from minibert.finetuning import RESULTS, Finetuning, finetune
     from minibert.labelled_data import load_data, take
     from minibert.tasks import describe, load_task
@@ -365,7 +380,9 @@ def finetune(
         click.echo("Stopped and saved. Go on with the same command and --resume")
         return
     click.echo(f"\nOn the {len(labelled.test):,} test rows\n{result.table()}")
-    click.echo(f"\nIn {out}: the model, and all scores in {RESULTS}. Try: {_predict_line(out)}")
+    click.echo(f"\nIn {out}: the model, and all scores in {RESULTS}. Answers to new texts:")
+    asks = '"..."' if labelled.kind in KINDS_OF_TEXTS else "--data FILE"
+    click.echo(f"  minibert predict {quote(str(out))} {asks}")
 
 
 @main.command(
@@ -423,6 +440,59 @@ def predict(
     else:
         _write_rows(answers, out)
         click.echo(f"{len(answers)} answers in {out}")
+
+
+@main.command(
+    cls=Examples,
+    examples=(
+        "minibert glue mini-sotu -o runs/glue",
+        "minibert glue runs/mine -o runs/glue --data GLUE/ --tasks sst2,mrpc --rows 2000",
+    ),
+)
+@click.argument("model")
+@click.option(
+    "-o", "--out", required=True, type=click.Path(path_type=Path),
+    help="Folder for a folder of each task, and the table.",
+)  # fmt: skip
+@click.option(
+    "--data", type=click.Path(path_type=Path),
+    help="A folder with a folder for each task; else the library datasets fetches them.",
+)  # fmt: skip
+@click.option("--tasks", metavar="NAME,NAME", help="These alone, of the nine.")
+@training_options
+def glue(
+    model: str,
+    out: Path,
+    data: Path | None,
+    tasks: str | None,
+    rows: int | None,
+    seeds: int,
+    dropout: float,
+    resume: bool,
+    overwrite: bool,
+    **settings: Any,
+) -> None:
+    """Fine-tune MODEL on GLUE's nine tasks, one after the other, and print one table.
+
+    Scores are on GLUE's validation rows, as its test labels are hidden. All of it, a million rows
+    to learn from, is much for a CPU: --rows, --seeds and --tasks make it less.
+    """
+    from minibert.finetuning import Finetuning
+    from minibert.glue import TABLE, run_glue
+    from minibert.tasks import GLUE
+
+    use = Finetuning(**settings)
+    names = tuple(dict.fromkeys(tasks.split(","))) if tasks else tuple(GLUE)
+    bert, tokenizer = _load_body(
+        model, hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout
+    )
+    table = run_glue(
+        bert, tokenizer, out, use, names, data, rows, range(seeds), resume, overwrite, click.echo
+    )
+    if table is None:
+        click.echo("Stopped and saved. Go on with the same command and --resume")
+        return
+    click.echo(f"\n{table}\n\nIn {out}: {TABLE}, and a folder for each task.")
 
 
 @main.command(
@@ -847,33 +917,35 @@ def _listed(guesses: list[tuple[str, float]]) -> str:
     return "  ".join(f"{token} {share:.0%}" for token, share in guesses)
 
 
-def _predict_line(out: Path) -> str:
-    return f"minibert predict {quote(str(out))} --help"
-
-
 def _rows_of_texts(kind: str, texts: tuple[str, ...]) -> list[dict[str, Any]]:
     """Texts of a command line as rows."""
     if any(not text.strip() for text in texts):
         raise click.UsageError("a text is empty")
+    if kind not in KINDS_OF_TEXTS:
+        raise click.UsageError(f"this model is for {kind}: give its rows with --data")
     if kind == "tagging":
         return [{"words": text.split()} for text in texts]
-    if kind in ("classification", "multi-label", "regression"):
-        return [{"text": text} for text in texts]
-    raise click.UsageError(f"this model is for {kind}: give its rows with --data")
+    return [{"text": text} for text in texts]
 
 
 def _told(answer: dict[str, Any]) -> str:
     """An answer in a line."""
     given, share = answer["prediction"], answer["probability"]
     if "words" in answer:
-        return " ".join(f"{w}/{tag}" for w, tag in zip(answer["words"], given, strict=True))
+        told = " ".join(f"{w}/{tag}" for w, tag in zip(answer["words"], given, strict=True))
+        return _printable(told)
     if isinstance(given, list):
         told = ", ".join(f"{name} {p:.0%}" for name, p in zip(given, share, strict=True)) or "none"
     elif isinstance(given, float):
         told = f"{given:.4g}"
     else:
         told = f"{given if given != '' else '(no answer)'} {share:.0%}"
-    return f"{told:20s}  {answer.get('text', answer.get('question'))}"
+    return _printable(f"{told:20s}  {answer.get('text', answer.get('question'))}")
+
+
+def _printable(text: str) -> str:
+    """In one line, and nothing in it that a terminal would obey."""
+    return "".join(char if char.isprintable() else " " for char in text)
 
 
 def _write_rows(rows: list[dict[str, Any]], out: Path) -> None:

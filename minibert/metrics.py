@@ -52,7 +52,10 @@ def _class_scores(right: list[str], answers: list[str]) -> Scores:
     return {
         "accuracy": float(np.mean([a == b for a, b in pairs])),
         "macro F1": float(np.mean(list(class_f1(_counts(pairs)).values()))),
-        "Matthews correlation": float(matthews_corrcoef(right, answers)),
+        # One label alone, right and given: nothing is told apart.
+        "Matthews correlation": float(matthews_corrcoef(right, answers))
+        if len({*right, *answers}) > 1
+        else 0.0,
     }
 
 

@@ -549,7 +549,10 @@ def _load_glue(task: str, folder: str | Path | None) -> TaskData:
     if folder is None:
         parts, _ = read_hub(f"nyu-mll/glue:{task}", "label", _GLUE_PARTS)
         return glue_task(task, parts)
-    there = sorted(Path(folder).expanduser().iterdir())
+    folder = Path(folder).expanduser()
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no folder {folder}")
+    there = sorted(folder.iterdir())
     found = [path for path in there if path.name.lower().replace("-", "") == task]
     if not found:
         raise FileNotFoundError(f"{folder} has no folder {task}")
