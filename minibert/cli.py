@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
+import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
@@ -366,10 +369,11 @@ def finetune(
     from minibert.tasks import describe, load_task
 
     use = Finetuning(**settings)
-    labelled = load_task(task) if task else load_data(data, kind, **columns)
+    with _warnings_in_a_line():
+        labelled = load_task(task) if task else load_data(data, kind, **columns)
     labelled = take(labelled, rows)
     for line in describe(labelled):
-        click.echo(line)
+        click.echo(_printable(line))
     bert, tokenizer = _load_body(
         model, hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout
     )
@@ -379,7 +383,9 @@ def finetune(
     if result is None:
         click.echo("Stopped and saved. Go on with the same command and --resume")
         return
-    click.echo(f"\nOn the {len(labelled.test):,} test rows\n{result.table()}")
+    click.echo(f"\nOn the {len(labelled.test):,} test rows")
+    for line in result.table().split("\n"):
+        click.echo(_printable(line))
     click.echo(f"\nIn {out}: the model, and all scores in {RESULTS}. Answers to new texts:")
     asks = '"..."' if labelled.kind in KINDS_OF_TEXTS else "--data FILE"
     click.echo(f"  minibert predict {quote(str(out))} {asks}")
@@ -486,9 +492,11 @@ def glue(
     bert, tokenizer = _load_body(
         model, hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout
     )
-    table = run_glue(
-        bert, tokenizer, out, use, names, data, rows, range(seeds), resume, overwrite, click.echo
-    )
+    with _warnings_in_a_line():
+        table = run_glue(
+            bert, tokenizer, out, use, names, data, rows, range(seeds), resume, overwrite,
+            click.echo,
+        )  # fmt: skip
     if table is None:
         click.echo("Stopped and saved. Go on with the same command and --resume")
         return
@@ -915,6 +923,14 @@ def _words(guesses: list[tuple[int, float]], tokenizer: BertTokenizer) -> list[t
 
 def _listed(guesses: list[tuple[str, float]]) -> str:
     return "  ".join(f"{token} {share:.0%}" for token, share in guesses)
+
+
+@contextlib.contextmanager
+def _warnings_in_a_line() -> Iterator[None]:
+    """Of texts that stand in two parts, and the like: without the place in the code."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: click.echo(f"Note: {message}", err=True)
+        yield
 
 
 def _rows_of_texts(kind: str, texts: tuple[str, ...]) -> list[dict[str, Any]]:

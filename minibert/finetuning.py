@@ -214,6 +214,11 @@ def train_head(
 
     def look(line: dict[str, Any]) -> None:
         if "held_out" in line:
+            if not math.isfinite(line["held_out"]["loss"]):
+                raise FloatingPointError(
+                    f"the validation loss at step {line['step']} is not finite: try a lower "
+                    f"learning rate than {settings.lr:g}"
+                )
             if stopping.is_best(line):
                 save_model(model, str(out / BEST))
             if stopping.is_over():
@@ -448,7 +453,10 @@ def _all_labels(counts: Counts) -> list[str]:
 def confusion(counts: Counts, labels: Sequence[str]) -> list[str]:
     """A table in lines: what is right by row, what was given by column, F1 of each class."""
     cut = lambda label: f"{label[: LABEL_WIDTH - 1]:>{LABEL_WIDTH}}"
-    lines = ["right by row, given by column", f"{'':{LABEL_WIDTH}}" + "".join(map(cut, labels))]
+    lines = [
+        "the saved model: right by row, given by column",
+        f"{'':{LABEL_WIDTH}}" + "".join(map(cut, labels)),
+    ]
     f1 = class_f1(counts)
     for label in labels:
         given = counts.get(label, {})

@@ -61,6 +61,7 @@ def test_help_is_there_and_needs_no_torch():
         "pretrain",
         "finetune",
         "predict",
+        "glue",
         "fill-mask",
         "generate",
         "perplexity",
