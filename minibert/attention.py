@@ -7,6 +7,8 @@ forms the (T, T) matrix on a GPU, so it is the one to train with.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
@@ -94,6 +96,33 @@ class BertSelfAttention(nn.Module):
             context = F.scaled_dot_product_attention(query, key, value, mask, dropout_p)
             weights = None
         return self.output(merge_heads(context)), weights if output_attentions else None
+
+
+@contextmanager
+def catching(
+    model: nn.Module, names: Sequence[str] = ("query", "key", "value")
+) -> Iterator[dict[str, list[Tensor]]]:
+    """What the attention layers of `model` make of their input meanwhile: (B, T, D) for each layer.
+
+    By name, and in the order of the layers; Hugging Face's BERT has the same names. Whichever way
+    attention is computed, these are there, and with their gradient.
+    """
+    caught: dict[str, list[Tensor]] = {name: [] for name in names}
+
+    def collector(into: list[Tensor]):
+        return lambda module, inputs, output: into.append(output)
+
+    hooks = [
+        getattr(module, name).register_forward_hook(collector(caught[name]))
+        for module in model.modules()
+        for name in names
+        if isinstance(getattr(module, "query", None), nn.Linear)
+    ]
+    try:
+        yield caught
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 class PooledQueryAttention(nn.Module):

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from minibert.attention import split_heads
+from minibert.attention import catching, split_heads
 from minibert.model import evaluating
 
 ROW_TOLERANCE = 0.01
@@ -79,14 +79,9 @@ class AttentionData:
         that is empty or longer than the model takes, and for a model that gives no attention.
         """
         inputs = encode(model, tokenizer, text, pair)
-        caught: dict[str, list[Tensor]] = {"query": [], "key": []}
-        hooks = _catch(model, caught) if queries_and_keys else []
-        try:
-            with torch.no_grad(), evaluating(model):
-                attentions = model(**inputs, output_attentions=True).attentions
-        finally:
-            for hook in hooks:
-                hook.remove()
+        names = ("query", "key") if queries_and_keys else ()
+        with torch.no_grad(), evaluating(model), catching(model, names) as caught:
+            attentions = model(**inputs, output_attentions=True).attentions
         tokens = tokenizer.convert_ids_to_tokens(inputs["input_ids"][0].tolist())
         segments = inputs.get("token_type_ids")
         second = [] if pair is None or segments is None else segments[0].nonzero().flatten()
@@ -225,17 +220,3 @@ def _check_weights(attentions: tuple[Tensor, ...], tokens: tuple[str, ...]) -> N
                 f"{where} adds up to {values.sum():.2f} and not to 1: give the weights after the "
                 "softmax and without dropout (model.eval()), over all of the text"
             )
-
-
-def _catch(model: nn.Module, caught: dict[str, list[Tensor]]) -> list:
-    """Hooks that collect what each attention's `query` and `key` give, (1, T, D) a layer."""
-
-    def collector(into: list[Tensor]):
-        return lambda module, inputs, output: into.append(output)
-
-    return [
-        getattr(module, name).register_forward_hook(collector(caught[name]))
-        for module in model.modules()
-        for name in caught
-        if isinstance(getattr(module, "query", None), nn.Linear)
-    ]
