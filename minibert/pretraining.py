@@ -482,23 +482,67 @@ def prepare_data(
 
     Made once and kept in `out/data`; a run that is resumed takes them from there.
     """
-    data = out / "data"
-    if not data.exists():
+
+    def write(directory: Path) -> None:
+        training, _ = corpus.split()
         if run.start is None:
             say(f"Learning a vocabulary of {run.vocab_size} word pieces from {corpus.name}.")
-        writing = out / DATA_WRITING
+            tokenizer = BertTokenizer.train(Sentences(training), run.vocab_size)
+        else:
+            model, tokenizer, new = read_start(run.start, run.recipe, run.seed)
+        tokens = write_corpus(corpus, tokenizer, directory, say)
+        make_batches(run.recipe, tokens, tokenizer, run.seed)  # refuses what it can make none of
+        if run.start is not None:
+            if new:
+                say(f"{run.start} lacks {', '.join(sorted(new))}: new, at random.")
+            if MLM_HEAD in new:
+                with torch.no_grad():
+                    frequency = log_frequency(tokens, model.config.vocab_size)
+                    model.mlm_head.decoder.bias.copy_(frequency)
+            model.save_pretrained(directory / START, tokenizer)
+
+    write_data_once(out, asdict(run), write)
+    return open_data(out, say)
+
+
+def write_data_once(out: Path, settings: dict[str, Any], write: Callable[[Path], None]) -> None:
+    """`out/data` as `write` writes it, and `settings` as `out/run.json`: both, or neither."""
+    data = out / "data"
+    if data.exists():
+        return
+    writing = out / DATA_WRITING
+    shutil.rmtree(writing, ignore_errors=True)
+    try:
+        write(writing)
+    except BaseException:  # Ctrl-C too: nothing is left in the way of another try
         shutil.rmtree(writing, ignore_errors=True)
-        try:
-            _write_data(corpus, run, writing, say)
-        except BaseException:  # Ctrl-C too: nothing is left in the way of another try
-            shutil.rmtree(writing, ignore_errors=True)
-            raise
-        settings = json.dumps(asdict(run), indent=2) + "\n"
-        (out / "run.json").write_text(settings, encoding="utf-8")
-        for path in (*writing.rglob("*"), writing, out / "run.json"):
-            to_disk(path)
-        writing.rename(data)
-        to_disk(out)
+        raise
+    (out / "run.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    for path in (*writing.rglob("*"), writing, out / "run.json"):
+        to_disk(path)
+    writing.rename(data)
+    to_disk(out)
+
+
+def write_corpus(
+    corpus: Corpus, tokenizer: BertTokenizer, directory: Path, say: Callable[[str], None] = print
+) -> TokenizedCorpus:
+    """Write the tokenizer, the tokens to train on, which are returned, and those held out."""
+    training, held_out = corpus.split()
+    tokenizer.save(directory)
+    tokens = write_tokens(training, tokenizer, directory / "training")
+    if next(iter(held_out), None) is None:
+        say("The corpus is a single document: nothing is held out, so nothing is measured.")
+    else:
+        write_tokens(held_out, tokenizer, directory / "held_out")
+    return tokens
+
+
+def open_data(
+    out: Path, say: Callable[[str], None] = print
+) -> tuple[TokenizedCorpus, TokenizedCorpus | None, BertTokenizer]:
+    """What `write_corpus` wrote into `out/data`."""
+    data = out / "data"
     tokenizer = BertTokenizer.from_pretrained(data)
     training = TokenizedCorpus.open(data / "training")
     held_out = TokenizedCorpus.open(data / "held_out") if (data / "held_out").exists() else None
@@ -506,29 +550,6 @@ def prepare_data(
         say("The held-out text is shorter than one sequence: nothing is measured.")
         held_out = None
     return training, held_out, tokenizer
-
-
-def _write_data(corpus: Corpus, run: Run, directory: Path, say: Callable[[str], None]) -> None:
-    training, held_out = corpus.split()
-    if run.start is None:
-        tokenizer = BertTokenizer.train(Sentences(training), run.vocab_size)
-    else:
-        model, tokenizer, new = read_start(run.start, run.recipe, run.seed)
-    tokenizer.save(directory)
-    tokens = write_tokens(training, tokenizer, directory / "training")
-    make_batches(run.recipe, tokens, tokenizer, run.seed)  # refuses what it can make none of
-    if run.start is not None:
-        if new:
-            say(f"{run.start} lacks {', '.join(sorted(new))}: new, at random.")
-        if MLM_HEAD in new:
-            with torch.no_grad():
-                frequency = log_frequency(tokens, model.config.vocab_size)
-                model.mlm_head.decoder.bias.copy_(frequency)
-        model.save_pretrained(directory / START, tokenizer)
-    if next(iter(held_out), None) is None:
-        say("The corpus is a single document: nothing is held out, so nothing is measured.")
-    else:
-        write_tokens(held_out, tokenizer, directory / "held_out")
 
 
 def read_run(out: Path) -> Run:
