@@ -416,7 +416,7 @@ SNAPSHOTS = "snapshots"
 LOCK = ".lock"
 RUN_FILES = ("history.jsonl", "config.json", "model.safetensors", "vocab.txt", "data")
 RUN_FILES += ("tokenizer_config.json", "checkpoints", "demo.json")
-RUN_FILES += ("attention.html", "attention.png", SNAPSHOTS)
+RUN_FILES += ("attention.html", "attention.png", "distillation.json", SNAPSHOTS)
 
 
 @contextmanager
