@@ -68,6 +68,7 @@ def test_help_is_there_and_needs_no_torch():
         "attention",
         "info",
         "export",
+        "distill",
         "grade",
     ],
 )

@@ -10,8 +10,8 @@ import pytest
 import torch
 import transformers
 from click.testing import CliRunner
-from test_pretraining import small, small_texts
 from safetensors.torch import load_file
+from test_pretraining import small, small_texts
 from torch import nn
 from torch.testing import assert_close
 
