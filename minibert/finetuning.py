@@ -465,10 +465,6 @@ def confusion(counts: Counts, labels: Sequence[str]) -> list[str]:
     return lines
 
 
-PLAIN_NUMBERS = LOWER_IS_BETTER
-"""Measures in the units of the task, which are no share of anything."""
-
-
 def over_seeds(runs: int) -> str:
     """What `shown` means by its numbers."""
     if runs == 2:
@@ -481,14 +477,16 @@ def shown(measure: str, values: Sequence[float]) -> str:
 
     Of two it would be thirteen times as wide as they are apart: they are shown instead.
     """
-    factor, unit = (1.0, "") if measure in PLAIN_NUMBERS else (100.0, " %")
     mean, half = interval(values)
-    text = f"{mean * factor:.1f}"
+    factor, digits, unit = 100.0, 1, " %"
+    if measure.endswith("correlation"):
+        factor, digits, unit = 1.0, 3, ""
+    elif measure in LOWER_IS_BETTER:  # in the units of the task: three digits that count
+        factor, digits, unit = 1.0, max(0, 2 - math.floor(math.log10(mean or 1))), ""
+    cell = lambda value: f"{value * factor:.{digits}f}"
     if len(values) == 2:
-        text += f" ({min(values) * factor:.1f} to {max(values) * factor:.1f})"
-    elif half is not None:
-        text += f" ± {half * factor:.1f}"
-    return text + unit
+        return f"{cell(mean)} ({cell(min(values))} to {cell(max(values))}){unit}"
+    return cell(mean) + ("" if half is None else f" ± {cell(half)}") + unit
 
 
 SETTINGS = "finetuning.json"

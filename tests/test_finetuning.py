@@ -29,6 +29,7 @@ from minibert.finetuning import (
     make_head,
     make_optimizers,
     predict,
+    shown,
     train_head,
 )
 from minibert.heads import BertForQuestionAnswering, BertForSequenceClassification
@@ -405,6 +406,22 @@ def test_of_two_seeds_both_are_shown():
     assert "82.0 (81.0 to 83.0) %" in table and "±" not in table
     assert "two tell little" in table
     assert "seeds" not in result(0.81).table() and "81.0 %" in result(0.81).table()
+
+
+@pytest.mark.parametrize(
+    ("measure", "values", "text"),
+    [
+        ("accuracy", [0.5], "50.0 %"),
+        ("Pearson correlation", [0.9171], "0.917"),
+        ("mean absolute error", [52.5537], "52.6"),
+        ("mean absolute error", [0.98765], "0.988"),
+        ("mean absolute error", [1234.5], "1234"),
+        ("mean absolute error", [0.0], "0.00"),
+        ("mean absolute error", [1.0, 1.1], "1.05 (1.00 to 1.10)"),
+    ],
+)
+def test_as_many_digits_as_tell(measure, values, text):
+    assert shown(measure, values) == text
 
 
 def test_which_class_was_taken_for_which():
