@@ -1,6 +1,7 @@
 """What the set-up files promise."""
 
 import importlib.metadata
+import runpy
 from pathlib import Path
 
 import yaml
@@ -26,3 +27,8 @@ def test_pins_leave_the_oldest_python_a_choice():
         wants = importlib.metadata.metadata(pin.name).get("Requires-Python")
         if wants and not SpecifierSet(wants).contains("3.10.14"):
             assert pin.marker and not pin.marker.evaluate(oldest), f"{pin.name} needs {wants}"
+
+
+def test_the_tables_of_tasks_are_those_of_its_runs():
+    page = (ROOT / "docs" / "tasks.md").read_text("utf-8")
+    assert runpy.run_path(str(ROOT / "docs" / "compare_tasks.py"))["with_tables"](page) == page
