@@ -86,6 +86,8 @@ def train_and_score(data: TaskData, asked: list, settings: Finetuning, seed: int
     bert, tokenizer = body()
     with tempfile.TemporaryDirectory() as out:
         model = train_head(bert, tokenizer, data, out, settings, seed)
+    if model is None:
+        sys.exit("stopped")
     return evaluate(model, tokenizer, asked, settings.max_length)
 
 
