@@ -19,6 +19,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # shorter in tests than for a learner (MINIBERT_PROFILE=smoke); a later cell asserts what holds in
 # both.
 SHORTER = "its numbers are those of a training run that is shorter in tests"
+ELSEWHERE = "it names the run of chapter 6 and real weights, where they are"
 IGNORED = {
     ("02_embeddings", "for (name, seed), (_, history) in runs.items():"): SHORTER,
     (
@@ -48,6 +49,34 @@ IGNORED = {
         "07_seeing_attention",
         "own, own_tokenizer = minibert.load(snapshots[max(snapshots)])",
     ): SHORTER,
+    ("08_fine_tuning", "third = math.ceil(len(losses) / 3)"): SHORTER,
+    ("08_fine_tuning", "figure, ax = plot(height=2.1)"): SHORTER,
+    ("08_fine_tuning", "for name, (body, _) in bodies.items():"): ELSEWHERE,
+    (
+        "08_fine_tuning",
+        'RATES = dict.fromkeys(bodies, 3e-4) | {"your own run": 1e-3, "MiniLM": 1e-4}',
+    ): SHORTER,
+    ("08_fine_tuning", "from minibert.metrics import interval"): SHORTER,
+    ("08_fine_tuning", "figure, ax = plot(width=7.4, height=3.6)"): SHORTER,
+    ("08_fine_tuning", "confusion = np.zeros((3, 3), int)"): SHORTER,
+    ("08_fine_tuning", "figure, ax = plot(width=4, height=3)"): SHORTER,
+    (
+        "08_fine_tuning",
+        'guessed = {"years as they are": learn_year(False), "standard units": learn_year(True)}',
+    ): SHORTER,
+    ("08_fine_tuning", "figure, axes = plot(columns=2, width=9, height=3.4)"): SHORTER,
+    ("08_fine_tuning", "print(f\"{'':36}{'accuracy':>9}{'macro F1':>10}\")"): SHORTER,
+    ("08_fine_tuning", "(found,) = predict(tagger, tokenizer, [row], 64)"): SHORTER,
+    ("08_fine_tuning", "print(f\"{'':34}{'F1':>6}{'exact':>8}\")"): SHORTER,
+    (
+        "08_fine_tuning",
+        "(feature, *_) = make_features([row], cloze.kind, (), tokenizer, 96)",
+    ): SHORTER,
+    (
+        "08_fine_tuning",
+        'follows = lambda data: BertForSequenceClassification.from_bert(bert, data.labels, pooling="mean")',
+    ): SHORTER,
+    ("08_fine_tuning", "from minibert.finetuning import Finetuning, finetune"): SHORTER,
 }
 
 
