@@ -74,7 +74,7 @@ IGNORED = {
     ): SHORTER,
     (
         "08_fine_tuning",
-        'follows = lambda data: BertForSequenceClassification.from_bert(bert, data.labels, pooling="mean")',
+        "chooses = lambda data: BertForMultipleChoice.from_bert(bert)",
     ): SHORTER,
     ("08_fine_tuning", "from minibert.finetuning import Finetuning, finetune"): SHORTER,
 }
