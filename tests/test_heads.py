@@ -43,14 +43,19 @@ KINDS = [
     ("SequenceClassification", {**THREE, "problem_type": "regression"}, {"labels": SEVERAL * 0.7}),
     ("TokenClassification", THREE, for_tokens()),
     ("QuestionAnswering", {}, SPANS),
-    ("MultipleChoice", {}, {"labels": torch.tensor([2])}),
+    ("MultipleChoice", {}, {"labels": torch.tensor([2, 0])}),
 ]
+
+
+def two_questions(inputs):
+    """Three texts as the choices of one question, and of another in another order: (2, 3, T)."""
+    return {name: torch.stack([value, value[[1, 2, 0]]]) for name, value in inputs.items()}
 
 
 def inputs_for(kind):
     inputs = batch()[0]
     if kind == "MultipleChoice":
-        return {name: value[None] for name, value in inputs.items()}  # one question, 3 choices
+        return two_questions(inputs)
     return inputs
 
 
@@ -185,7 +190,7 @@ def test_a_batch_in_which_nothing_is_asked_has_no_loss():
 
 def test_choices_are_read_one_by_one():
     model = BertForMultipleChoice(tiny(hidden_dropout_prob=0.0)).eval()
-    inputs = {name: value[None] for name, value in batch()[0].items()}
+    inputs = two_questions(batch()[0])
     together = model(**inputs).logits
     alone = [
         model(**{name: value[:, [c]] for name, value in inputs.items()}).logits for c in range(3)
