@@ -824,11 +824,11 @@ def export(
     help="One for each 64 of --hidden if not given; the teacher's where it is as wide.",
 )  # fmt: skip
 @click.option(
-    "--temperature", type=click.FloatRange(min=0, min_open=True), default=2.0, show_default=True,
+    "--temperature", type=click.FloatRange(min=0, min_open=True), default=1.0, show_default=True,
     help="What the logits of both are divided by.",
 )  # fmt: skip
 @click.option(
-    "--alpha", type=click.FloatRange(0, 1), default=0.5, show_default=True,
+    "--alpha", type=click.FloatRange(0, 1), default=0.0, show_default=True,
     help="The weight of the true tokens; the teacher's guesses have the rest.",
 )  # fmt: skip
 @click.option(

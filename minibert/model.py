@@ -197,7 +197,7 @@ class BertForPreTraining(PretrainedModel):
         if not any(name.startswith("cls.predictions.") for name in names):
             raise ValueError(
                 "these weights have no head that guesses masked words: BertModel can load them "
-                "(on the command line, `attention` and `info` need no such head)"
+                "(`attention` and `info` need none, and `pretrain --from` gives them one)"
             )
         return cls(config, next_sentence="cls.seq_relationship.weight" in names)
 

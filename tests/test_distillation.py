@@ -49,9 +49,10 @@ from minibert.tokenizer import BertTokenizer
 from minibert.trainer import read_history
 
 VOCAB = 75
+HALF = Transfer(temperature=2.0, alpha=0.5)
 EVERYTHING = (
-    Transfer(hidden_weight=1.0, attention="maps"),
-    Transfer(hidden_weight=0.5, attention="relations", attention_weight=2.0),
+    replace(HALF, hidden_weight=1.0, attention="maps"),
+    replace(HALF, hidden_weight=0.5, attention="relations", attention_weight=2.0),
 )
 
 
