@@ -16,7 +16,7 @@ FILES = "A directory of real weights"
 NAMES = "From their names to yours"
 LAYERS = "Layer by layer"
 VECTORS = "Sentence vectors"
-FRESH = "Guessing words again: a fresh head"
+FRESH = "Guessing words: a fresh head"
 GPU = "To a GPU, and past it"
 COST = "What it would cost"
 
