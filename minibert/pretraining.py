@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from minibert.checkpoint import MLM_HEAD, find_checkpoint, load_with_new_heads
 from minibert.config import BertConfig
 from minibert.corpus import Corpus, Sentences
+from minibert.distributed import is_main, main_first, rank, shard, whole, world_size
 from minibert.embeddings import cooccurrence_embeddings, sinusoidal_positions, token_counts
 from minibert.files import read_json, to_disk
 from minibert.model import IGNORE_INDEX, BertForPreTraining
@@ -303,6 +304,7 @@ def pretrain(
     say: Callable[[str], None] = print,
     watch: Callable[[dict[str, Any]], None] | None = None,
     snapshots: bool = False,
+    sharded: bool = False,
 ) -> bool:
     """Pretrain a BERT into the folder `out`; returns whether it came to its end.
 
@@ -310,19 +312,23 @@ def pretrain(
     `checkpoints/` besides. `resume` goes on with a run that was stopped, `overwrite` begins anew in
     the folder of an earlier one. `watch` is called with each line of `history.jsonl` as it is
     written. `snapshots` keeps the model as it was on the way, for looking at how it learned: see
-    `read_snapshots`. Raises `FileExistsError` for a folder with something in it otherwise, and
-    `ValueError` for what cannot be trained on or resumed, or started from.
+    `read_snapshots`. `sharded`, with many processes, leaves each a part of every weight. Raises
+    `FileExistsError` for a folder with something in it otherwise, and `ValueError` for what cannot
+    be trained on or resumed, or started from.
     """
     out = Path(out)
+    if sharded and world_size() == 1:
+        raise ValueError("--shard is for many processes: start them with torchrun")
     plan = Plan(run.steps, run.minutes, bf16=run.recipe.bf16 and has_bf16())
     if run.start is not None and not resume:  # refused before an earlier run is removed
         if find_checkpoint(run.start).resolve().is_relative_to(out.resolve()):
             raise ValueError(f"{run.start} lies in {out}, where the new run is to go")
         read_start(run.start, run.recipe, run.seed)
-    with run_folder(out, resume, overwrite):
-        if resume:
-            check_settings(out, asdict(read_run(out)), asdict(run))
-        training, held_out, tokenizer = prepare_data(corpus, run, out, say)
+    with run_folder(out, resume, overwrite) if is_main() else nullcontext():
+        with main_first():
+            if resume:
+                check_settings(out, asdict(read_run(out)), asdict(run))
+            training, held_out, tokenizer = prepare_data(corpus, run, out, say)
         recipe, start = run.recipe, out / "data" / START
         if run.start is None:
             config = make_config(recipe, run.preset, tokenizer.vocab_size)
@@ -343,17 +349,27 @@ def pretrain(
                     start, attn_implementation=recipe.attention
                 )
         model.to("cuda" if torch.cuda.is_available() else "cpu")
+        if sharded:
+            shard(model, model.bert.encoder.layers)
+
+        def save(directory: Path) -> None:
+            weights = whole(model.state_dict())  # of all processes
+            if is_main():
+                with torch.device("meta"):
+                    whole_model = BertForPreTraining(config, recipe.next_sentence)
+                whole_model.load_state_dict(weights, assign=True)
+                whole_model.save_pretrained(directory, tokenizer)
 
         def keep_snapshot(step: int) -> None:
             if snapshots and is_snapshot(step):
-                model.save_pretrained(out / SNAPSHOTS / f"step-{step:09d}", tokenizer)
+                save(out / SNAPSHOTS / f"step-{step:09d}")
 
         trainer = Trainer(
             model,
             PretrainingObjective(),
             make_optimizers(recipe, model),
             make_schedule(recipe),
-            lambda step: cut(batches(step), run.accumulate),
+            lambda step: cut(batches(step), world_size() * run.accumulate)[rank() :: world_size()],
             plan,
             out,
             seed=run.seed,
@@ -373,7 +389,7 @@ def pretrain(
         if trainer.step == 0:
             keep_snapshot(0)
         finished = trainer.train()
-        model.cpu().save_pretrained(out, tokenizer)
+        save(out)
         return finished
 
 
@@ -404,8 +420,17 @@ def read_snapshots(out: str | Path) -> dict[int, Path]:
 
 
 def cut(batch: Batch, parts: int) -> list[Batch]:
-    """A batch as `parts` smaller ones."""
-    pieces = [value.chunk(parts) for value in batch.values()]
+    """A batch as `parts` smaller ones, of as many rows or one less.
+
+    Raises `ValueError` where there would be nothing in some of them.
+    """
+    rows = len(next(iter(batch.values())))
+    if rows < parts:
+        raise ValueError(
+            f"a batch of {rows} cannot be cut into {parts} parts (processes x --accumulate): make "
+            "--batch-size larger"
+        )
+    pieces = [value.tensor_split(parts) for value in batch.values()]
     return [dict(zip(batch, piece, strict=True)) for piece in zip(*pieces, strict=True)]
 
 

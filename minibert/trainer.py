@@ -3,11 +3,13 @@
 A run is a function of its seed. The batch of a step and its dropout depend on (seed, step) alone,
 so a checkpoint is the weights, the optimisers' state and a few numbers, and a run that is resumed
 goes on bitwise as if it had never stopped (same threads, same machine, same torch).
+
+With many processes (`distributed.py`) each has the whole model and a part of every batch. They take
+the same step, from the loss over all parts.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import math
@@ -17,15 +19,27 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from safetensors.torch import load_model, save_model
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from minibert.distributed import (
+    is_main,
+    main_first,
+    no_sync,
+    part_of,
+    rank,
+    replicate,
+    sum_over_ranks,
+    whole,
+    world_size,
+)
 from minibert.files import read_json, read_text, to_disk
 from minibert.optim import Schedule
 
@@ -57,7 +71,10 @@ class Objective(Protocol):
 
 @dataclass(frozen=True)
 class Plan:
-    """How long to train, and what to do on the way. Give `steps` or `minutes`."""
+    """How long to train, and what to do on the way. Give `steps` or `minutes`.
+
+    `evaluate_every` None: at the end alone. `save_every` None: never.
+    """
 
     steps: int | None = None
     minutes: float | None = None
@@ -79,7 +96,8 @@ class Plan:
 class Trainer:
     """Trains `model` in the folder `out`, which exists: `out/checkpoints/`, `out/history.jsonl`.
 
-    `batches(step)` gives the batches of a step, more than one where gradients are accumulated;
+    `batches(step)` gives the batches of a step, more than one where gradients are accumulated, and
+    with many processes those of this one;
     `held_out` is what is evaluated on. `settings` is kept in every checkpoint, and a run with other
     settings cannot resume from it. `watch` is called with each line of the history, `after_step`
     with the number of steps that are done.
@@ -101,6 +119,7 @@ class Trainer:
         after_step: Callable[[int], None] | None = None,
     ) -> None:
         self.model = model
+        self.replica = replicate(model)
         self.objective = objective
         self.optimizers = list(optimizers)
         self.schedule = schedule
@@ -115,6 +134,7 @@ class Trainer:
         self.device = next(model.parameters()).device
         self.step = 0
         self.seconds = 0.0
+        self.saved_step: int | None = None
         self.saved_at = 0.0  # in seconds of training
         self.window = _new_window(0.0)
         self._stopping = threading.Event()
@@ -133,28 +153,37 @@ class Trainer:
             started = time.monotonic() - self.seconds
             while (done := self._share_done()) < 1.0 and not self._stopping.is_set():
                 self._train_step(done)
-                self.seconds = time.monotonic() - started
+                self._look_at_clock(started)
                 is_last = self._share_done() >= 1.0
                 if is_last or self._is_due(self.plan.log_every):
                     self._log(bar)
                 if self.held_out and (is_last or self._is_due(self.plan.evaluate_every)):
                     self._write_history({"held_out": self.evaluate()})
-                    self.seconds = time.monotonic() - started
+                    self._look_at_clock(started)
                 if self.after_step is not None:
                     self.after_step(self.step)
                 if self._is_due(self.plan.save_every) or self._is_long_since_saved():
                     self.save()
                 self._advance(bar)
-        self.save()
+        if self.plan.save_every is not None:
+            self.save()
         return self._share_done() >= 1.0
 
     def stop(self) -> None:
         """Finish this step, save, and return from `train`."""
         self._stopping.set()
 
+    def _look_at_clock(self, started: float) -> None:
+        """The main process has the clock, and a signal to one process stops them all."""
+        seconds = time.monotonic() - started if is_main() else 0.0
+        told = sum_over_ranks({"seconds": seconds, "stopping": self._stopping.is_set()})
+        self.seconds = told["seconds"]
+        if told["stopping"]:
+            self._stopping.set()
+
     def _train_step(self, done: float) -> None:
         """One update, from all batches of this step."""
-        torch.manual_seed(_mix(self.seed, self.step))
+        torch.manual_seed(_mix(self.seed, self.step, rank()))
         self.model.train()
         rate = self.schedule(done)
         for optimizer, rates in zip(self.optimizers, self.base_rates, strict=True):
@@ -162,37 +191,46 @@ class Trainer:
                 group["lr"] = base * rate
             optimizer.zero_grad(set_to_none=True)
         batches = self.batches(self.step)
-        counts = [self.objective.counts(batch) for batch in batches]
-        totals = {name: sum(c[name] for c in counts) for name in counts[0]}
-        loss = 0.0
+        counts: Numbers = {}
         for batch in batches:
-            sums = self._sums(batch)
-            part = sum(value / max(1, totals[name]) for name, value in _losses(sums))
-            part.backward()
-            loss += part.item()
-            _add(self.window["sums"], {name: value.item() for name, value in sums.items()})
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.plan.clip_norm).item()
+            _add(counts, self.objective.counts(batch))
+        counts = sum_over_ranks(counts)
+        sums: Numbers = {}
+        for number, batch in enumerate(batches, start=1):
+            # Processes bring their gradients together once a step, with its last batch.
+            with nullcontext() if number == len(batches) else no_sync(self.replica):
+                of_batch = self._sums(self.replica, batch)
+                part = sum(value / max(1, counts[name]) for name, value in _losses(of_batch))
+                # The mean over processes is taken, where the sum is wanted.
+                (part * world_size()).backward()
+            _add(sums, {name: value.item() for name, value in of_batch.items()})
+        sums = sum_over_ranks(sums)
+        loss = self._means(sums, counts)["loss"]
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.plan.clip_norm)
+        norm = whole(norm).item()
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise FloatingPointError(self._not_finite(loss, norm))
         for optimizer in self.optimizers:
             optimizer.step()
         self.step += 1
-        _add(self.window["counts"], totals)
+        _add(self.window["sums"], sums)
+        _add(self.window["counts"], counts)
 
-    def _sums(self, batch: Batch) -> dict[str, Tensor]:
+    def _sums(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         batch = {name: tensor.to(self.device) for name, tensor in batch.items()}
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.plan.bf16):
-            return self.objective.sums(self.model, batch)
+            return self.objective.sums(model, batch)
 
     @torch.no_grad()
     def evaluate(self) -> Numbers:
-        """Every loss term and metric as a mean over `held_out`, and `loss`."""
+        """Every loss term and metric as a mean over `held_out`, and `loss`; alike everywhere."""
         self.model.eval()
         sums: Numbers = {}
         counts: Numbers = {}
         for batch in self.held_out:
             _add(counts, self.objective.counts(batch))
-            _add(sums, {name: value.item() for name, value in self._sums(batch).items()})
+            of_batch = self._sums(self.model, batch)
+            _add(sums, {name: value.item() for name, value in of_batch.items()})
         return self._means(sums, counts)
 
     def _means(self, sums: Numbers, counts: Numbers) -> Numbers:
@@ -229,6 +267,7 @@ class Trainer:
             mininterval=1.0,
             smoothing=0.0,  # the average since the start: a pause to evaluate is no slowing down
             file=sys.stderr,
+            disable=not is_main(),
         )
 
     def _advance(self, bar: tqdm) -> None:
@@ -247,6 +286,8 @@ class Trainer:
         self.window = _new_window(self.seconds)
 
     def _write_history(self, numbers: dict[str, Any]) -> None:
+        if not is_main():
+            return
         line = {"step": self.step, "seconds": round(self.seconds, 3), **numbers}
         file = self.out / "history.jsonl"
         try:
@@ -270,19 +311,24 @@ class Trainer:
     def save(self) -> Path:
         """Write a checkpoint; whatever happens meanwhile, there is a whole one on the disk.
 
+        The main process does; where each has a part of every weight, the others hand it theirs.
+
         It is written beside the others under another name, with checksums, brought to the disk,
         and only then given its name, in one move.
         """
-        self.saved_at = self.seconds
         final = self.out / "checkpoints" / f"step-{self.step:09d}"
-        if final.exists():
-            return final  # the same step of the same run
+        if self.saved_step == self.step:
+            return final
+        self.saved_step, self.saved_at = self.step, self.seconds
+        weights = whole(dict(self.model.named_parameters()))  # a tied one is there once
+        states = whole([optimizer.state_dict() for optimizer in self.optimizers])
+        if final.exists() or not is_main():
+            return final  # there already: the same step of the same run
         temporary = final.with_name(f"writing-{self.step:09d}")
         try:
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
-            save_model(self.model, str(temporary / "model.safetensors"))
-            states = [optimizer.state_dict() for optimizer in self.optimizers]
+            save_file(weights, temporary / "model.safetensors")
             torch.save(states, temporary / "optimizers.pt")
             state = {
                 "step": self.step,
@@ -310,6 +356,15 @@ class Trainer:
         Without any checkpoint the run starts at its beginning. Raises `ValueError` for a run with
         other settings (all differences are listed), and where no checkpoint is whole.
         """
+        with main_first():
+            directory, warning = self._newest_whole_checkpoint()
+        if directory is not None:
+            self._load(directory)
+        self._cut_history()
+        return warning
+
+    def _newest_whole_checkpoint(self) -> tuple[Path | None, str | None]:
+        """None where there is none; and a warning if newer ones are damaged, put aside now."""
         for unfinished in (self.out / "checkpoints").glob("writing-*"):
             shutil.rmtree(unfinished)
         damaged: dict[Path, str] = {}
@@ -317,35 +372,40 @@ class Trainer:
             if problem := _damage(directory):
                 damaged[directory] = f"{directory.name} is damaged ({problem})"
                 continue
-            self._load(directory)
-            for other in damaged:  # put aside: its step will be saved again
+            for other in damaged:  # its step will be saved again
                 aside = other.with_name(other.name.replace("step", "damaged"))
                 shutil.rmtree(aside, ignore_errors=True)
                 other.rename(aside)
             if damaged:
                 problems = "; ".join(damaged.values())
-                return f"{problems}: going on from {directory.name}, which is whole"
-            return None
+                return directory, f"{problems}: going on from {directory.name}, which is whole"
+            return directory, None
         if damaged:
             problems = "; ".join(damaged.values())
             raise ValueError(f"no checkpoint in {self.out} is whole: {problems}")
-        self._cut_history()
-        return None
+        return None, None
 
     def _load(self, directory: Path) -> None:
         state = json.loads((directory / "state.json").read_text(encoding="utf-8"))
         check_settings(self.out, state["settings"], self.settings)
-        load_model(self.model, str(directory / "model.safetensors"))
+        weights = load_file(directory / "model.safetensors")
+        with torch.no_grad():
+            for name, parameter in self.model.named_parameters():
+                parameter.copy_(part_of(weights[name].to(self.device), parameter))
         states = torch.load(directory / "optimizers.pt", weights_only=True)
         for optimizer, optimizer_state in zip(self.optimizers, states, strict=True):
             optimizer.load_state_dict(optimizer_state)
+            for parameter, of_parameter in optimizer.state.items():
+                for name, value in of_parameter.items():
+                    of_parameter[name] = part_of(value, parameter)
         self.step, self.seconds = state["step"], state["seconds"]
-        self.saved_at = self.seconds
+        self.saved_step, self.saved_at = self.step, self.seconds
         self.window = state["window"]
-        self._cut_history()
 
     def _cut_history(self) -> None:
         """Drop the lines of steps that will be done again, and half a line at the end."""
+        if not is_main():
+            return
         file = self.out / "history.jsonl"
         kept = [
             json.dumps(line) + "\n" for line in read_history(self.out) if line["step"] <= self.step
@@ -389,9 +449,10 @@ def _add(total: Numbers, more: Numbers) -> None:
         total[name] = total.get(name, 0) + value
 
 
-def _mix(seed: int, step: int) -> int:
-    """One number of 63 bits from two, far apart for neighbouring steps."""
-    digest = hashlib.sha256(f"{seed} {step}".encode()).digest()
+def _mix(seed: int, step: int, rank: int) -> int:
+    """One number of 63 bits from three, far apart for neighbouring steps."""
+    of_rank = f" {rank}" if rank else ""
+    digest = hashlib.sha256(f"{seed} {step}{of_rank}".encode()).digest()
     return int.from_bytes(digest[:8], "little") >> 1
 
 
@@ -432,7 +493,7 @@ def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> 
     return differences
 
 
-@contextlib.contextmanager
+@contextmanager
 def _stop_signals(stop: threading.Event) -> Iterator[None]:
     """SIGINT or SIGTERM sets the event. A second Ctrl-C stops at once, as it always does."""
     if threading.current_thread() is not threading.main_thread():
