@@ -275,8 +275,10 @@ class BertForPreTraining(PretrainedModel):
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Without dropout for a while: it would be measured along."""
     was_training = model.training
-    model.eval()
+    if is_changed := any(module.training for module in model.modules()):
+        model.eval()  # takes a tenth of the time that a small model needs for a sentence
     try:
         yield
     finally:
-        model.train(was_training)
+        if is_changed:
+            model.train(was_training)
