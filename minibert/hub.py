@@ -171,9 +171,6 @@ class PretrainedModel(nn.Module):
         """What `config.json` says of the head: nothing, where the weights say it all."""
         return {}
 
-    def tie_weights(self) -> None:
-        """Make one of the parameters that are to be one: here, none."""
-
     @property
     def architecture(self) -> str:
         """What Hugging Face calls the class of this model."""
@@ -191,10 +188,7 @@ class PretrainedModel(nn.Module):
         tensors = read_weights(directory)
         config = BertConfig.from_pretrained(directory, **overrides)
         names = {name.removeprefix("bert.") for name in tensors}
-        with torch.device("meta"):  # shapes alone: a random start would take longer than reading
-            model = cls.for_weights(config, names, read_json(directory / "config.json"))
-        model.to_empty(device="cpu")
-        model.tie_weights()
+        model = cls.for_weights(config, names, read_json(directory / "config.json"))
         load_hf_state_dict(model, tensors, model.passes_over)
         return model.eval()
 
