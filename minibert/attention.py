@@ -65,6 +65,12 @@ def merge_heads(x: Tensor) -> Tensor:
     return x.transpose(1, 2).flatten(-2)
 
 
+def take(x: Tensor, places: Tensor) -> Tensor:
+    """(B, T, D), (B, R) -> (B, R, D): of each sequence the tokens at its places."""
+    rows = torch.arange(len(x), device=x.device)[:, None]
+    return x[rows, places]
+
+
 class BertSelfAttention(nn.Module):
     """Multi-head self-attention and its output projection."""
 
@@ -79,14 +85,24 @@ class BertSelfAttention(nn.Module):
         self.output = nn.Linear(config.hidden_size, config.hidden_size)
 
     def forward(
-        self, hidden_states: Tensor, mask: Tensor | None = None, output_attentions: bool = False
+        self,
+        hidden_states: Tensor,
+        mask: Tensor | None = None,
+        output_attentions: bool = False,
+        places: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """(B, T, D) -> (B, T, D), and the weights (B, H, T, T) where they are asked for.
 
         `mask` is what `additive_mask` gives. Asking for weights takes the path from scratch,
-        whatever `attn_implementation` says, since torch's built-in has none to give.
+        whatever `attn_implementation` says, since torch's built-in has none to give. With `places`
+        (B, R) only the tokens there ask, and R stands for the first T of both results.
         """
-        query = split_heads(self.query(hidden_states), self.num_heads)  # (B, H, T, K)
+        asking = hidden_states
+        if places is not None:
+            asking = take(hidden_states, places)  # (B, R, D)
+            if mask is not None and mask.shape[2] > 1:  # (B, 1, T, T)
+                mask = take(mask[:, 0], places)[:, None]
+        query = split_heads(self.query(asking), self.num_heads)  # (B, H, T, K)
         key = split_heads(self.key(hidden_states), self.num_heads)
         value = split_heads(self.value(hidden_states), self.num_heads)
         dropout_p = self.dropout_prob if self.training else 0.0

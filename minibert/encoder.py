@@ -8,7 +8,7 @@ from functools import partial
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minibert.attention import BertSelfAttention
+from minibert.attention import BertSelfAttention, take
 from minibert.config import BertConfig
 
 ACTIVATION_FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -51,15 +51,24 @@ class BertLayer(nn.Module):
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
     def forward(
-        self, x: Tensor, mask: Tensor | None = None, output_attentions: bool = False
+        self,
+        x: Tensor,
+        mask: Tensor | None = None,
+        output_attentions: bool = False,
+        places: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        """(B, T, D) -> (B, T, D), and the weights (B, H, T, T) where they are asked for."""
+        """(B, T, D) -> (B, T, D), and the weights (B, H, T, T) where they are asked for.
+
+        With `places` (B, R) only the tokens there come out: (B, R, D), (B, H, R, T).
+        """
+        inputs = self.attention_norm(x) if self.pre_norm else x
+        attended, weights = self.attention(inputs, mask, output_attentions, places)
+        if places is not None:
+            x = take(x, places)
         if self.pre_norm:  # x + sublayer(LN(x)): Xiong et al. (2020)
-            attended, weights = self.attention(self.attention_norm(x), mask, output_attentions)
             x = x + self.dropout(attended)
             x = x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
         else:  # LN(x + sublayer(x)): BERT
-            attended, weights = self.attention(x, mask, output_attentions)
             x = self.attention_norm(x + self.dropout(attended))
             x = self.feed_forward_norm(x + self.dropout(self.feed_forward(x)))
         return x, weights
@@ -78,15 +87,21 @@ class BertEncoder(nn.Module):
         )
 
     def forward(
-        self, x: Tensor, mask: Tensor | None = None, output_attentions: bool = False
+        self,
+        x: Tensor,
+        mask: Tensor | None = None,
+        output_attentions: bool = False,
+        places: Tensor | None = None,
     ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
         """(B, T, D) -> the last state (B, T, D), all L + 1 states, and L weights (B, H, T, T).
 
         State 0 is the embeddings, state L the last one. The weights are empty unless asked for.
+        With `places` (B, R) the last layer works these tokens out alone: (B, R, D), (B, H, R, T).
         """
         states, attentions = [x], []
-        for layer in self.layers:
-            x, weights = layer(x, mask, output_attentions)
+        last = len(self.layers) - 1
+        for number, layer in enumerate(self.layers):
+            x, weights = layer(x, mask, output_attentions, places if number == last else None)
             states.append(x)
             if weights is not None:
                 attentions.append(weights)

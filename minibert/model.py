@@ -61,15 +61,19 @@ class BertModel(PretrainedModel):
         position_ids: Tensor | None = None,
         output_attentions: bool = False,
         output_hidden_states: bool = False,
+        places: Tensor | None = None,
     ) -> BertModelOutput:
         """Ids (B, T) -> states (B, T, D).
 
         `attention_mask` is (B, T), 1 for real tokens, or (B, T, T), 1 where a query may see a key;
-        without it every token is real.
+        without it every token is real. With `places` (B, R), the first of which is that of `[CLS]`,
+        the last states are worked out there alone: (B, R, D).
         """
         x = self.embeddings(input_ids, token_type_ids, position_ids)  # (B, T, D)
         mask = additive_mask(attention_mask, x.dtype)
-        last, states, attentions = self.encoder(x, mask, output_attentions)
+        # An encoder from elsewhere, as a reader of chapter 4 writes it, need not know of places.
+        reading = {} if places is None else {"places": places}
+        last, states, attentions = self.encoder(x, mask, output_attentions, **reading)
         return BertModelOutput(
             last_hidden_state=last,
             pooler_output=None if self.pooler is None else self.pooler(last[:, 0]).tanh(),
@@ -165,7 +169,7 @@ class BertForPreTrainingOutput:
     mlm_correct: Tensor | None  # (), how many masked tokens were predicted right
     next_sentence_loss: Tensor | None  # (), mean over sequences
     seq_relationship_logits: Tensor | None  # (B, 2): is next, is random
-    last_hidden_state: Tensor  # (B, T, D)
+    last_hidden_state: Tensor | None  # (B, T, D)
     hidden_states: tuple[Tensor, ...] | None
     attentions: tuple[Tensor, ...] | None
     mlm_head: MaskedLMHead
@@ -173,7 +177,20 @@ class BertForPreTrainingOutput:
     @cached_property
     def prediction_logits(self) -> Tensor:
         """(B, T, V). With labels it is worked out when first read: training has no need of it."""
+        if self.last_hidden_state is None:
+            raise ValueError("there are no logits of every token: they need loss_only=False")
         return self.mlm_head(self.last_hidden_state)
+
+
+def places_read(labels: Tensor) -> Tensor:
+    """Labels (B, T) -> where pretraining reads the last layer (B, R): at `[CLS]`, then at masks.
+
+    R is that of the row with most; others read a few more, whose label is -100.
+    """
+    is_read = labels != IGNORE_INDEX
+    is_read[:, 0] = True
+    order = torch.sort(is_read, dim=1, descending=True, stable=True).indices  # (B, T)
+    return order[:, : int(is_read.sum(1).max())]
 
 
 class BertForPreTraining(PretrainedModel):
@@ -220,14 +237,20 @@ class BertForPreTraining(PretrainedModel):
         next_sentence_label: Tensor | None = None,
         output_attentions: bool = False,
         output_hidden_states: bool = False,
+        loss_only: bool = False,
     ) -> BertForPreTrainingOutput:
         """Ids (B, T) -> logits, and the loss where there are labels.
 
         `labels` (B, T) hold the id to predict, or -100 where nothing is to be predicted.
         `next_sentence_label` (B,) is 0 where B followed A, 1 where it was drawn at random.
         Logits for the loss are computed at the masked positions alone: the others would be
-        multiplied by a vocabulary and thrown away.
+        multiplied by a vocabulary and thrown away. `loss_only` goes one further: nothing reads the
+        last layer elsewhere either, so it is worked out there alone, and `last_hidden_state` is
+        None. Same loss, same gradients.
         """
+        if loss_only and labels is None:
+            raise ValueError("loss_only needs labels")
+        places = places_read(labels) if loss_only else None  # (B, R)
         out = self.bert(
             input_ids,
             attention_mask,
@@ -235,18 +258,21 @@ class BertForPreTraining(PretrainedModel):
             position_ids,
             output_attentions,
             output_hidden_states,
+            places,
         )
+        if loss_only:
+            labels = labels.gather(1, places)  # (B, R)
         mlm_loss = mlm_correct = nsp_loss = nsp_logits = None
         if self.nsp_head is not None:
             nsp_logits = self.nsp_head(out.pooler_output)  # (B, 2)
         elif next_sentence_label is not None:
             raise ValueError("this model was built without next_sentence: it takes no such label")
         if labels is not None:
-            masked = labels != IGNORE_INDEX  # (B, T)
+            masked = labels != IGNORE_INDEX  # (B, T), or (B, R)
             check_ids("labels", labels[masked], self.config.vocab_size)
             decoder = self.mlm_head.decoder
             total, mlm_correct = LinearCrossEntropy.apply(
-                self.mlm_head.transform(out.last_hidden_state[masked]),  # (M, D)
+                self.mlm_head.transform(out.last_hidden_state[masked]),  # (masked, D)
                 decoder.weight,
                 decoder.bias,
                 labels[masked],
@@ -261,7 +287,7 @@ class BertForPreTraining(PretrainedModel):
             mlm_correct=mlm_correct,
             next_sentence_loss=nsp_loss,
             seq_relationship_logits=nsp_logits,
-            last_hidden_state=out.last_hidden_state,
+            last_hidden_state=None if loss_only else out.last_hidden_state,
             hidden_states=out.hidden_states,
             attentions=out.attentions,
             mlm_head=self.mlm_head,

@@ -144,7 +144,7 @@ class PretrainingObjective:
 
     def sums(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Summed losses, and how many predictions were right."""
-        out = model(**batch)
+        out = model(**batch, loss_only=True)
         masked = (batch["labels"] != IGNORE_INDEX).sum()
         sums = {"mlm_loss": out.mlm_loss * masked, "mlm_accuracy": out.mlm_correct}
         if "next_sentence_label" in batch:

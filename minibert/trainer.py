@@ -10,6 +10,7 @@ the same step, from the loss over all parts.
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
 import math
@@ -46,6 +47,7 @@ from minibert.optim import Schedule
 Batch = dict[str, Tensor]
 Numbers = dict[str, float]
 
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 CHECKPOINT_FILES = ("model.safetensors", "optimizers.pt", "state.json")
 CHECKPOINTS_KEPT = 2
 SECONDS_BETWEEN_SAVES = 60.0
@@ -149,6 +151,7 @@ class Trainer:
         for a loss or gradient that is not finite, and keeps the last checkpoint.
         """
         self._stopping.clear()
+        keep_freed_memory()
         with _stop_signals(self._stopping), self._progress_bar() as bar:
             started = time.monotonic() - self.seconds
             while (done := self._share_done()) < 1.0 and not self._stopping.is_set():
@@ -491,6 +494,20 @@ def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> 
         elif was != now:
             differences.append(f"{prefix}{name} was {was!r}, now {now!r}")
     return differences
+
+
+def keep_freed_memory() -> None:
+    """Let this process use freed memory again, which Linux's C library hands back otherwise.
+
+    A step frees the same large tensors as the one before. Each page that is handed back has to be
+    asked for and zeroed anew: a sixth of a step in bfloat16 (`docs/performance.md`).
+    """
+    if sys.platform != "linux":
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:  # musl has none
+        mallopt(M_MMAP_MAX, 0)  # no tensor gets pages of its own, which would go with it
+        mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1)
 
 
 @contextmanager

@@ -121,9 +121,13 @@ def test_bert_for_pre_training(tmp_path, sizes):
     assert_close(got.prediction_logits[real], want.prediction_logits[real], **CLOSE)
     assert_close(got.seq_relationship_logits, want.seq_relationship_logits, **CLOSE)
     assert_close(got.loss, want.loss, **CLOSE)
-    got.loss.backward()
     want.loss.backward()
-    assert_same_gradients(ours, theirs)
+    for loss_only in (False, True):
+        got = ours(**inputs, labels=labels, next_sentence_label=next_label, loss_only=loss_only)
+        assert_close(got.loss, want.loss, **CLOSE)
+        ours.zero_grad()
+        got.loss.backward()
+        assert_same_gradients(ours, theirs)
 
 
 def test_bert_for_masked_lm(tmp_path):
@@ -370,6 +374,58 @@ def test_masked_only_loss_equals_all_logits(rows, monkeypatch):
         assert (a is None) == (b is None)
         if a is not None:
             assert_close(a, b, **CLOSE, msg=name)
+
+
+@pytest.mark.parametrize("norm", ["pre", "post"])
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+@pytest.mark.parametrize("mask", ["none", "of tokens", "of queries and keys"])
+def test_the_last_layer_where_it_is_read_equals_all_of_it(norm, attention, mask):
+    """`loss_only` works out few tokens of the last layer: same losses, guesses and gradients."""
+    torch.manual_seed(5)
+    config = minibert.BertConfig.preset(
+        "tiny",
+        vocab_size=97,
+        max_position_embeddings=20,
+        initializer_range=0.2,
+        norm_position=norm,
+        attn_implementation=attention,
+    )
+    model = minibert.BertForPreTraining(config).eval()
+    inputs, labels, next_label = batch()
+    labels[1, 0] = 9  # [CLS] may be asked for, and is read once
+    if mask == "none":
+        del inputs["attention_mask"]
+    if mask == "of queries and keys":  # each token sees those before it
+        inputs["attention_mask"] = inputs["attention_mask"][:, None] * torch.ones(11, 11).tril()
+    results = []
+    for loss_only in (False, True):
+        out = model(
+            **inputs,
+            labels=labels,
+            next_sentence_label=next_label,
+            loss_only=loss_only,
+            output_attentions=True,
+        )
+        gradients = torch.autograd.grad(out.loss, list(model.parameters()))
+        results.append((out, gradients))
+    (long, wanted), (short, got) = results
+    assert_close(short.mlm_loss, long.mlm_loss, **CLOSE)
+    assert_close(short.next_sentence_loss, long.next_sentence_loss, **CLOSE)
+    assert_close(short.seq_relationship_logits, long.seq_relationship_logits, **CLOSE)
+    assert short.mlm_correct == long.mlm_correct
+    for name, a, b in zip(dict(model.named_parameters()), got, wanted, strict=True):
+        assert_close(a, b, **CLOSE, msg=name)
+    assert short.attentions[-1].shape[2] == 3  # [CLS] and two masks in a row, of 11 tokens
+    assert_close(short.attentions[-1][:, :, 0], long.attentions[-1][:, :, 0], **CLOSE)
+    assert short.last_hidden_state is None
+    with pytest.raises(ValueError, match="loss_only=False"):
+        _ = short.prediction_logits
+
+
+def test_a_loss_needs_labels():
+    config = minibert.BertConfig.preset("tiny", vocab_size=97, max_position_embeddings=20)
+    with pytest.raises(ValueError, match="loss_only needs labels"):
+        minibert.BertForPreTraining(config)(**batch()[0], loss_only=True)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
