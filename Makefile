@@ -5,12 +5,13 @@
 # make notebooks      run the notebooks and store their outputs; ONLY="03 04" for some of them
 # make exercises      exercises/ from solutions/
 # make slides         the chapters as slides, in build/slides/; ONLY="03 04" for some of them
+# make soak           pretraining under faults for 20 minutes: signals, a full disk, damaged files
 # make data           fetch labelled texts for more tasks to fine-tune on (50 MB)
 # make install        build .venv alone
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test test-portable lab notebooks exercises slides data
+.PHONY: install demo test test-portable lab notebooks exercises slides soak data
 
 install: .venv/installed
 
@@ -51,6 +52,9 @@ slides: install
 lab: install
 	$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" \
 		--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
+
+soak: install
+	$(BIN)/python tests/soak.py --minutes 20
 
 # pip checks each archive against its sum; nothing is installed, and nothing in them is run.
 data: install
