@@ -5,13 +5,14 @@
 # make notebooks      run the notebooks and store their outputs; ONLY="03 04" for some of them
 # make exercises      exercises/ from solutions/
 # make slides         the chapters as slides, in build/slides/; ONLY="03 04" for some of them
+# make bench          ours and Hugging Face's, side by side; ONLY="step inference" for some groups
 # make soak           pretraining under faults for 20 minutes: signals, a full disk, damaged files
 # make data           fetch labelled texts for more tasks to fine-tune on (50 MB)
 # make install        build .venv alone
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test test-portable lab notebooks exercises slides soak data
+.PHONY: install demo test test-portable lab notebooks exercises slides bench soak data
 
 install: .venv/installed
 
@@ -52,6 +53,9 @@ slides: install
 lab: install
 	$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" \
 		--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
+
+bench: install
+	$(BIN)/python docs/bench.py $(ONLY)
 
 soak: install
 	$(BIN)/python tests/soak.py --minutes 20
