@@ -11,7 +11,7 @@ The dimensions that the whole package speaks of:
     V  vocabulary       `vocab_size`
     L  layers           `num_hidden_layers`
     M  masked           positions of a batch whose token is to be predicted
-    R  read             positions of a sequence at which the last layer is read, where not at all
+    R  read             positions of a sequence whose last state the loss reads: `[CLS]`, masked
 """
 
 from __future__ import annotations

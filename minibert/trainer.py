@@ -499,8 +499,8 @@ def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> 
 def keep_freed_memory() -> None:
     """Let this process use freed memory again, which Linux's C library hands back otherwise.
 
-    A step frees the same large tensors as the one before. Each page that is handed back has to be
-    asked for and zeroed anew: a sixth of a step in bfloat16 (`docs/performance.md`).
+    A step frees tensors as large as those that the next one needs, and each page that was handed
+    back would have to be asked for, and zeroed by the kernel, anew.
     """
     if sys.platform != "linux":
         return
