@@ -472,10 +472,10 @@ def test_freed_memory_is_used_again():
         from minibert.trainer import keep_freed_memory
         if sys.argv[1] == "keep":
             keep_freed_memory()
-        for _ in range(5):
+        for _ in range(20):  # the heap has found its size after a few
             torch.ones(1 << 24)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-        for _ in range(5):
+        for _ in range(20):
             torch.ones(1 << 24)
         print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
     """
