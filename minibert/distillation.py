@@ -44,7 +44,9 @@ from minibert.pretraining import (
     write_corpus,
     write_data_once,
 )
-from minibert.pretraining_data import Batch, Masking, TokenizedCorpus
+from minibert.pretraining_data import Batch, Masking
+from minibert.shards import PreparedCorpus
+from minibert.stream import TrainingCorpus
 from minibert.trainer import Numbers, Objective, Plan, Trainer, check_settings
 
 ATTENTION = ("none", "maps", "relations")
@@ -372,7 +374,7 @@ REPORT = "distillation.json"
 
 
 def distill(
-    corpus: Corpus,
+    corpus: Corpus | PreparedCorpus,
     out: str | Path,
     run: DistillationRun,
     resume: bool = False,
@@ -471,7 +473,7 @@ def student_config(teacher: BertConfig, run: DistillationRun) -> BertConfig:
 
 
 def make_student(
-    teacher: BertForPreTraining, corpus: TokenizedCorpus, run: DistillationRun
+    teacher: BertForPreTraining, corpus: TrainingCorpus, run: DistillationRun
 ) -> BertForPreTraining:
     """A student at its start: the recipe's, or the teacher's own layers where it is as wide.
 
@@ -539,7 +541,7 @@ def before_and_after(out: str | Path) -> dict[str, Numbers]:
     batches = held_out_batches(held_out, tokenizer)
     folders = {"teacher": out / "data" / TEACHER, "student": out}
     models = {name: BertForPreTraining.from_pretrained(f) for name, f in folders.items()}
-    counted = CountBaselines(training.tokens, tokenizer.vocab_size).accuracy(batches)
+    counted = CountBaselines(training.shard(0).tokens, tokenizer.vocab_size).accuracy(batches)
     result = {
         **compare(models, batches),
         **{name: {"mlm_accuracy": accuracy} for name, accuracy in counted.items()},

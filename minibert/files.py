@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -68,6 +69,23 @@ def read_json(file: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ValueError(f"{file} does not hold a JSON object")
     return values
+
+
+def write_json(file: Path, values: dict[str, Any]) -> None:
+    """Whole and on the disk, or not at all."""
+    writing = file.with_name(file.name + ".writing")
+    writing.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    to_disk(writing)
+    writing.replace(file)
+
+
+def sha256(file: Path) -> str:
+    """A file's checksum, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def to_disk(path: Path) -> None:

@@ -7,7 +7,6 @@ and the baselines beside them.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import sys
 from collections.abc import Callable, Sequence
@@ -22,7 +21,7 @@ from torch import Tensor, nn
 
 from minibert.checkpoint import find_checkpoint
 from minibert.features import Feature, best_span, collate, make_features
-from minibert.files import read_json
+from minibert.files import read_json, write_json
 from minibert.heads import (
     BertForMultipleChoice,
     BertForQuestionAnswering,
@@ -529,7 +528,7 @@ def finetune(
             check_settings(out, read_json(out / SETTINGS), told)
             if (out / RESULTS).exists():
                 return Result.read(out / RESULTS)
-        _write_json(out / SETTINGS, told)
+        write_json(out / SETTINGS, told)
         models: dict[int, BertWithHead] = {}
         for seed in seeds:
             say(f"Seed {seed}: learning from {len(data.train)} rows.")
@@ -555,7 +554,7 @@ def finetune(
         models[best].save_pretrained(out, tokenizer)
         saved = list(seeds).index(best)
         result = Result(data.name, data.kind, of_each(score), of_each(class_counts), saved)
-        _write_json(out / RESULTS, asdict(result))
+        write_json(out / RESULTS, asdict(result))
         for seed in seeds:  # their history stays
             remove(out / f"seed-{seed}", ("checkpoints", BEST))
         return result
@@ -572,13 +571,6 @@ def _digest(bert: BertModel) -> str:
     for value in bert.state_dict().values():
         digest.update(value.cpu().float().contiguous().numpy().tobytes())
     return digest.hexdigest()[:12]
-
-
-def _write_json(file: Path, values: dict[str, Any]) -> None:
-    """Whole, or not at all."""
-    writing = file.with_name(file.name + ".writing")
-    writing.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-    writing.replace(file)
 
 
 def load_finetuned(name_or_path: str | Path) -> tuple[BertWithHead, BertTokenizer]:

@@ -21,14 +21,15 @@ from torch import Tensor, nn
 
 from minibert.checkpoint import MLM_HEAD, find_checkpoint, load_with_new_heads
 from minibert.config import BertConfig
-from minibert.corpus import Corpus, Sentences
+from minibert.corpus import HUB, PREPARED, Corpus, Sentences, load_corpus
 from minibert.distributed import is_main, main_first, rank, shard, whole, world_size
 from minibert.embeddings import cooccurrence_embeddings, sinusoidal_positions, token_counts
-from minibert.files import read_json, to_disk
+from minibert.files import read_json, to_disk, write_json
 from minibert.model import IGNORE_INDEX, BertForPreTraining
 from minibert.optim import Schedule, adam, linear, muon, warmup_stable_decay
 from minibert.pretraining_data import (
     EVALUATION_MASKING,
+    AnyCorpus,
     Batch,
     Masking,
     PackedBatches,
@@ -36,6 +37,8 @@ from minibert.pretraining_data import (
     TokenizedCorpus,
     write_tokens,
 )
+from minibert.shards import PreparedCorpus, is_prepared
+from minibert.stream import STREAM, StreamedBatches, StreamedCorpus, TrainingCorpus, beginning
 from minibert.tokenizer import BertTokenizer
 from minibert.trainer import Numbers, Plan, Trainer, check_settings, read_history
 
@@ -175,9 +178,9 @@ def make_config(recipe: Recipe, preset: str, vocab_size: int) -> BertConfig:
 
 
 def make_model(
-    recipe: Recipe, config: BertConfig, corpus: TokenizedCorpus, seed: int
+    recipe: Recipe, config: BertConfig, corpus: TrainingCorpus, seed: int
 ) -> BertForPreTraining:
-    """A BERT at its start."""
+    """A BERT at its start. What is counted for it is counted in the corpus's first shard."""
     torch.manual_seed(seed)
     model = BertForPreTraining(config, recipe.next_sentence)
     vocab_size, hidden_size = config.vocab_size, config.hidden_size
@@ -185,7 +188,7 @@ def make_model(
     with torch.no_grad():
         if recipe.init == "cooccurrence":
             embeddings.word_embeddings.weight.copy_(
-                cooccurrence_embeddings(corpus.tokens, vocab_size, hidden_size, seed=seed)
+                cooccurrence_embeddings(corpus.shard(0).tokens, vocab_size, hidden_size, seed=seed)
             )
             model.mlm_head.decoder.bias.copy_(log_frequency(corpus, vocab_size))
         if recipe.positions == "sinusoidal":
@@ -195,9 +198,9 @@ def make_model(
     return model
 
 
-def log_frequency(corpus: TokenizedCorpus, vocab_size: int) -> Tensor:
+def log_frequency(corpus: AnyCorpus, vocab_size: int) -> Tensor:
     """The log of each token's share of a corpus (V,): what guesses best without looking."""
-    counts = token_counts(corpus.tokens, vocab_size) + 1  # none is impossible
+    counts = token_counts(corpus.shard(0).tokens, vocab_size) + 1  # none is impossible
     return torch.from_numpy(np.log(counts / counts.sum()))
 
 
@@ -239,14 +242,21 @@ def make_schedule(recipe: Recipe) -> Schedule:
 
 
 def make_batches(
-    recipe: Recipe, corpus: TokenizedCorpus, tokenizer: BertTokenizer, seed: int
+    recipe: Recipe, corpus: TrainingCorpus, tokenizer: BertTokenizer, seed: int
 ) -> Callable[[int], Batch]:
     """Batches by step."""
     kind = PairBatches if recipe.next_sentence else PackedBatches
-    return kind(corpus, tokenizer, recipe.masking, recipe.batch_size, recipe.max_length, seed)
+    size, length = recipe.batch_size, recipe.max_length
+
+    def make(corpus: AnyCorpus, seed: int) -> Callable[[int], Batch]:
+        return kind(corpus, tokenizer, recipe.masking, size, length, seed)
+
+    if isinstance(corpus, StreamedCorpus):
+        return StreamedBatches(corpus, make, size * length, seed)
+    return make(corpus, seed)
 
 
-def held_out_batches(corpus: TokenizedCorpus, tokenizer: BertTokenizer) -> list[Batch]:
+def held_out_batches(corpus: AnyCorpus, tokenizer: BertTokenizer) -> list[Batch]:
     """What every model is measured on, whatever its recipe: the same text with the same masks."""
     batches = PackedBatches(
         corpus, tokenizer, EVALUATION_MASKING, HELD_OUT_ROWS, HELD_OUT_LENGTH, HELD_OUT_SEED
@@ -296,7 +306,7 @@ class Run:
 
 
 def pretrain(
-    corpus: Corpus,
+    corpus: Corpus | PreparedCorpus,
     out: str | Path,
     run: Run,
     resume: bool = False,
@@ -383,7 +393,8 @@ def pretrain(
         number = sum(p.numel() for p in model.parameters())
         say(
             f"Training {number / 1e6:.1f} million weights ({run.preset or run.start}) on "
-            f"{len(training.tokens) / 1e6:.2f} million tokens"
+            f"{training.num_tokens / 1e6:.2f} million tokens"
+            + (" and what follows" if isinstance(training, StreamedCorpus) else "")
             + (f", from step {trainer.step}." if trainer.step else ".")
         )
         if trainer.step == 0:
@@ -501,18 +512,16 @@ def remove(out: Path, patterns: Sequence[str]) -> None:
 
 
 def prepare_data(
-    corpus: Corpus, run: Run, out: Path, say: Callable[[str], None] = print
-) -> tuple[TokenizedCorpus, TokenizedCorpus | None, BertTokenizer]:
+    corpus: Corpus | PreparedCorpus, run: Run, out: Path, say: Callable[[str], None] = print
+) -> tuple[TrainingCorpus, AnyCorpus | None, BertTokenizer]:
     """Tokenizer, training tokens and held-out tokens (None if the corpus is a single document).
 
     Made once and kept in `out/data`; a run that is resumed takes them from there.
     """
 
     def write(directory: Path) -> None:
-        training, _ = corpus.split()
         if run.start is None:
-            say(f"Learning a vocabulary of {run.vocab_size} word pieces from {corpus.name}.")
-            tokenizer = BertTokenizer.train(Sentences(training), run.vocab_size)
+            tokenizer = make_tokenizer(corpus, run.vocab_size, say)
         else:
             model, tokenizer, new = read_start(run.start, run.recipe, run.seed)
         tokens = write_corpus(corpus, tokenizer, directory, say)
@@ -528,6 +537,34 @@ def prepare_data(
 
     write_data_once(out, asdict(run), write)
     return open_data(out, say)
+
+
+def find_corpus(source: str) -> Corpus | PreparedCorpus:
+    """What `minibert prepare` left in a folder, or a corpus as `load_corpus` takes it.
+
+    Raises what `PreparedCorpus.open` and `load_corpus` do.
+    """
+    return PreparedCorpus.open(source) if is_prepared(source) else load_corpus(source)
+
+
+def make_tokenizer(
+    corpus: Corpus | PreparedCorpus, vocab_size: int, say: Callable[[str], None] = print
+) -> BertTokenizer:
+    """The vocabulary that a corpus was prepared with, or a new one.
+
+    Raises `ValueError` where the prepared one was to have another size.
+    """
+    if isinstance(corpus, PreparedCorpus):
+        if corpus.vocab_size != vocab_size:
+            raise ValueError(
+                f"{corpus.name} was prepared with vocab_size {corpus.vocab_size}, not {vocab_size}"
+            )
+        return corpus.tokenizer
+    if corpus.name.startswith(HUB):
+        corpus = beginning(corpus)
+    training, _ = corpus.split()
+    say(f"Learning a vocabulary of {vocab_size} word pieces from {corpus.name}.")
+    return BertTokenizer.train(Sentences(training), vocab_size)
 
 
 def write_data_once(out: Path, settings: dict[str, Any], write: Callable[[Path], None]) -> None:
@@ -550,11 +587,30 @@ def write_data_once(out: Path, settings: dict[str, Any], write: Callable[[Path],
 
 
 def write_corpus(
-    corpus: Corpus, tokenizer: BertTokenizer, directory: Path, say: Callable[[str], None] = print
-) -> TokenizedCorpus:
-    """Write the tokenizer, the tokens to train on, which are returned, and those held out."""
-    training, held_out = corpus.split()
+    corpus: Corpus | PreparedCorpus,
+    tokenizer: BertTokenizer,
+    directory: Path,
+    say: Callable[[str], None] = print,
+) -> AnyCorpus:
+    """Write the tokenizer, the tokens to train on, which are returned, and those held out.
+
+    Of a corpus that is prepared, only where it is; of one on the hub, what its run begins with.
+    Raises `ValueError` where it was prepared with another vocabulary, or is damaged.
+    """
     tokenizer.save(directory)
+    if isinstance(corpus, PreparedCorpus):
+        if tokenizer.vocab != corpus.tokenizer.vocab:
+            raise ValueError(
+                f"{corpus.name} was prepared with another vocabulary than the model has: prepare "
+                "it with --from and this model"
+            )
+        corpus.check()
+        write_json(directory / PREPARED, {"folder": corpus.name})
+        return corpus.training
+    if corpus.name.startswith(HUB):
+        write_json(directory / STREAM, {"name": corpus.name})
+        corpus = beginning(corpus)
+    training, held_out = corpus.split()
     tokens = write_tokens(training, tokenizer, directory / "training")
     if next(iter(held_out), None) is None:
         say("The corpus is a single document: nothing is held out, so nothing is measured.")
@@ -565,13 +621,22 @@ def write_corpus(
 
 def open_data(
     out: Path, say: Callable[[str], None] = print
-) -> tuple[TokenizedCorpus, TokenizedCorpus | None, BertTokenizer]:
+) -> tuple[TrainingCorpus, AnyCorpus | None, BertTokenizer]:
     """What `write_corpus` wrote into `out/data`."""
     data = out / "data"
     tokenizer = BertTokenizer.from_pretrained(data)
-    training = TokenizedCorpus.open(data / "training")
-    held_out = TokenizedCorpus.open(data / "held_out") if (data / "held_out").exists() else None
-    if held_out is not None and len(held_out.tokens) < HELD_OUT_LENGTH:
+    training: TrainingCorpus
+    held_out: AnyCorpus | None
+    if (data / PREPARED).exists():
+        prepared = PreparedCorpus.open(read_json(data / PREPARED)["folder"])
+        training, held_out = prepared.training, prepared.held_out
+    else:
+        training = TokenizedCorpus.open(data / "training")
+        held_out = TokenizedCorpus.open(data / "held_out") if (data / "held_out").exists() else None
+    if (data / STREAM).exists():
+        name = read_json(data / STREAM)["name"]
+        training = StreamedCorpus(name, training, tokenizer, data)
+    if held_out is not None and held_out.sizes[:, 0].max() < HELD_OUT_LENGTH:
         say("The held-out text is shorter than one sequence: nothing is measured.")
         held_out = None
     return training, held_out, tokenizer

@@ -24,6 +24,7 @@ from minibert.model import IGNORE_INDEX
 from minibert.tokenizer import CLS, MASK, PAD, SEP, SPECIAL_TOKENS, BertTokenizer
 
 CHARACTERS_AT_ONCE = 1 << 20
+SHARDS_OPEN = 32
 
 Batch = dict[str, Tensor]
 
@@ -58,6 +59,53 @@ class TokenizedCorpus:
     @property
     def num_documents(self) -> int:
         return len(self.document_starts) - 1
+
+    @property
+    def num_tokens(self) -> int:
+        return len(self.tokens)
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """It is a corpus of one shard (1, 2): its tokens and documents."""
+        return np.array([[self.num_tokens, self.num_documents]])
+
+    def shard(self, number: int) -> TokenizedCorpus:
+        return self
+
+
+@dataclass(frozen=True)
+class ShardedCorpus:
+    """A corpus in shards, each a folder that `write_tokens` wrote; a few are open at a time.
+
+    More of them may be there than files can be open, and more tokens than fit into memory.
+    """
+
+    directories: tuple[Path, ...]
+
+    @cached_property
+    def sizes(self) -> np.ndarray:
+        """How many tokens and documents each shard has (shards, 2)."""
+        arrays = [read_json(directory / "arrays.json") for directory in self.directories]
+        return np.array([(a["tokens"][1], a["document_starts"][1] - 1) for a in arrays])
+
+    @property
+    def num_documents(self) -> int:
+        return int(self.sizes[:, 1].sum())
+
+    @property
+    def num_tokens(self) -> int:
+        return int(self.sizes[:, 0].sum())
+
+    def shard(self, number: int) -> TokenizedCorpus:
+        """One shard, mapped into memory."""
+        return self._open(self.directories[number])
+
+    @cached_property
+    def _open(self) -> Callable[[Path], TokenizedCorpus]:
+        return lru_cache(maxsize=SHARDS_OPEN)(TokenizedCorpus.open)
+
+
+AnyCorpus = TokenizedCorpus | ShardedCorpus
 
 
 def write_tokens(
@@ -227,7 +275,7 @@ class PackedBatches:
     sequence may begin at any token. Raises `ValueError` for a corpus shorter than a sequence.
     """
 
-    corpus: TokenizedCorpus
+    corpus: AnyCorpus
     tokenizer: BertTokenizer
     masking: Masking
     batch_size: int
@@ -235,9 +283,9 @@ class PackedBatches:
     seed: int
 
     def __post_init__(self) -> None:
-        if len(self.corpus.tokens) < self.max_length - 2:
+        if self.ends[-1] == 0:
             raise ValueError(
-                f"the corpus has {len(self.corpus.tokens)} tokens: too few for one sequence of "
+                f"the corpus has {self.corpus.num_tokens} tokens: too few for one sequence of "
                 f"{self.max_length}"
             )
 
@@ -245,14 +293,26 @@ class PackedBatches:
     def masker(self) -> Masker:
         return Masker(self.tokenizer, self.masking)
 
+    @cached_property
+    def ends(self) -> np.ndarray:
+        """Where a sequence can begin, counted through all shards: up to the end of each (shards,).
+
+        None goes over from one shard to the next.
+        """
+        inner = self.max_length - 2
+        return np.cumsum(np.maximum(0, self.corpus.sizes[:, 0] - inner + 1))
+
     def __call__(self, step: int) -> Batch:
         """The batch of a step: `input_ids` and `labels`, (B, T)."""
         rng = _rng(self.seed, step)
         inner = self.max_length - 2
-        starts = rng.integers(0, len(self.corpus.tokens) - inner + 1, self.batch_size)
+        starts = rng.integers(0, self.ends[-1], self.batch_size)
         ids = np.empty((self.batch_size, self.max_length), dtype=np.int64)
         ids[:, 0], ids[:, -1] = self.tokenizer.vocab[CLS], self.tokenizer.vocab[SEP]
-        ids[:, 1:-1] = self.corpus.tokens[starts[:, None] + np.arange(inner)]
+        numbers = np.searchsorted(self.ends, starts, side="right")  # (B,), of the shards
+        for row, (number, start) in enumerate(zip(numbers, starts, strict=True)):
+            first = start - (self.ends[number - 1] if number else 0)
+            ids[row, 1:-1] = self.corpus.shard(number).tokens[first : first + inner]
         return _to_batch(*self.masker(ids, rng))
 
 
@@ -314,9 +374,9 @@ def make_pairs(
     return Pairs(a, a_length, b, b_length, is_random)
 
 
-def check_pairs(corpus: TokenizedCorpus) -> None:
+def check_pairs(corpus: AnyCorpus) -> None:
     """Raise `ValueError` if no pairs can be made of the corpus."""
-    if corpus.num_documents < 2:
+    if corpus.sizes[:, 1].min() < 2:
         raise ValueError(
             "next sentence prediction needs at least two documents to train on, and there is one: "
             "a random sentence would come from the same text. Give more files (of two, one is held "
@@ -359,11 +419,12 @@ def _fit_into(
 class PairBatches:
     """Sentence pairs for MLM and NSP: `[CLS] A [SEP] B [SEP]`, padded to the longest of the batch.
 
-    Pass after pass over the corpus, each with new pairs in a new order. Raises `ValueError` for
-    a corpus of a single document.
+    Pass after pass over the corpus, each with new pairs in a new order. Of a corpus in shards one
+    is visited after the other, in a new order in each pass, and B is drawn from the shard of A.
+    Raises `ValueError` for a corpus, or a shard, of a single document.
     """
 
-    corpus: TokenizedCorpus
+    corpus: AnyCorpus
     tokenizer: BertTokenizer
     masking: Masking
     batch_size: int
@@ -377,26 +438,30 @@ class PairBatches:
     def masker(self) -> Masker:
         return Masker(self.tokenizer, self.masking)
 
-    def _make_pass(self, number: int) -> tuple[Pairs, np.ndarray]:
-        """The pairs of one pass over the corpus, and the order that they are taken in."""
+    def _make_visit(self, number: int) -> tuple[TokenizedCorpus, Pairs, np.ndarray]:
+        """A visit of one shard: its pairs, new in each, and the order that they are taken in."""
+        number_of_pass, place = divmod(number, len(self.corpus.sizes))
+        turns = _rng(self.seed, number_of_pass, 3).permutation(len(self.corpus.sizes))
+        shard = self.corpus.shard(turns[place])
         rng = _rng(self.seed, number, 1)
-        pairs = make_pairs(self.corpus, self.max_length, rng)
-        return pairs, rng.permutation(len(pairs.a))
+        pairs = make_pairs(shard, self.max_length, rng)
+        return shard, pairs, rng.permutation(len(pairs.a))
 
     @cached_property
-    def _pass(self) -> Callable[[int], tuple[Pairs, np.ndarray]]:
-        return lru_cache(maxsize=2)(self._make_pass)  # the first, for its size, and the current
+    def _visit(self) -> Callable[[int], tuple[TokenizedCorpus, Pairs, np.ndarray]]:
+        return lru_cache(maxsize=2)(self._make_visit)  # the first, for its size, and the current
 
     def _place(self, step: int) -> tuple[int, int]:
-        """The pass that a step belongs to, and its number of the batch in it."""
-        # Passes differ a little in their number of pairs. Counting with the first one's keeps a
-        # step's place a matter of arithmetic; a shorter pass wraps around, a longer one is cut.
-        return divmod(step, max(1, len(self._pass(0)[1]) // self.batch_size))
+        """The visit that a step belongs to, and its number of the batch in it."""
+        # Visits differ a little in their number of pairs. Counting with the first one's keeps a
+        # step's place a matter of arithmetic; a shorter visit wraps around, a longer one is cut.
+        _, _, order = self._visit(0)
+        return divmod(step, max(1, len(order) // self.batch_size))
 
     def __call__(self, step: int) -> Batch:
         """The batch of a step, every tensor (B, T) but for `next_sentence_label` (B,)."""
         number, place = self._place(step)
-        pairs, order = self._pass(number)
+        shard, pairs, order = self._visit(number)
         rows = order.take(
             np.arange(place * self.batch_size, (place + 1) * self.batch_size), mode="wrap"
         )
@@ -414,7 +479,7 @@ class PairBatches:
         ids[:, 0] = vocab[CLS]
         ids[(column == a_length + 1) | (column == end)] = vocab[SEP]
         in_text = in_a | in_b
-        ids[in_text] = self.corpus.tokens[place_in_text[in_text]]
+        ids[in_text] = shard.tokens[place_in_text[in_text]]
         seen, labels = self.masker(ids, _rng(self.seed, step, 2))
         return _to_batch(
             seen,

@@ -41,7 +41,7 @@ from minibert.distributed import (
     whole,
     world_size,
 )
-from minibert.files import read_json, read_text, to_disk
+from minibert.files import read_json, read_text, sha256, to_disk
 from minibert.optim import Schedule
 
 Batch = dict[str, Tensor]
@@ -340,7 +340,7 @@ class Trainer:
                 "settings": self.settings,
             }
             (temporary / "state.json").write_text(json.dumps(state), encoding="utf-8")
-            sums = {name: _sha256(temporary / name) for name in CHECKPOINT_FILES}
+            sums = {name: sha256(temporary / name) for name in CHECKPOINT_FILES}
             (temporary / "sha256.json").write_text(json.dumps(sums), encoding="utf-8")
             for path in (*temporary.iterdir(), temporary, *self.out.glob("history.jsonl")):
                 to_disk(path)
@@ -459,20 +459,12 @@ def _mix(seed: int, step: int, rank: int) -> int:
     return int.from_bytes(digest[:8], "little") >> 1
 
 
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        digest = hashlib.sha256()
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def _damage(directory: Path) -> str | None:
     """What is wrong with a checkpoint's files, or None."""
     try:
         sums = read_json(directory / "sha256.json")
         for name in CHECKPOINT_FILES:
-            if _sha256(directory / name) != sums.get(name):
+            if sha256(directory / name) != sums.get(name):
                 return f"{name} does not match its checksum"
     except (OSError, ValueError) as error:
         return str(error)

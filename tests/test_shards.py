@@ -1,0 +1,270 @@
+"""`minibert prepare`: a corpus as token shards, whatever happens on the way."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from minibert import corpus as corpora
+from minibert.cli import main
+from minibert.corpus import load_corpus
+from minibert.model import IGNORE_INDEX
+from minibert.pretraining import RECIPES, Run, cut, find_corpus, pretrain
+from minibert.pretraining_data import Masking, PackedBatches, PairBatches
+from minibert.shards import PreparedCorpus, prepare
+from minibert.trainer import read_history
+
+WORDS = [
+    "the",
+    "a",
+    "cat",
+    "dog",
+    "old",
+    "man",
+    "sister",
+    "sees",
+    "likes",
+    "hears",
+    "house",
+    "bank",
+]
+
+
+def text(rng, sentences=12):
+    return " ".join(
+        " ".join(rng.choice(WORDS, 5)).capitalize() + "."
+        for _ in range(int(rng.integers(2, sentences)))
+    )
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    """A dataset of three files with 60, 40 and 50 texts, by its name."""
+    folder, rng = tmp_path_factory.mktemp("dataset"), np.random.default_rng(0)
+    for number, rows in enumerate((60, 40, 50)):
+        lines = [json.dumps({"text": text(rng)}) for _ in range(rows)]
+        (folder / f"train-{number}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return f"hf:{folder}"
+
+
+@pytest.fixture(scope="module")
+def prepared(dataset, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shards") / "tokens"
+    assert prepare(dataset, folder, vocab_size=100, workers=2) == 3
+    return folder
+
+
+def files(folder):
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != ".lock"
+    }
+
+
+def test_each_part_is_a_shard_and_all_of_the_text_is_there(dataset, prepared):
+    found, corpus = PreparedCorpus.open(prepared), load_corpus(dataset)
+    decoded = {}
+    for kind, tokens in (("training", found.training), ("held_out", found.held_out)):
+        ids = np.concatenate([tokens.shard(n).tokens for n in range(len(tokens.sizes))])
+        decoded[kind] = "".join(found.tokenizer.tokens[i].removeprefix("##") for i in ids)
+        assert len(tokens.sizes) == 3
+        assert tokens.num_tokens == len(ids)
+    for kind, documents in zip(("training", "held_out"), corpus.split(), strict=True):
+        texts = ["".join(doc.sentences).replace(" ", "").lower() + "[SEP]" for doc in documents]
+        assert decoded[kind] == "".join(texts)
+
+
+def test_a_folder_of_files_is_taken_in_parts(tmp_path, monkeypatch):
+    rng = np.random.default_rng(1)
+    for number in range(70):
+        (tmp_path / f"{number:02}.txt").write_text(text(rng), encoding="utf-8")
+    whole = list(load_corpus(tmp_path))
+    assert len(load_corpus(tmp_path).parts) == 1
+    monkeypatch.setattr(corpora, "PART_BYTES", 100)
+    corpus = load_corpus(tmp_path)
+    assert [len(list(part)) for part in corpus.parts] == [20, 20, 30]
+    assert list(corpus) == whole
+    training, held_out = corpus.split()
+    assert [doc.name for doc in held_out] == [
+        str(tmp_path / f"{n:02}.txt") for n in (1, 21, 41, 61)
+    ]
+    assert len(list(training)) == 66
+
+
+def test_killed_again_and_again_it_ends_as_in_quiet(dataset, prepared, tmp_path):
+    out, killed = tmp_path / "tokens", 0
+    command = [sys.executable, "-m", "minibert", "prepare", dataset, "-o", str(out)]
+    command += ["--vocab-size", "100", "--workers", "2"]
+    for seconds in (3.0, 5.0, 7.0):
+        process = subprocess.Popen(command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            killed += 1
+    assert killed
+    assert subprocess.run(command, capture_output=True).returncode == 0
+    assert files(out) == files(prepared)
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc"), reason="processes are looked for in /proc")
+def test_no_worker_outlives_a_killed_prepare(dataset, tmp_path):
+    def alive():
+        return [pid for pid in os.listdir("/proc") if pid.isdigit() and is_ours(pid)]
+
+    def is_ours(pid):
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as stream:
+                return str(tmp_path).encode() in stream.read()
+        except OSError:
+            return False
+
+    command = [sys.executable, "-m", "minibert", "prepare", dataset, "-o", str(tmp_path / "tokens")]
+    process = subprocess.Popen(
+        [*command, "--vocab-size", "100", "--workers", "2"],
+        env={**os.environ, "WHOSE": str(tmp_path)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    assert soon(lambda: len(alive()) >= 3)
+    process.kill()
+    process.wait()
+    assert soon(lambda: not alive())
+
+
+def soon(is_so, seconds=60):
+    end = time.monotonic() + seconds
+    while not is_so() and time.monotonic() < end:
+        time.sleep(0.02)
+    return is_so()
+
+
+def test_what_was_damaged_is_made_anew(dataset, prepared, tmp_path):
+    whole = files(prepared)
+    file = prepared / "training" / "00001" / "tokens.bin"
+    damaged = bytearray(file.read_bytes())
+    damaged[10] ^= 1
+    file.write_bytes(damaged)
+    corpus = PreparedCorpus.open(prepared)
+    with pytest.raises(ValueError, match=r"part 1 of .* is damaged: call `minibert prepare` again"):
+        corpus.check()
+    run = Run(corpus.name, recipe=RECIPES["fast"], steps=1, vocab_size=100)
+    with pytest.raises(ValueError, match="part 1 of"):
+        pretrain(corpus, tmp_path / "run", run)
+    prepare(dataset, prepared, vocab_size=100)
+    assert files(prepared) == whole
+
+
+@pytest.mark.parametrize("recipe", ["original", "fast"])
+def test_pretraining_takes_the_folder_and_resumes(prepared, tmp_path, monkeypatch, recipe):
+    """Stopped in the middle and resumed is as not stopped: with either kind of batches."""
+    small = replace(RECIPES[recipe], batch_size=8, max_length=16)
+    corpus = find_corpus(str(prepared))
+    run = Run(corpus.name, recipe=small, steps=10, vocab_size=100)
+    assert pretrain(corpus, tmp_path / "whole", run)
+
+    def cut_and_stop(batch, parts):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return cut(batch, parts)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("minibert.pretraining.cut", cut_and_stop)
+        assert not pretrain(corpus, tmp_path / "stopped", run)
+    assert pretrain(corpus, tmp_path / "stopped", run, resume=True)
+    ends = [(tmp_path / n / "model.safetensors").read_bytes() for n in ("whole", "stopped")]
+    assert ends[0] == ends[1]
+    assert "mlm_accuracy" in read_history(tmp_path / "whole")[-1]["held_out"]
+
+
+def test_sequences_come_from_all_shards_alike(prepared):
+    """Each token is as likely to be in one as any other, but for those at the ends of a shard."""
+    found = PreparedCorpus.open(prepared)
+    batches = PackedBatches(found.training, found.tokenizer, Masking(), 200, 16, seed=0)
+    seen = np.zeros(100)
+    for step in range(100):
+        batch = batches(step)
+        ids = torch.where(batch["labels"] == IGNORE_INDEX, batch["input_ids"], batch["labels"])
+        seen += np.bincount(ids[:, 1:-1].flatten(), minlength=100)
+    written = np.zeros(100)
+    for number in range(3):
+        written += np.bincount(found.training.shard(number).tokens, minlength=100)
+    assert np.abs(seen / seen.sum() - written / written.sum()).max() < 0.005
+    rows = {tuple(row[1:-1].tolist()) for row in ids}
+    for number in range(3):  # sequences are read from each, and from nowhere between two
+        tokens = found.training.shard(number).tokens
+        rows -= {
+            tuple(row.tolist()) for row in np.lib.stride_tricks.sliding_window_view(tokens, 14)
+        }
+    assert rows == set()
+
+
+def test_pairs_visit_every_shard_once_a_pass(prepared):
+    """And both sides of a pair are of one shard."""
+    found = PreparedCorpus.open(prepared)
+    pairs = PairBatches(found.training, found.tokenizer, Masking(), 8, 16, seed=0)
+    sizes = sorted(found.training.sizes[:, 0].tolist())
+    orders = [[pairs._visit(3 * n + place)[0].num_tokens for place in range(3)] for n in range(8)]
+    assert all(sorted(order) == sizes for order in orders)
+    assert len({tuple(order) for order in orders}) > 2
+    steps = pairs._place(10**6)
+    assert steps[0] > 3
+    assert pairs(10**6)["input_ids"].equal(pairs(10**6)["input_ids"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--vocab-size", "90"], "was begun with vocab_size 100, not 90: choose another folder"),
+        (["--from", "mini-sotu"], "was begun with from None, not mini-sotu"),
+        (["--from", "mini-sotu", "--vocab-size", "9"], "mini-sotu has its own vocabulary"),
+    ],
+)
+def test_other_settings_are_refused(dataset, prepared, arguments, message):
+    found = CliRunner().invoke(main, ["prepare", dataset, "-o", str(prepared), *arguments])
+    assert found.exit_code == 2
+    assert message in found.stderr
+    assert len(found.stderr.splitlines()) == 1
+
+
+def test_it_mixes_with_nothing(dataset, prepared, tmp_path):
+    (tmp_path / "mine.txt").write_text("Mine. And yours.")
+    with pytest.raises(FileExistsError, match="holds something else"):
+        prepare(dataset, tmp_path)
+    with pytest.raises(ValueError, match="lies in the corpus itself"):
+        prepare(str(tmp_path), tmp_path / "tokens")
+    with pytest.raises(ValueError, match="holds a corpus as tokens"):
+        load_corpus(prepared)
+    (prepared / "parts" / "00002.json").rename(tmp_path / "away.json")
+    with pytest.raises(ValueError, match="has 2 of 3 parts: call `minibert prepare` again"):
+        PreparedCorpus.open(prepared)
+    (tmp_path / "away.json").rename(prepared / "parts" / "00002.json")
+    with pytest.raises(ValueError, match="prepared with vocab_size 100, not 200"):
+        pretrain(
+            PreparedCorpus.open(prepared),
+            tmp_path / "run",
+            Run("", recipe=RECIPES["fast"], steps=1, vocab_size=200),
+        )
+
+
+def test_for_a_bert_that_is_there(dataset, tmp_path):
+    """Its vocabulary; another is refused."""
+    prepare(dataset, tmp_path / "tokens", start="mini-sotu", workers=2)
+    small = replace(RECIPES["continue"], batch_size=8, max_length=16)
+    corpus = find_corpus(str(tmp_path / "tokens"))
+    run = Run(corpus.name, recipe=small, steps=2, start="mini-sotu")
+    assert pretrain(corpus, tmp_path / "run", run)
+    prepare(dataset, tmp_path / "others", vocab_size=100, workers=2)
+    with pytest.raises(
+        ValueError, match="another vocabulary than the model has: prepare it with --from"
+    ):
+        pretrain(find_corpus(str(tmp_path / "others")), tmp_path / "other run", run)
