@@ -24,7 +24,6 @@ from minibert.model import IGNORE_INDEX
 from minibert.tokenizer import CLS, MASK, PAD, SEP, SPECIAL_TOKENS, BertTokenizer
 
 CHARACTERS_AT_ONCE = 1 << 20
-SHARDS_OPEN = 32
 
 Batch = dict[str, Tensor]
 
@@ -72,12 +71,17 @@ class TokenizedCorpus:
     def shard(self, number: int) -> TokenizedCorpus:
         return self
 
+    def read(self, number: int, start: int, length: int) -> np.ndarray:
+        """Some tokens of a shard (length,)."""
+        return self.tokens[start : start + length]
+
 
 @dataclass(frozen=True)
 class ShardedCorpus:
-    """A corpus in shards, each a folder that `write_tokens` wrote; a few are open at a time.
+    """A corpus in shards, each a folder that `write_tokens` wrote.
 
-    More of them may be there than files can be open, and more tokens than fit into memory.
+    More of them may be there than files can be open, and more tokens than fit into memory: what is
+    read here and there is not mapped.
     """
 
     directories: tuple[Path, ...]
@@ -85,8 +89,8 @@ class ShardedCorpus:
     @cached_property
     def sizes(self) -> np.ndarray:
         """How many tokens and documents each shard has (shards, 2)."""
-        arrays = [read_json(directory / "arrays.json") for directory in self.directories]
-        return np.array([(a["tokens"][1], a["document_starts"][1] - 1) for a in arrays])
+        opened = (TokenizedCorpus.open(directory) for directory in self.directories)
+        return np.array([(shard.num_tokens, shard.num_documents) for shard in opened])
 
     @property
     def num_documents(self) -> int:
@@ -98,11 +102,16 @@ class ShardedCorpus:
 
     def shard(self, number: int) -> TokenizedCorpus:
         """One shard, mapped into memory."""
-        return self._open(self.directories[number])
+        return TokenizedCorpus.open(self.directories[number])
+
+    def read(self, number: int, start: int, length: int) -> np.ndarray:
+        """Some tokens of a shard (length,), read from its file."""
+        file, dtype = self.directories[number] / "tokens.bin", self._dtype
+        return np.fromfile(file, dtype, length, offset=start * dtype.itemsize)
 
     @cached_property
-    def _open(self) -> Callable[[Path], TokenizedCorpus]:
-        return lru_cache(maxsize=SHARDS_OPEN)(TokenizedCorpus.open)
+    def _dtype(self) -> np.dtype:
+        return self.shard(0).tokens.dtype
 
 
 AnyCorpus = TokenizedCorpus | ShardedCorpus
@@ -312,7 +321,7 @@ class PackedBatches:
         numbers = np.searchsorted(self.ends, starts, side="right")  # (B,), of the shards
         for row, (number, start) in enumerate(zip(numbers, starts, strict=True)):
             first = start - (self.ends[number - 1] if number else 0)
-            ids[row, 1:-1] = self.corpus.shard(number).tokens[first : first + inner]
+            ids[row, 1:-1] = self.corpus.read(number, first, inner)
         return _to_batch(*self.masker(ids, rng))
 
 

@@ -71,19 +71,14 @@ class StreamedCorpus:
     def window(self, number: int) -> TokenizedCorpus:
         """The tokens of a window, which are waited for. Raises what went wrong with them."""
         for later in range(number, number + world_size() + 1):
-            if later % world_size() == rank() and later not in self._asked:
-                self._asked.add(later)
-                self._queue.put(later)
+            if later % world_size() == rank():
+                self._queue.put(later)  # one that is there is not made again
         wait_for(self._window(number) / "arrays.json", self._errors)
         if is_main():
             for old in sorted((self.directory / "windows").iterdir()):
                 if old.name < f"{number - 1:06}":  # others may still read the one before
                     rmtree(old, ignore_errors=True)
         return TokenizedCorpus.open(self._window(number))
-
-    @cached_property
-    def _asked(self) -> set[int]:
-        return set()
 
     @cached_property
     def _errors(self) -> list[Exception]:

@@ -186,6 +186,15 @@ def test_pretraining_takes_the_folder_and_resumes(prepared, tmp_path, monkeypatc
     assert "mlm_accuracy" in read_history(tmp_path / "whole")[-1]["held_out"]
 
 
+def test_from_the_command_line_the_vocabulary_is_that_of_the_folder(prepared, tmp_path):
+    command = ["pretrain", str(prepared), "-o", str(tmp_path / "run"), "--steps", "1"]
+    command += ["--recipe", "fast", "--batch-size", "8", "--max-length", "16"]
+    assert CliRunner().invoke(main, command).exit_code == 0
+    assert (tmp_path / "run" / "vocab.txt").read_bytes() == (prepared / "vocab.txt").read_bytes()
+    found = CliRunner().invoke(main, [*command, "--overwrite", "--vocab-size", "90"])
+    assert "was prepared with vocab_size 100, not 90" in found.stderr
+
+
 def test_sequences_come_from_all_shards_alike(prepared):
     """Each token is as likely to be in one as any other, but for those at the ends of a shard."""
     found = PreparedCorpus.open(prepared)

@@ -94,7 +94,7 @@ def test_each_step_is_drawn_from_its_window(trained, dataset):
         8 * 16,
         seed=0,
     )
-    for number in (0, 1, 5, 3):  # an earlier one is made again
+    for number in (0, 1, 5, 1):  # an earlier one is made again
         batch = batches(number * batches.steps_of_window)
         ids = torch.where(batch["labels"] == IGNORE_INDEX, batch["input_ids"], batch["labels"])
         tokens = training.window(number).tokens
