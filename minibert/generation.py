@@ -43,7 +43,8 @@ def fill_mask(
     if not masked.any():
         raise ValueError(f"there is no {MASK} in the text: put one where a word is to be guessed")
     with evaluating(model):
-        logits = model(**inputs).prediction_logits[masked]  # (M, V)
+        states = model.bert(**inputs).last_hidden_state[masked]  # (M, D)
+        logits = model.mlm_head(states)  # (M, V)
     # A model may have more rows than its tokenizer has tokens: V is often rounded up.
     probabilities = logits.softmax(-1)[:, : tokenizer.vocab_size]
     probabilities, ids = probabilities.topk(min(top_k, probabilities.shape[-1]))
