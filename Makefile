@@ -55,7 +55,7 @@ lab: install
 		--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
 
 bench: install
-	$(BIN)/python docs/bench.py $(ONLY)
+	$(BIN)/python docs/bench $(ONLY)
 
 soak: install
 	$(BIN)/python tests/soak.py --minutes 20
