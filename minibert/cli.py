@@ -256,7 +256,7 @@ def pretrain(
     changes = {name: given.pop(name) for name in RECIPE_OPTIONS if name in given}
     recipe = given.pop("recipe", None)
     texts = find_corpus(corpus)
-    if isinstance(texts, PreparedCorpus) and "start" not in given:
+    if isinstance(texts, PreparedCorpus) and "start" not in given and not resume:
         given.setdefault("vocab_size", texts.vocab_size)
     if resume:
         run = read_run(out)
@@ -300,7 +300,7 @@ def pretrain(
 )  # fmt: skip
 @click.option(
     "--workers", type=click.IntRange(min=1), default=lambda: os.cpu_count() or 1,
-    show_default="one a core", help="Processes, of about 0.5 GB each.",
+    show_default="one a core", help="Processes, of about 0.3 GB each.",
 )  # fmt: skip
 def prepare(
     corpus: str, out: Path, vocab_size: int | None, start: str | None, workers: int

@@ -6,7 +6,7 @@
     held_out/00000/         those to measure on
     parts/00000.json        this part is done; the checksums of its files
 
-A part that is whole is not made again. Shards are mapped into memory, and need not fit into it.
+A part that is whole is not made again. The corpus must stay as it is until all are made.
 """
 
 from __future__ import annotations
@@ -66,6 +66,8 @@ def prepare(
     settings["vocab_size"] = None if start else vocab_size or 8192
     with own_folder(out, settings):
         if not (out / "tokenizer_config.json").exists():  # the last of its files
+            if (out / "parts").exists():
+                raise ValueError(f"{out} has lost its vocabulary: prepare into another folder")
             if start is None:
                 say(f"Learning a vocabulary of {settings['vocab_size']} word pieces.")
                 sample, _ = corpus.head(VOCABULARY_CHARACTERS).split()
@@ -145,6 +147,7 @@ def write_part(source: str, number: int, out: Path) -> None:
     """The tokens of one part of a corpus."""
     tokenizer = BertTokenizer.from_pretrained(out)
     part = load_corpus(source).parts[number]
+    part_file(out, number).unlink(missing_ok=True)  # it is not whole while it is made anew
     sums = {}
     for kind, documents in zip(KINDS, part.split(), strict=True):
         directory = shard_folder(out, kind, number)
@@ -172,9 +175,10 @@ def part_file(out: Path, number: int) -> Path:
 
 def is_whole(out: Path, number: int) -> bool:
     """Whether a part is done, and its files are as they were."""
-    if not part_file(out, number).exists():
+    try:
+        sums = read_json(part_file(out, number))
+    except (OSError, ValueError):
         return False
-    sums = read_json(part_file(out, number))
     return all((out / name).exists() and sha256(out / name) == sums[name] for name in sums)
 
 

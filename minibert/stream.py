@@ -1,6 +1,6 @@
 """A corpus that comes through the network while a run goes on, and is never there as a whole.
 
-It comes in windows, each a few million tokens that some hundred steps are drawn from. Window w is
+It comes in windows, each a few million tokens that some steps are drawn from. Window w is
 the next piece of file w mod n of the dataset's n files; where the next one of that file begins is
 kept. So any window can be made again, and a batch stays a function of (seed, step): for a run that
 is resumed, and on any number of processes, which make the windows in turn, each its own ahead of
@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 from queue import SimpleQueue
@@ -51,6 +52,8 @@ class StreamedCorpus:
     sample: TokenizedCorpus
     tokenizer: BertTokenizer
     directory: Path
+    _errors: list[Exception] = field(default_factory=list)
+    """Of the thread that makes windows."""
 
     def shard(self, number: int) -> TokenizedCorpus:
         """What there is to count in at the start."""
@@ -77,12 +80,8 @@ class StreamedCorpus:
         if is_main():
             for old in sorted((self.directory / "windows").iterdir()):
                 if old.name < f"{number - 1:06}":  # others may still read the one before
-                    rmtree(old, ignore_errors=True)
+                    remove(old)
         return TokenizedCorpus.open(self._window(number))
-
-    @cached_property
-    def _errors(self) -> list[Exception]:
-        return []
 
     @cached_property
     def _queue(self) -> SimpleQueue[int]:
@@ -133,6 +132,15 @@ class StreamedCorpus:
 def beginning(corpus: Corpus) -> Corpus:
     """The first documents of the dataset's first file."""
     return corpus.parts[0].head(SAMPLE_CHARACTERS)
+
+
+def remove(window: Path) -> None:
+    """A window is there as a whole, or not at all: a run may be killed in between."""
+    gone = window.with_name("gone")
+    rmtree(gone, ignore_errors=True)
+    with suppress(PermissionError):  # Windows keeps what a process still has open
+        window.rename(gone)
+        rmtree(gone, ignore_errors=True)
 
 
 def wait_for(path: Path, errors: list[Exception]) -> None:

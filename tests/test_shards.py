@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -149,6 +150,13 @@ def soon(is_so, seconds=60):
     return is_so()
 
 
+def test_a_lost_vocabulary_is_not_learned_anew_beside_its_shards(dataset, prepared, tmp_path):
+    shutil.copytree(prepared, tmp_path / "tokens")
+    (tmp_path / "tokens" / "tokenizer_config.json").unlink()
+    with pytest.raises(ValueError, match="has lost its vocabulary: prepare into another folder"):
+        prepare(dataset, tmp_path / "tokens", vocab_size=100)
+
+
 def test_what_was_damaged_is_made_anew(dataset, prepared, tmp_path):
     whole = files(prepared)
     file = prepared / "training" / "00001" / "tokens.bin"
@@ -272,6 +280,8 @@ def test_for_a_bert_that_is_there(dataset, tmp_path):
     corpus = find_corpus(str(tmp_path / "tokens"))
     run = Run(corpus.name, recipe=small, steps=2, start="mini-sotu")
     assert pretrain(corpus, tmp_path / "run", run)
+    command = ["pretrain", corpus.name, "-o", str(tmp_path / "run"), "--resume"]
+    assert CliRunner().invoke(main, command).exit_code == 0
     prepare(dataset, tmp_path / "others", vocab_size=100, workers=2)
     with pytest.raises(
         ValueError, match="another vocabulary than the model has: prepare it with --from"

@@ -198,7 +198,7 @@ def test_thirty_kills(tmp_path, whole):
     while killed < 30:
         out = tmp_path / "run"
 
-        forced = (rng.choice(["to_disk", "_sha256"]), rng.randint(1, 12))
+        forced = (rng.choice(["to_disk", "sha256"]), rng.randint(1, 12))
 
         def work(forced=forced if killed % 3 == 0 else None, out=out):
             if forced:

@@ -213,11 +213,12 @@ def compute_costs() -> Iterator[dict[str, Any]]:
         ("64 H100, eight machines", H100, 64, NETWORK),
     ):
         speed = peak * USED * number
-        line = {"machine": name, "speed": speed, "hours": total / speed / 3600}
-        line["dollars"] = line["hours"] * number * PRICE
+        steps = sum(STEPS_AT.values())
+        line = {"machine": name, "speed": speed, "step": total / steps / speed}
         if link is not None:
-            line["step"] = total / sum(STEPS_AT.values()) / speed
             line["gradients"] = 2 * (number - 1) / number * 4 * weights / link
+        line["hours"] = steps * max(line["step"], line.get("gradients", 0)) / 3600
+        line["dollars"] = line["hours"] * number * PRICE
         yield line
 
 
@@ -229,11 +230,11 @@ def costs_table(lines: list[dict[str, Any]]) -> str:
         rows.append(
             (
                 line["machine"],
-                f"{line['speed'] / 1e12:,.1f}",
+                f"{line['speed'] / 1e12:,.2f}",
                 f"{hours:,.1f} hours" if hours < 1000 else f"{hours / 24 / 365:.1f} years",
                 f"{dollars:,.0f} dollars" if dollars else "",
                 f"{line['step'] * 1e3:.1f} ms" if "step" in line else "",
-                f"{line['gradients'] * 1e3:.1f} ms" if "step" in line else "",
+                f"{line['gradients'] * 1e3:.1f} ms" if "gradients" in line else "",
             )
         )
     header = ("machine", "10^12 operations/s", "time", "money", "a step", "its gradients")

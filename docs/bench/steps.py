@@ -287,8 +287,8 @@ def our_loop(
 MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 TRIED: dict[str, dict[str, Any]] = {
     "as it is": {},
-    "all of the last layer": {"loss_only": False},
-    "and logits at every token": {"loss_only": False, "every_logit": True},
+    "the last layer everywhere": {"loss_only": False},
+    "that, and logits everywhere": {"loss_only": False, "every_logit": True},
     "cross-entropy in one piece": {"rows": 1 << 30},
     "freed memory handed back": {"keep": False},
     "jemalloc instead": {"keep": False},
