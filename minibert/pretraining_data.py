@@ -93,10 +93,6 @@ class ShardedCorpus:
         return np.array([(shard.num_tokens, shard.num_documents) for shard in opened])
 
     @property
-    def num_documents(self) -> int:
-        return int(self.sizes[:, 1].sum())
-
-    @property
     def num_tokens(self) -> int:
         return int(self.sizes[:, 0].sum())
 

@@ -103,7 +103,7 @@ class StreamedCorpus:
         try:
             while True:
                 self._make(queue.get())
-        except Exception as error:  # to be raised where it is waited for
+        except Exception as error:  # whatever it is: a thread's error is seen by nobody else
             self._errors.append(error)
 
     def _make(self, number: int) -> None:

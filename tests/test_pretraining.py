@@ -4,7 +4,6 @@ import json
 import math
 import os
 import re
-import signal
 import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 import torch
 import transformers
 from filelock import FileLock
+from stopping import stopped_in_step
 from torch.testing import assert_close
 
 import minibert
@@ -101,17 +101,12 @@ def test_pretraining_learns(tmp_path, name, steps):
     assert {token for token, _ in guesses} == {"sees", "likes", "follows", "hears"}
 
 
-def test_a_stopped_run_resumes_bitwise(trained, tmp_path, monkeypatch):
+def test_a_stopped_run_resumes_bitwise(trained, tmp_path):
     """With dropout, sentence pairs, bf16 and Muon as the recipes have them."""
     name = trained.parent.name.rstrip("0123456789")
     corpus, run, out = load_corpus(small_texts()), small_run(name), tmp_path / "run"
 
-    def cut_and_stop(batch, parts):
-        os.kill(os.getpid(), signal.SIGTERM)
-        return cut(batch, parts)
-
-    with monkeypatch.context() as patch:
-        patch.setattr("minibert.pretraining.cut", cut_and_stop)
+    with stopped_in_step(1):
         assert not pretrain(corpus, out, run)
     assert pretrain(corpus, out, run, resume=True)
     for file in ("model.safetensors", "config.json", "vocab.txt"):

@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from stopping import stopped_in_step
 
 from minibert import corpus as corpora
 from minibert.cli import main
 from minibert.corpus import load_corpus
 from minibert.model import IGNORE_INDEX
-from minibert.pretraining import RECIPES, Run, cut, find_corpus, pretrain
+from minibert.pretraining import RECIPES, Run, find_corpus, pretrain
 from minibert.pretraining_data import Masking, PackedBatches, PairBatches
 from minibert.shards import PreparedCorpus, prepare
 from minibert.trainer import read_history
@@ -174,19 +175,14 @@ def test_what_was_damaged_is_made_anew(dataset, prepared, tmp_path):
 
 
 @pytest.mark.parametrize("recipe", ["original", "fast"])
-def test_pretraining_takes_the_folder_and_resumes(prepared, tmp_path, monkeypatch, recipe):
+def test_pretraining_takes_the_folder_and_resumes(prepared, tmp_path, recipe):
     """Stopped in the middle and resumed is as not stopped: with either kind of batches."""
     small = replace(RECIPES[recipe], batch_size=8, max_length=16)
     corpus = find_corpus(str(prepared))
     run = Run(corpus.name, recipe=small, steps=10, vocab_size=100)
     assert pretrain(corpus, tmp_path / "whole", run)
 
-    def cut_and_stop(batch, parts):
-        os.kill(os.getpid(), signal.SIGTERM)
-        return cut(batch, parts)
-
-    with monkeypatch.context() as patch:
-        patch.setattr("minibert.pretraining.cut", cut_and_stop)
+    with stopped_in_step(1):
         assert not pretrain(corpus, tmp_path / "stopped", run)
     assert pretrain(corpus, tmp_path / "stopped", run, resume=True)
     ends = [(tmp_path / n / "model.safetensors").read_bytes() for n in ("whole", "stopped")]

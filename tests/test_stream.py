@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,12 +11,14 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from stopping import stopped_in_step
 
 from minibert import stream as streams
 from minibert.corpus import load_corpus
 from minibert.model import IGNORE_INDEX
-from minibert.pretraining import RECIPES, Run, cut, open_data, pretrain
-from minibert.stream import StreamedCorpus, take
+from minibert.pretraining import RECIPES, Run, open_data, pretrain
+from minibert.pretraining_data import Masking, PackedBatches
+from minibert.stream import StreamedBatches, StreamedCorpus, take
 from minibert.trainer import read_history
 
 SMALL = {name: replace(RECIPES[name], batch_size=8, max_length=16) for name in ("original", "fast")}
@@ -88,9 +89,9 @@ def test_nothing_of_the_held_out_text_is_trained_on(trained, dataset):
 
 def test_each_step_is_drawn_from_its_window(trained, dataset):
     training, _, tokenizer = open_data(trained)
-    batches = streams.StreamedBatches(
+    batches = StreamedBatches(
         training,
-        lambda corpus, seed: streams_packed(corpus, tokenizer, seed),
+        lambda corpus, seed: PackedBatches(corpus, tokenizer, Masking(), 8, 16, seed),
         8 * 16,
         seed=0,
     )
@@ -104,27 +105,12 @@ def test_each_step_is_drawn_from_its_window(trained, dataset):
         assert {tuple(row[1:-1].tolist()) for row in ids} <= there
 
 
-def streams_packed(corpus, tokenizer, seed):
-    from minibert.pretraining_data import Masking, PackedBatches
-
-    return PackedBatches(corpus, tokenizer, Masking(), 8, 16, seed)
-
-
-def test_a_stopped_run_resumes_bitwise_though_its_windows_are_gone(
-    trained, dataset, tmp_path, monkeypatch
-):
-    name, calls = trained.name, []
+def test_a_stopped_run_resumes_bitwise_though_its_windows_are_gone(trained, dataset, tmp_path):
+    name = trained.name
     assert len(list((trained / "data" / "positions").iterdir())) > 5
 
-    def cut_and_stop(batch, parts):
-        calls.append(1)
-        if len(calls) == 21:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return cut(batch, parts)
-
     out = tmp_path / "run"
-    with monkeypatch.context() as patch:
-        patch.setattr("minibert.pretraining.cut", cut_and_stop)
+    with stopped_in_step(21):
         assert not pretrain(load_corpus(dataset), out, run_of(dataset, name))
     windows = list((out / "data" / "windows").iterdir())
     assert 1 <= len(windows) <= 3  # used ones are removed

@@ -2,9 +2,7 @@
 
 import ast
 import json
-import os
 import shutil
-import signal
 import sysconfig
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,6 +12,7 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
+from stopping import stopped_in_step
 from test_cli import run
 from test_pretraining import small_texts
 from torch.testing import assert_close
@@ -25,7 +24,6 @@ from minibert.corpus import load_corpus
 from minibert.pretraining import (
     RECIPES,
     Run,
-    cut,
     held_out_batches,
     prepare_data,
     pretrain,
@@ -145,7 +143,7 @@ def test_a_new_head_knows_how_often_each_token_occurs(headless, tmp_path):
     assert loss() == pytest.approx(np.log(vocab_size), abs=1e-3)
 
 
-def test_a_stopped_run_resumes_bitwise_without_what_it_started_from(tmp_path, monkeypatch):
+def test_a_stopped_run_resumes_bitwise_without_what_it_started_from(tmp_path):
     """With dropout, in a folder that was made for it and is gone by then."""
     corpus = load_corpus(small_texts())
     given = tmp_path / "given"
@@ -153,12 +151,7 @@ def test_a_stopped_run_resumes_bitwise_without_what_it_started_from(tmp_path, mo
     settings = small_run(given, dropout=0.1)
     assert pretrain(corpus, tmp_path / "whole", settings)
 
-    def cut_and_stop(batch, parts):
-        os.kill(os.getpid(), signal.SIGTERM)
-        return cut(batch, parts)
-
-    with monkeypatch.context() as patch:
-        patch.setattr("minibert.pretraining.cut", cut_and_stop)
+    with stopped_in_step(1):
         assert not pretrain(corpus, tmp_path / "run", settings)
     assert minibert.BertConfig.from_pretrained(tmp_path / "run").hidden_dropout_prob == 0.1
     shutil.copytree(tmp_path / "run", tmp_path / "unsaved")

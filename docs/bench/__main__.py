@@ -14,10 +14,10 @@ from steps import contend, print_peak
 OF_A_CHILD = {"contend": contend, "peak": print_peak}
 
 if __name__ == "__main__":
-    first, *rest = [*sys.argv[1:], ""]
-    if first in OF_A_CHILD:
-        OF_A_CHILD[first](*rest[:-1])
+    arguments = sys.argv[1:]
+    if arguments and arguments[0] in OF_A_CHILD:
+        OF_A_CHILD[arguments[0]](*arguments[1:])
     else:
         for name, groups in PAGES.items():
-            wanted = [group for group in groups if group in sys.argv or len(sys.argv) == 1]
+            wanted = [group for group in groups if group in arguments or not arguments]
             measure(wanted, DOCS / f"{name}.json", DOCS / f"{name}.md", groups)
