@@ -241,7 +241,8 @@ def pretrain(
     from dataclasses import replace
 
     from minibert.checkpoint import SHIPPED
-    from minibert.distributed import is_main, process_group
+    from minibert.corpus import pinned
+    from minibert.distributed import is_main, launcher, process_group
     from minibert.pretraining import RECIPES, Run, find_corpus, pretrain, read_run
     from minibert.shards import PreparedCorpus
 
@@ -255,11 +256,12 @@ def pretrain(
         given["start"] = str(start.expanduser().resolve())
     changes = {name: given.pop(name) for name in RECIPE_OPTIONS if name in given}
     recipe = given.pop("recipe", None)
-    texts = find_corpus(corpus)
+    earlier = read_run(out) if resume else None
+    texts = find_corpus(pinned(corpus, earlier.corpus) if earlier else corpus)
     if isinstance(texts, PreparedCorpus) and "start" not in given and not resume:
         given.setdefault("vocab_size", texts.vocab_size)
-    if resume:
-        run = read_run(out)
+    if earlier is not None:
+        run = earlier
         base = RECIPES[recipe] if recipe else run.recipe
         run = replace(run, recipe=replace(base, **changes), **given)
     else:
@@ -276,8 +278,8 @@ def pretrain(
         if finished:
             say(f'Done: {out}. Try: minibert fill-mask {quote(str(out))} "The [MASK] of the Union"')
         else:
-            again = f"minibert pretrain {quote(corpus)} -o {quote(str(out))} --resume"
-            say(f"Stopped and saved. Go on with: {again}")
+            again = f"{launcher()}minibert pretrain {quote(corpus)} -o {quote(str(out))} --resume"
+            say(f"Stopped and saved. Go on with: {again}" + (" --shard" if shard else ""))
 
 
 @main.command(
@@ -314,7 +316,8 @@ def prepare(
     from minibert.shards import prepare
 
     shards = prepare(corpus, out, vocab_size, start, workers, say=click.echo)
-    click.echo(f"Done: {out}, {shards} shards. Try: minibert pretrain {quote(str(out))} -o ...")
+    number = "1 shard" if shards == 1 else f"{shards} shards"
+    click.echo(f"Done: {out}, {number}. Try: minibert pretrain {quote(str(out))} -o ...")
 
 
 def training_options(command: Any) -> Any:
@@ -915,6 +918,7 @@ def distill(
     """
     from dataclasses import replace
 
+    from minibert.corpus import pinned
     from minibert.distillation import (
         DistillationRun,
         Transfer,
@@ -934,7 +938,7 @@ def distill(
     transfer = replace(run.transfer or Transfer(), **passed_on)
     if alone or (resume and run.transfer is None and not passed_on):
         transfer = None
-    texts = find_corpus(corpus)
+    texts = find_corpus(pinned(corpus, run.corpus))
     run = replace(run, teacher=teacher, corpus=texts.name, transfer=transfer, **given)
     if (run.steps is None) == (run.minutes is None):
         raise click.UsageError("say how long: either --steps or --minutes")

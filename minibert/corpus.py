@@ -6,6 +6,7 @@ sentence is only next within its document, and what is held out is held out as w
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -53,10 +54,12 @@ class Corpus:
     """Documents that can be gone through again and again, one in memory at a time.
 
     It is made of parts, which can be gone through alone. Documents without text are left out.
+    `version` is another where files have changed: a checksum of their names, sizes and times.
     """
 
-    def __init__(self, name: str, *texts_of_parts: Texts) -> None:
+    def __init__(self, name: str, *texts_of_parts: Texts, version: str = "") -> None:
         self.name = name
+        self.version = version
         self._texts_of_parts = texts_of_parts
 
     def __iter__(self) -> Iterator[Document]:
@@ -144,8 +147,10 @@ def load_corpus(source: str | Path | Iterable[str]) -> Corpus:
 
     - `"sotu"`: the State of the Union messages since 1790, each a document.
     - a folder: every `.txt` file in it and below it is a document; a file: one document.
-    - `"hf:NAME"` or `"hf:NAME:CONFIG"`: the column `text` of a dataset of the Hugging Face hub,
-      each row a document, which comes through the network as it is gone through.
+    - `"hf:NAME"`, `"hf:NAME:CONFIG"`: the column `text` of a dataset of the Hugging Face hub, each
+      row a document, which comes through the network as it is gone through. It is the newest
+      revision, which the corpus has in its name, or the one that is asked for:
+      `"hf:NAME@REVISION:CONFIG"`.
     - an iterable of texts, each a document. One that can be gone through only once (a generator)
       is kept in memory.
 
@@ -156,7 +161,7 @@ def load_corpus(source: str | Path | Iterable[str]) -> Corpus:
     if source == "sotu":
         return _sotu()
     if isinstance(source, str) and source.startswith(HUB):
-        return _check_not_empty(Corpus(source, *_rows_of(source)))
+        return _check_not_empty(_hub_corpus(source))
     if isinstance(source, str | Path):
         path = Path(source).expanduser().resolve()
         if (path / PREPARED).exists():
@@ -171,7 +176,7 @@ def load_corpus(source: str | Path | Iterable[str]) -> Corpus:
             raise FileNotFoundError(
                 f"there is no corpus {str(source)!r}: give 'sotu', a folder of .txt files or a file"
             )
-        corpus = Corpus(str(path), *map(_texts_of, _groups(files)))
+        corpus = Corpus(str(path), *map(_texts_of, _groups(files)), version=_version(files))
     else:
         texts = list(source) if iter(source) is source else source
         corpus = Corpus(
@@ -202,37 +207,57 @@ def _groups(files: list[Path]) -> list[list[Path]]:
     return groups
 
 
+def _version(files: list[Path]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        stat = file.stat()
+        digest.update(f"{file} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
 def _texts_of(files: list[Path]) -> Texts:
     return lambda: ((str(file), read_text(file)) for file in files)
 
 
-def hub_dataset(name: str) -> IterableDataset:
-    """The rows of `hf:NAME` or `hf:NAME:CONFIG`, its split `train`, through the network.
+def hub_dataset(name: str) -> tuple[str, IterableDataset]:
+    """The rows of `hf:NAME[@REVISION][:CONFIG]`, its split `train`, through the network.
 
+    Before them the name with the revision that they are of, by which they are found again.
     Raises `ImportError` without the library `datasets`, `FileNotFoundError` where there is no such
     dataset, and `ValueError` where it has no column `text`.
     """
     try:
-        from datasets import load_dataset
+        from datasets import load_dataset_builder
     except ImportError:
         raise ImportError(
             f"to read {name} from the hub, install the library datasets: "
             "pip install 'minibert[datasets]'"
         ) from None
     path, _, config = name.removeprefix(HUB).partition(":")
+    path, _, revision = path.partition("@")
     try:
-        rows = load_dataset(path, config or None, split="train", streaming=True)
-    except (OSError, ValueError) as error:
+        builder = load_dataset_builder(path, config or None, revision=revision or None)
+        rows = builder.as_streaming_dataset("train")
+        if builder.base_path is None:  # what an earlier download left is of any revision
+            raise FileNotFoundError("it could not be had from the hub (is there a network?)")
+    except (OSError, ValueError, RuntimeError) as error:
         raise FileNotFoundError(f"{name} cannot be read: {error}") from None
     columns = rows.column_names or list(next(iter(rows), {}))
     if "text" not in columns:
         raise ValueError(f"{name} has no column text; it has {', '.join(columns)}")
-    return rows
+    on_hub = re.match(r"hf://datasets/[^@]+@([^/]+)", builder.base_path)
+    at = f"@{on_hub[1]}" if on_hub else ""  # a folder has no revisions
+    return f"{HUB}{path}{at}" + (f":{config}" if config else ""), rows
 
 
-def _rows_of(name: str) -> list[Texts]:
-    """The files of a dataset, each a part."""
-    rows = hub_dataset(name)
+def pinned(source: str, earlier: str) -> str:
+    """`earlier` where it is the dataset `source` at a revision: who goes on, goes on with that."""
+    return earlier if source.startswith(HUB) and source == re.sub("@[^:]+", "", earlier) else source
+
+
+def _hub_corpus(source: str) -> Corpus:
+    """A dataset, of which each file is a part."""
+    name, rows = hub_dataset(source)
 
     def texts_of(part: int) -> Texts:
         def texts() -> Iterator[tuple[str, str]]:
@@ -241,7 +266,7 @@ def _rows_of(name: str) -> list[Texts]:
 
         return texts
 
-    return [texts_of(part) for part in range(rows.num_shards)]
+    return Corpus(name, *(texts_of(part) for part in range(rows.num_shards)))
 
 
 def _sotu() -> Corpus:

@@ -12,6 +12,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ from minibert.pretraining import (
 )
 from minibert.pretraining_data import Batch, Masking
 from minibert.shards import PreparedCorpus
-from minibert.stream import TrainingCorpus
+from minibert.stream import StreamedCorpus, TrainingCorpus
 from minibert.trainer import Numbers, Objective, Plan, Trainer, check_settings
 
 ATTENTION = ("none", "maps", "relations")
@@ -403,11 +404,13 @@ def distill(
         make_batches(recipe, tokens, tokenizer, run.seed)  # refuses what it can make none of
         given.save_pretrained(directory / TEACHER)
 
-    with run_folder(out, resume, overwrite):
+    with run_folder(out, resume, overwrite), ExitStack() as at_the_end:
         if resume:
             check_settings(out, asdict(read_distillation(out)), asdict(run))
         write_data_once(out, asdict(run), write)
         training, held_out, tokenizer = open_data(out, say)
+        if isinstance(training, StreamedCorpus):
+            at_the_end.callback(training.close)
         teacher = BertForPreTraining.from_pretrained(
             out / "data" / TEACHER, attn_implementation=recipe.attention
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -51,17 +52,31 @@ def process_group() -> Iterator[None]:
     dist.destroy_process_group()
 
 
+def launcher() -> str:
+    """What stands before `minibert` in the command that starts as many processes again."""
+    if world_size() == 1:
+        return ""
+    here = int(os.environ["LOCAL_WORLD_SIZE"])
+    options = f"--nproc-per-node {here}" if here == world_size() else "..."  # on many machines
+    return f"torchrun {options} -m "
+
+
 @contextmanager
 def main_first() -> Iterator[None]:
     """The main process goes through the block, then all others: what it wrote is there for them.
 
-    Where it raises, the others wait until `torchrun` ends them.
+    It may take hours, as tokenizing does. Where it raises, the others wait until `torchrun` ends
+    them.
     """
+    if world_size() == 1:
+        yield
+        return
+    patient = dist.new_group(backend="gloo", timeout=timedelta(days=7))
     if not is_main():
-        dist.barrier()
+        dist.barrier(patient)
     yield
-    if is_main() and world_size() > 1:
-        dist.barrier()
+    if is_main():
+        dist.barrier(patient)
 
 
 def sum_over_ranks(numbers: dict[str, float]) -> dict[str, float]:

@@ -5,11 +5,10 @@ Two begin with nothing; `continue` goes on from the weights of another BERT.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -334,11 +333,14 @@ def pretrain(
         if find_checkpoint(run.start).resolve().is_relative_to(out.resolve()):
             raise ValueError(f"{run.start} lies in {out}, where the new run is to go")
         read_start(run.start, run.recipe, run.seed)
-    with run_folder(out, resume, overwrite) if is_main() else nullcontext():
+    folder = run_folder(out, resume, overwrite) if is_main() else nullcontext()
+    with folder, ExitStack() as at_the_end:
         with main_first():
             if resume:
                 check_settings(out, asdict(read_run(out)), asdict(run))
             training, held_out, tokenizer = prepare_data(corpus, run, out, say)
+        if isinstance(training, StreamedCorpus):
+            at_the_end.callback(training.close)
         recipe, start = run.recipe, out / "data" / START
         if run.start is None:
             config = make_config(recipe, run.preset, tokenizer.vocab_size)
@@ -369,6 +371,8 @@ def pretrain(
                     whole_model = BertForPreTraining(config, recipe.next_sentence)
                 whole_model.load_state_dict(weights, assign=True)
                 whole_model.save_pretrained(directory, tokenizer)
+
+        snapshots = snapshots or (resume and (out / SNAPSHOTS).exists())
 
         def keep_snapshot(step: int) -> None:
             if snapshots and is_snapshot(step):
@@ -476,8 +480,9 @@ def run_folder(
     is_run = (out / settings_file).exists()
     if resume and not is_run:
         raise FileNotFoundError(f"there is no run in {out} to resume")
-    # A run that was killed while it prepared its data leaves these two, and nothing to resume.
-    if out.exists() and any(p.name not in (LOCK, DATA_WRITING) for p in out.iterdir()):
+    # A run that was killed while it prepared its data leaves these, and nothing to resume.
+    left = (LOCK, DATA_WRITING, f"{settings_file}.writing")
+    if out.exists() and any(p.name not in left for p in out.iterdir()):
         if not is_run:
             raise FileExistsError(f"{out} holds files that are no run of minibert: choose another")
         if not (resume or overwrite):
@@ -579,8 +584,8 @@ def write_data_once(out: Path, settings: dict[str, Any], write: Callable[[Path],
     except BaseException:  # Ctrl-C too: nothing is left in the way of another try
         shutil.rmtree(writing, ignore_errors=True)
         raise
-    (out / "run.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-    for path in (*writing.rglob("*"), writing, out / "run.json"):
+    write_json(out / "run.json", settings)
+    for path in (*writing.rglob("*"), writing):
         to_disk(path)
     writing.rename(data)
     to_disk(out)
@@ -605,7 +610,7 @@ def write_corpus(
                 "it with --from and this model"
             )
         corpus.check()
-        write_json(directory / PREPARED, {"folder": corpus.name})
+        write_json(directory / PREPARED, {"folder": corpus.name, "sha256": corpus.sha256})
         return corpus.training
     if corpus.name.startswith(HUB):
         write_json(directory / STREAM, {"name": corpus.name})
@@ -622,13 +627,21 @@ def write_corpus(
 def open_data(
     out: Path, say: Callable[[str], None] = print
 ) -> tuple[TrainingCorpus, AnyCorpus | None, BertTokenizer]:
-    """What `write_corpus` wrote into `out/data`."""
+    """What `write_corpus` wrote into `out/data`.
+
+    Raises `ValueError` where a folder of `prepare`'s has other tokens since.
+    """
     data = out / "data"
     tokenizer = BertTokenizer.from_pretrained(data)
     training: TrainingCorpus
     held_out: AnyCorpus | None
     if (data / PREPARED).exists():
-        prepared = PreparedCorpus.open(read_json(data / PREPARED)["folder"])
+        begun_with = read_json(data / PREPARED)
+        prepared = PreparedCorpus.open(begun_with["folder"])
+        if prepared.sha256 != begun_with["sha256"]:
+            raise ValueError(
+                f"{prepared.name} holds other tokens than those that {out} was begun with"
+            )
         training, held_out = prepared.training, prepared.held_out
     else:
         training = TokenizedCorpus.open(data / "training")

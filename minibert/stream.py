@@ -1,28 +1,28 @@
 """A corpus that comes through the network while a run goes on, and is never there as a whole.
 
-It comes in windows, each a few million tokens that some steps are drawn from. Window w is
-the next piece of file w mod n of the dataset's n files; where the next one of that file begins is
-kept. So any window can be made again, and a batch stays a function of (seed, step): for a run that
-is resumed, and on any number of processes, which make the windows in turn, each its own ahead of
-time.
+It comes in windows, each a few million tokens that some steps are drawn from, and in lanes, each
+every eighth of the dataset's files, which are read one after another. Window w is the next piece of
+lane w mod 8; where the one after it begins is kept. So any window can be made again, and a batch
+stays a function of (seed, step): for a run that is resumed, and on any number of processes, which
+make the windows in turn, each its own ahead of time.
 
-    data/stream.json            the dataset's name
+    data/stream.json            the dataset's name and revision
     data/training/, held_out/   the first documents of its first file
     data/windows/000012/        the tokens of a window; those that were used up are removed
-    data/positions/000012.json  where its file goes on after it
+    data/positions/000012.json  where its lane goes on after it
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from shutil import rmtree
-from threading import Thread
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from datasets import IterableDataset
 
 STREAM = "stream.json"
+LANES = 8
+"""Files that are read side by side: what follows each other in one is often alike."""
 WINDOW_CHARACTERS = 1 << 24
 SAMPLE_CHARACTERS = 1 << 25
 """What the vocabulary, the start and the held-out text are taken from."""
@@ -46,14 +48,14 @@ PATIENCE = 0.05
 
 @dataclass(frozen=True)
 class StreamedCorpus:
-    """A dataset of the hub, window by window."""
+    """A dataset of the hub, window by window. Call `close` when no more are needed."""
 
     name: str
     sample: TokenizedCorpus
     tokenizer: BertTokenizer
     directory: Path
-    _errors: list[Exception] = field(default_factory=list)
-    """Of the thread that makes windows."""
+    _makers: list[WindowMaker] = field(default_factory=list)
+    """One, once there was a need for it."""
 
     def shard(self, number: int) -> TokenizedCorpus:
         """What there is to count in at the start."""
@@ -67,66 +69,120 @@ class StreamedCorpus:
     @cached_property
     def tokens_of_window(self) -> int:
         """Those of the first window; all have as many characters."""
-        if not self._position(0).exists():
+        file = position_file(self.directory, 0)
+        if not file.exists():
             self.window(0)
-        return read_json(self._position(0))["tokens"]
+        return read_json(file)["tokens"]
 
     def window(self, number: int) -> TokenizedCorpus:
         """The tokens of a window, which are waited for. Raises what went wrong with them."""
+        if not self._makers:
+            self._makers.append(WindowMaker(self, number))
+        (maker,) = self._makers
         for later in range(number, number + world_size() + 1):
             if later % world_size() == rank():
-                self._queue.put(later)  # one that is there is not made again
-        wait_for(self._window(number) / "arrays.json", self._errors)
+                maker.wanted.put(later)  # one that is there is not made again
+        folder = window_folder(self.directory, number)
+        while not is_made(folder):  # by another process, it may be
+            if maker.error is not None:
+                raise maker.error
+            time.sleep(PATIENCE)
         if is_main():
             for old in sorted((self.directory / "windows").iterdir()):
                 if old.name < f"{number - 1:06}":  # others may still read the one before
                     remove(old)
-        return TokenizedCorpus.open(self._window(number))
+        return TokenizedCorpus.open(folder)
 
-    @cached_property
-    def _queue(self) -> SimpleQueue[int]:
-        queue: SimpleQueue[int] = SimpleQueue()
-        Thread(target=self._make_all, args=(queue,), daemon=True).start()
-        return queue
+    def close(self) -> None:
+        """Make no more windows. Those that are there stay."""
+        while self._makers:
+            self._makers.pop().close()
 
-    @cached_property
-    def _rows(self) -> IterableDataset:
-        return hub_dataset(self.name)
 
-    def _window(self, number: int) -> Path:
-        return self.directory / "windows" / f"{number:06}"
+class WindowMaker(Thread):
+    """Makes the windows that are wanted, beside the training that reads them."""
 
-    def _position(self, number: int) -> Path:
-        return self.directory / "positions" / f"{number:06}.json"
+    def __init__(self, corpus: StreamedCorpus, first: int) -> None:
+        super().__init__(daemon=True)
+        self.wanted: SimpleQueue[int] = SimpleQueue()
+        self.error: Exception | None = None
+        self._corpus = corpus
+        self._first = first
+        self._closed = Event()
+        self.start()
 
-    def _make_all(self, queue: SimpleQueue[int]) -> None:
+    def run(self) -> None:
+        """What the thread does."""
         try:
-            while True:
-                self._make(queue.get())
+            name, rows = hub_dataset(self._corpus.name)
+            if name != self._corpus.name:
+                raise ValueError(f"{self._corpus.name} is not to be had: there is {name}")
+            lanes = [Lane(rows, number) for number in range(min(LANES, rows.num_shards))]
+            while not self._closed.is_set():
+                with suppress(Empty):
+                    self._make(self.wanted.get(timeout=PATIENCE), lanes)
         except Exception as error:  # whatever it is: a thread's error is seen by nobody else
-            self._errors.append(error)
+            self.error = error
 
-    def _make(self, number: int) -> None:
-        """Write a window, and where its file goes on."""
-        final = self._window(number)
-        if final.exists():
+    def close(self) -> None:
+        """Nothing is written any more, or soon: what waits for the network is not waited for."""
+        self._closed.set()
+        self.join(10)
+
+    def _make(self, number: int, lanes: list[Lane]) -> None:
+        """Write a window, and where its lane goes on."""
+        directory, tokenizer = self._corpus.directory, self._corpus.tokenizer
+        final = window_folder(directory, number)
+        if is_made(final):
             return
-        n = self._rows.num_shards
-        place = {"rows": None, "document": 0}
-        if number >= n:
-            wait_for(self._position(number - n), self._errors)  # it may be another process's
-            place = read_json(self._position(number - n))
-        documents, place = take(
-            lambda: self._rows.shard(n, number % n), place["rows"], place["document"]
-        )
+        lane, before = lanes[number % len(lanes)], number - len(lanes)
+        lane.go_to(lane.start if before < 0 else self._place_after(before))
+        documents = lane.take(self._closed)
+        if self._closed.is_set():
+            return
         writing = final.with_name(f"writing-{number:06}")
         rmtree(writing, ignore_errors=True)
-        tokens = write_tokens(documents, self.tokenizer, writing).num_tokens
+        tokens = write_tokens(documents, tokenizer, writing).num_tokens
         for path in (*writing.iterdir(), writing):
             to_disk(path)
-        self._position(number).parent.mkdir(exist_ok=True)
-        write_json(self._position(number), {**place, "tokens": tokens})
+        position = position_file(directory, number)
+        position.parent.mkdir(exist_ok=True)
+        write_json(position, {"place": asdict(lane.place), "tokens": tokens})
+        to_disk(position.parent)  # no window without its position
+        rmtree(final, ignore_errors=True)  # one that is not whole
         writing.rename(final)
+
+    def _place_after(self, number: int) -> Place:
+        """Where the lane of a window goes on, which another process may just be making."""
+        file = position_file(self._corpus.directory, number)
+        while not file.exists() and not self._closed.is_set():
+            if number < self._first:  # training is past it
+                raise ValueError(f"{file} is lost, and the run cannot go on: begin anew")
+            time.sleep(PATIENCE)
+        return Place(**read_json(file)["place"])
+
+
+def window_folder(directory: Path, number: int) -> Path:
+    """Where the tokens of a window are."""
+    return directory / "windows" / f"{number:06}"
+
+
+def position_file(directory: Path, number: int) -> Path:
+    """Says where the lane of a window goes on after it."""
+    return directory / "positions" / f"{number:06}.json"
+
+
+def is_made(window: Path) -> bool:
+    """Whether a window is there: as a whole, or not at all."""
+    return (window / "arrays.json").exists()
+
+
+def remove(window: Path) -> None:
+    """A run may be killed in between: what is left of it is no window any more."""
+    for gone in window.parent.glob("gone-*"):
+        rmtree(gone, ignore_errors=True)
+    with suppress(OSError):  # some systems keep what a process still has open
+        rmtree(window.rename(window.with_name(f"gone-{window.name}")), ignore_errors=True)
 
 
 def beginning(corpus: Corpus) -> Corpus:
@@ -134,51 +190,63 @@ def beginning(corpus: Corpus) -> Corpus:
     return corpus.parts[0].head(SAMPLE_CHARACTERS)
 
 
-def remove(window: Path) -> None:
-    """A window is there as a whole, or not at all: a run may be killed in between."""
-    gone = window.with_name("gone")
-    rmtree(gone, ignore_errors=True)
-    with suppress(PermissionError):  # Windows keeps what a process still has open
-        window.rename(gone)
-        rmtree(gone, ignore_errors=True)
+@dataclass(frozen=True)
+class Place:
+    """Where a lane goes on: in which file, after how many of its rows and of its documents."""
+
+    file: int
+    row: int = 0
+    document: int = 0
 
 
-def wait_for(path: Path, errors: list[Exception]) -> None:
-    """Until a file is there. Raises the error that keeps it from being made."""
-    while not path.exists():
-        if errors:
-            raise errors[0]
-        time.sleep(PATIENCE)
+class Lane:
+    """Every `LANES`-th file of a dataset: their documents, one after another, again and again."""
 
+    def __init__(self, rows: IterableDataset, number: int) -> None:
+        self._dataset = rows
+        self._files = range(number, rows.num_shards, LANES)
+        self.start = Place(number)
+        self._open(number)
 
-def take(
-    open_rows: Callable[[], IterableDataset], position: dict[str, Any] | None, number: int
-) -> tuple[list[Document], dict[str, Any]]:
-    """The next documents to train on, and the place after them; after the last row, the first.
+    def _open(self, file: int) -> None:
+        self.place = Place(file)
+        self._rows: Iterator[dict[str, Any]] = iter(
+            self._dataset.shard(self._dataset.num_shards, file)
+        )
 
-    `position` is the state of the rows, None at their beginning, and `number` how many documents
-    came before. Those that `Corpus.split` holds out are left out. Raises `ValueError` where there
-    is no text.
-    """
-    taken: list[Document] = []
-    characters = 0
-    rows = open_rows()
-    if position is not None:
-        rows.load_state_dict(position)
-    while True:
-        for row in rows:
-            text = row["text"] or ""
-            if not text.strip():
+    def go_to(self, place: Place) -> None:
+        """To a place where this or another lane like it has been, past all that lies before it."""
+        if place.file != self.place.file or place.row < self.place.row:
+            self._open(place.file)
+        for _ in range(place.row - self.place.row):
+            next(self._rows, None)
+        self.place = place
+
+    def take(self, stop: Event) -> list[Document]:
+        """The documents of a window, but for those that `Corpus.split` holds out.
+
+        Fewer, once `stop` is set. Raises `ValueError` where there is no text.
+        """
+        taken: list[Document] = []
+        characters = 0
+        ended = 0
+        while characters < WINDOW_CHARACTERS and not stop.is_set():
+            row = next(self._rows, None)
+            if row is None:
+                ended += 1
+                if ended > len(self._files) and not taken:
+                    raise ValueError(f"the files {list(self._files)} of the dataset have no text")
+                following = self._files.index(self.place.file) + 1
+                self._open(self._files[following % len(self._files)])
                 continue
-            if number % HELD_OUT_EVERY != 1:
-                taken.append(Document("", tuple(split_sentences(text))))
-                characters += len(text)
-            number += 1
-            if characters >= WINDOW_CHARACTERS:
-                return taken, {"rows": rows.state_dict(), "document": number}
-        if number == 0:
-            raise ValueError("a file of the dataset has no text")
-        rows, number = open_rows(), 0
+            text, document = row["text"] or "", self.place.document
+            if text.strip():
+                if document % HELD_OUT_EVERY != 1:
+                    taken.append(Document("", tuple(split_sentences(text))))
+                    characters += len(text)
+                document += 1
+            self.place = replace(self.place, row=self.place.row + 1, document=document)
+        return taken
 
 
 TrainingCorpus = TokenizedCorpus | ShardedCorpus | StreamedCorpus

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from minibert import distributed
 from minibert.trainer import read_history
 
 HERE = Path(__file__).parent
@@ -112,3 +113,17 @@ def test_a_process_that_is_killed_leaves_a_checkpoint(tmp_path, alone):
     assert_close(end(alone), end(tmp_path), "weights")
     steps = [line["step"] for line in read_history(tmp_path) if "loss" in line]
     assert steps == list(range(1, 21))
+
+
+@pytest.mark.parametrize(
+    ("world", "here", "expected"),
+    [
+        (1, "1", ""),
+        (2, "2", "torchrun --nproc-per-node 2 -m "),
+        (64, "8", "torchrun ... -m "),
+    ],
+)
+def test_the_command_that_goes_on_starts_as_many(monkeypatch, world, here, expected):
+    monkeypatch.setattr(distributed, "world_size", lambda: world)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", here)
+    assert distributed.launcher() == expected

@@ -40,19 +40,20 @@ WORDS = [
 ]
 
 
-def text(rng, sentences=12):
+def text(rng, sentences=12, words=WORDS):
     return " ".join(
-        " ".join(rng.choice(WORDS, 5)).capitalize() + "."
+        " ".join(rng.choice(words, 5)).capitalize() + "."
         for _ in range(int(rng.integers(2, sentences)))
     )
 
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
-    """A dataset of three files with 60, 40 and 50 texts, by its name."""
+    """A dataset of three files with 60, 40 and 50 texts, by its name. Each has a favourite word."""
     folder, rng = tmp_path_factory.mktemp("dataset"), np.random.default_rng(0)
     for number, rows in enumerate((60, 40, 50)):
-        lines = [json.dumps({"text": text(rng)}) for _ in range(rows)]
+        words = WORDS + 6 * [WORDS[number]]
+        lines = [json.dumps({"text": text(rng, words=words)}) for _ in range(rows)]
         (folder / f"train-{number}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return f"hf:{folder}"
 
@@ -152,11 +153,63 @@ def soon(is_so, seconds=60):
     return is_so()
 
 
-def test_a_lost_vocabulary_is_not_learned_anew_beside_its_shards(dataset, prepared, tmp_path):
+def lose(vocabulary):
+    vocabulary.unlink()
+
+
+def swap_two_pieces(vocabulary):
+    lines = vocabulary.read_text("utf-8").splitlines()
+    lines[-2:] = lines[:-3:-1]
+    vocabulary.write_text("\n".join(lines) + "\n", "utf-8", newline="\n")
+
+
+@pytest.mark.parametrize("change", [lose, swap_two_pieces])
+def test_another_vocabulary_beside_its_shards_is_noticed(dataset, prepared, tmp_path, change):
     shutil.copytree(prepared, tmp_path / "tokens")
-    (tmp_path / "tokens" / "tokenizer_config.json").unlink()
-    with pytest.raises(ValueError, match="has lost its vocabulary: prepare into another folder"):
+    change(tmp_path / "tokens" / "vocab.txt")
+    said = "the vocabulary in .* is not what its shards were made with: prepare"
+    with pytest.raises(ValueError, match=said):
         prepare(dataset, tmp_path / "tokens", vocab_size=100)
+    with pytest.raises(ValueError, match=said):
+        PreparedCorpus.open(tmp_path / "tokens").check()
+
+
+def test_texts_that_have_changed_are_not_mixed_with_what_they_were(tmp_path):
+    """A text changes, then the call is made again."""
+    rng = np.random.default_rng(1)
+    texts, out = tmp_path / "texts", tmp_path / "tokens"
+    texts.mkdir()
+    for number in range(40):
+        (texts / f"{number:02}.txt").write_text(text(rng), encoding="utf-8")
+    assert prepare(str(texts), out, vocab_size=100) == 1
+    assert prepare(str(texts), out, vocab_size=100) == 1
+    changed = texts / "07.txt"
+    before = changed.stat()
+    changed.write_text(changed.read_text("utf-8").replace("a", "o"), encoding="utf-8")
+    assert changed.stat().st_size == before.st_size
+    with pytest.raises(ValueError, match=r"the texts in .* are not those that .* was begun with"):
+        prepare(str(texts), out, vocab_size=100)
+    changed.unlink()
+    with pytest.raises(ValueError, match=r"the texts in .* are not those that .* was begun with"):
+        prepare(str(texts), out, vocab_size=100)
+
+
+def test_a_run_notices_that_its_tokens_are_others(dataset, prepared, tmp_path):
+    """Prepared anew as before is the same; from another text, it is not."""
+    tokens, other = tmp_path / "tokens", tmp_path / "other.txt"
+    shutil.copytree(prepared, tokens)
+    small = replace(RECIPES["fast"], batch_size=8, max_length=16)
+    run = Run(str(tokens), recipe=small, steps=3, vocab_size=100)
+    with stopped_in_step(1):
+        assert not pretrain(find_corpus(str(tokens)), tmp_path / "run", run)
+    shutil.rmtree(tokens)
+    other.write_text("An other text, of other words. " * 30, encoding="utf-8")
+    prepare(str(other), tokens, vocab_size=100)
+    with pytest.raises(ValueError, match=r"holds other tokens than those that .* was begun with"):
+        pretrain(find_corpus(str(tokens)), tmp_path / "run", run, resume=True)
+    shutil.rmtree(tokens)
+    prepare(dataset, tokens, vocab_size=100, workers=2)
+    assert pretrain(find_corpus(str(tokens)), tmp_path / "run", run, resume=True)
 
 
 def test_what_was_damaged_is_made_anew(dataset, prepared, tmp_path):
@@ -166,10 +219,12 @@ def test_what_was_damaged_is_made_anew(dataset, prepared, tmp_path):
     damaged[10] ^= 1
     file.write_bytes(damaged)
     corpus = PreparedCorpus.open(prepared)
-    with pytest.raises(ValueError, match=r"part 1 of .* is damaged: call `minibert prepare` again"):
+    with pytest.raises(
+        ValueError, match=r"part 00001 of .* is damaged: call `minibert prepare` again"
+    ):
         corpus.check()
     run = Run(corpus.name, recipe=RECIPES["fast"], steps=1, vocab_size=100)
-    with pytest.raises(ValueError, match="part 1 of"):
+    with pytest.raises(ValueError, match="part 00001 of"):
         pretrain(corpus, tmp_path / "run", run)
     prepare(dataset, prepared, vocab_size=100)
     assert files(prepared) == whole

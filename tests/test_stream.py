@@ -5,20 +5,29 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
+import threading
+import time
+from collections import Counter
+from dataclasses import asdict, replace
+from threading import Event
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
+from datasets import load_dataset_builder
 from safetensors.torch import load_file
 from stopping import stopped_in_step
 
 from minibert import stream as streams
-from minibert.corpus import load_corpus
+from minibert.cli import main
+from minibert.corpus import hub_dataset, load_corpus
+from minibert.files import read_json
 from minibert.model import IGNORE_INDEX
 from minibert.pretraining import RECIPES, Run, open_data, pretrain
 from minibert.pretraining_data import Masking, PackedBatches
-from minibert.stream import StreamedBatches, StreamedCorpus, take
+from minibert.stream import Lane, Place, StreamedBatches, StreamedCorpus, WindowMaker
 from minibert.trainer import read_history
 
 SMALL = {name: replace(RECIPES[name], batch_size=8, max_length=16) for name in ("original", "fast")}
@@ -61,19 +70,109 @@ def texts_of(documents):
     return [" ".join(document.sentences) for document in documents]
 
 
-def test_windows_follow_each_other_through_a_file_and_begin_anew(dataset):
-    """Documents of a file in order, those that are held out left out, pass after pass."""
-    rows = streams.hub_dataset(dataset)
-    file = load_corpus(dataset).parts[1]
-    expected = texts_of(file.split()[0])
-    place, found = {"rows": None, "document": 0}, []
-    for _ in range(30):
-        documents, place = take(lambda: rows.shard(3, 1), place["rows"], place["document"])
-        place = json.loads(json.dumps(place))
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_lane_reads_file_after_file_and_begins_anew(dataset, monkeypatch, number):
+    """Documents in order, those that are held out left out, pass after pass; by one that goes on,
+    by one that begins at a place, and by one that comes by now and then."""
+    monkeypatch.setattr(streams, "LANES", 2)
+    parts = load_corpus(dataset).parts
+    expected = [text for file in range(number, 3, 2) for text in texts_of(parts[file].split()[0])]
+    _, rows = hub_dataset(dataset)
+    steady, seldom, found = Lane(rows, number), Lane(rows, number), []
+    for step in range(40):
+        place = Place(**json.loads(json.dumps(asdict(steady.place))))
+        documents = steady.take(Event())
+        lanes = [Lane(rows, number), *([seldom] if step % 3 == 0 else [])]
+        for lane in lanes:
+            lane.go_to(place)
+            assert lane.take(Event()) == documents
+            assert lane.place == steady.place
         found += texts_of(documents)
-    assert len(found) > 3 * len(expected)
+    assert len(found) > 2 * len(expected)
     repeated = expected * (len(found) // len(expected) + 1)
     assert found == repeated[: len(found)]
+
+
+def test_a_lane_that_goes_on_reads_no_row_twice(dataset, monkeypatch):
+    """A file is not gone through again from its beginning for each window."""
+    monkeypatch.setattr(streams, "LANES", 2)
+    read = Counter()
+
+    class Counted:
+        num_shards = 3
+
+        def shard(self, n, file):
+            return (read.update([file]) or row for row in rows.shard(n, file))
+
+    _, rows = hub_dataset(dataset)
+    lane = Lane(Counted(), 1)
+    while lane.place.row < 40:
+        lane.go_to(lane.place)
+        lane.take(Event())
+    assert read == {1: lane.place.row}
+
+
+@pytest.fixture
+def hub(dataset, monkeypatch):
+    """`some/texts` as the hub has it: its newest revision, and those that were asked for."""
+    hub = SimpleNamespace(newest="first", asked=[])
+
+    def stand_in(path, config, revision):
+        hub.asked.append(revision)
+        builder = load_dataset_builder(dataset.removeprefix("hf:"), config)
+        builder.base_path = f"hf://datasets/{path}@{revision or hub.newest}"
+        return builder
+
+    monkeypatch.setattr("datasets.load_dataset_builder", stand_in)
+    return hub
+
+
+def test_the_revision_is_in_the_name(hub, trained, tmp_path):
+    for name, pinned in (
+        ("hf:some/texts", "hf:some/texts@first"),
+        ("hf:some/texts:default", "hf:some/texts@first:default"),
+        ("hf:some/texts@abc:default", "hf:some/texts@abc:default"),
+    ):
+        assert load_corpus(name).name == pinned
+    training, _, tokenizer = open_data(trained)
+    StreamedCorpus("hf:some/texts@abc", training.sample, tokenizer, tmp_path).window(0)
+    assert hub.asked == [None, None, "abc", "abc"]
+
+
+def test_the_same_command_goes_on_with_the_same_revision(hub, tmp_path, monkeypatch):
+    """Though there is a newer one by then."""
+
+    def called(*command):
+        found = CliRunner().invoke(main, [*command])
+        return found.exit_code, found.output
+
+    run, tokens = str(tmp_path / "run"), str(tmp_path / "tokens")
+    small = [
+        "--recipe",
+        "fast",
+        "--steps",
+        "8",
+        "--batch-size",
+        "8",
+        "--max-length",
+        "16",
+        "--vocab-size",
+        "100",
+    ]
+    with stopped_in_step(3):
+        code, said = called("pretrain", "hf:some/texts", "-o", run, *small)
+    assert "Go on with: minibert pretrain hf:some/texts -o" in said
+    hub.newest = "second"
+    assert called("pretrain", "hf:some/texts", "-o", run, "--resume")[0] == 0
+    assert read_json(tmp_path / "run" / "run.json")["corpus"] == "hf:some/texts@first"
+
+    monkeypatch.setattr("minibert.shards.write_parts", lambda *_: None)  # they have no such hub
+    assert called("prepare", "hf:some/texts", "-o", tokens, "--vocab-size", "100")[0] == 0
+    hub.newest = "third"
+    assert called("prepare", "hf:some/texts", "-o", tokens, "--vocab-size", "100")[0] == 0
+    assert read_json(tmp_path / "tokens" / "prepare.json")["corpus"] == "hf:some/texts@second"
+    code, said = called("prepare", "hf:some/texts@third", "-o", tokens, "--vocab-size", "100")
+    assert (code, "with corpus hf:some/texts@second, not hf:some/texts@third" in said) == (2, True)
 
 
 def test_nothing_of_the_held_out_text_is_trained_on(trained, dataset):
@@ -120,28 +219,142 @@ def test_a_stopped_run_resumes_bitwise_though_its_windows_are_gone(trained, data
     assert "mlm_accuracy" in read_history(out)[-1]["held_out"]
 
 
-def test_two_processes_have_the_batches_of_one(dataset, tmp_path):
+SCRIPT = """
+import os
+import signal
+import sys
+from contextlib import nullcontext
+from dataclasses import replace
+
+from minibert import stream
+from minibert.corpus import load_corpus
+from minibert.distributed import process_group
+from minibert.pretraining import RECIPES, Run, pretrain
+from stopping import stopped_in_step
+
+stream.WINDOW_CHARACTERS, stream.SAMPLE_CHARACTERS = 2000, 8000
+dataset, out, stop = sys.argv[1:]
+
+
+def die_in(name, place):
+    real = getattr(stream, name)
+
+    def struck(*arguments, **options):
+        if name == "rmtree" and place in str(arguments):
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = real(*arguments, **options)
+        if place in str(arguments):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    setattr(stream, name, struck)
+
+
+if ":" in stop:
+    die_in(*stop.split(":"))
+stopped = stopped_in_step(int(stop)) if stop.isdigit() else nullcontext()
+resume = os.path.exists(os.path.join(out, "run.json"))
+recipe = replace(RECIPES["original"], batch_size=8, max_length=16, dropout=0.0)
+run = Run(dataset, recipe=recipe, steps=20, vocab_size=100)
+with process_group(), stopped:
+    pretrain(load_corpus(dataset), out, run, resume, say=lambda _: None)
+"""
+
+
+@pytest.fixture(scope="module")
+def train(tmp_path_factory):
+    """Twenty steps in so many real processes, or what is left of them; they are still at work."""
+    script = tmp_path_factory.mktemp("script") / "train.py"
+    script.write_text(SCRIPT)
+
+    def train(dataset, out, stop="never", processes=1):
+        many = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+        return subprocess.Popen(
+            [sys.executable, *(many if processes > 1 else []), script, dataset, out, stop],
+            env={
+                **os.environ,
+                "OMP_NUM_THREADS": "1",
+                "TQDM_DISABLE": "1",
+                "PYTHONPATH": os.pathsep.join([os.path.dirname(__file__), *sys.path]),
+            },
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return train
+
+
+def ended(process):
+    _, said = process.communicate(timeout=200)
+    assert process.returncode == 0, said
+
+
+def weights(out):
+    return load_file(out / "model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def in_quiet(dataset, train, tmp_path_factory):
+    out = tmp_path_factory.mktemp("quiet") / "one"
+    ended(train(dataset, out))
+    return out
+
+
+def test_two_processes_have_the_batches_of_one(dataset, train, in_quiet, tmp_path):
     """Twenty steps of two real processes, each making every other window: the same weights."""
-    script = (
-        "import sys; from dataclasses import replace; from minibert import stream as s\n"
-        "from minibert.corpus import load_corpus\n"
-        "from minibert.distributed import process_group\n"
-        "from minibert.pretraining import RECIPES, Run, pretrain\n"
-        "s.WINDOW_CHARACTERS, s.SAMPLE_CHARACTERS = 2000, 8000\n"
-        "recipe = replace(RECIPES['original'], batch_size=8, max_length=16, dropout=0.0)\n"
-        "run = Run(sys.argv[1], recipe=recipe, steps=20, vocab_size=100)\n"
-        "with process_group():\n"
-        "    assert pretrain(load_corpus(sys.argv[1]), sys.argv[2], run, say=lambda _: None)\n"
-    )
-    (tmp_path / "train.py").write_text(script)
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    for name, how in (("one", []), ("two", torchrun)):
-        command = [sys.executable, *how, str(tmp_path / "train.py"), dataset, str(tmp_path / name)]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200)
-        assert done.returncode == 0, done.stderr
-    one, two = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
-    torch.testing.assert_close(two, one, rtol=0, atol=1e-5)
+    ended(train(dataset, tmp_path / "two", processes=2))
+    torch.testing.assert_close(weights(tmp_path / "two"), weights(in_quiet), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("processes", [1, 3])
+def test_a_run_of_two_goes_on_in_another_number(dataset, train, in_quiet, tmp_path, processes):
+    ended(train(dataset, tmp_path / "run", stop="8", processes=2))
+    assert [p.name for p in (tmp_path / "run" / "checkpoints").glob("step-*")] == ["step-000000008"]
+    ended(train(dataset, tmp_path / "run", processes=processes))
+    torch.testing.assert_close(weights(tmp_path / "run"), weights(in_quiet), rtol=0, atol=1e-5)
+
+
+def test_killed_among_its_windows_it_ends_as_in_quiet(dataset, train, in_quiet, tmp_path):
+    """Whatever one of two does with it, a window is there as a whole, or not at all."""
+    out = tmp_path / "run"
+    for place in ("write_tokens:writing-000001", "write_json:000003", "rmtree:gone-"):
+        process = train(dataset, out, place, processes=2)
+        _, said = process.communicate(timeout=200)
+        assert process.returncode and "SIGKILL" in said, said
+    ended(train(dataset, out, processes=2))
+    torch.testing.assert_close(weights(out), weights(in_quiet), rtol=0, atol=1e-5)
+
+
+def test_a_window_that_is_not_whole_is_made_again(trained):
+    training, _, _ = open_data(trained)
+    whole = training.window(4).tokens.tolist()
+    training.close()
+    (trained / "data" / "windows" / "000004" / "arrays.json").unlink()
+    again, _, _ = open_data(trained)
+    assert again.window(4).tokens.tolist() == whole
+
+
+def test_a_lost_position_is_said(dataset, trained, tmp_path):
+    """And not waited for."""
+    shutil.copytree(trained, tmp_path / "run")
+    for kind in ("windows", "positions"):
+        for path in (tmp_path / "run" / "data" / kind).glob("00000[1-9]*"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    training, _, _ = open_data(tmp_path / "run")
+    with pytest.raises(ValueError, match=r"000003\.json is lost, and the run cannot go on"):
+        training.window(6)
+
+
+def test_nothing_is_written_once_a_run_has_ended(dataset, tmp_path):
+    """Another may begin in the same folder."""
+    data = tmp_path / "run" / "data"
+    others = set(threading.enumerate())
+    with stopped_in_step(3):
+        assert not pretrain(load_corpus(dataset), tmp_path / "run", run_of(dataset))
+    assert not [t for t in set(threading.enumerate()) - others if isinstance(t, WindowMaker)]
+    before = sorted(data.rglob("*"))
+    time.sleep(0.5)
+    assert sorted(data.rglob("*")) == before
 
 
 def test_what_goes_wrong_is_said(dataset, trained, tmp_path, monkeypatch):
