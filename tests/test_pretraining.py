@@ -364,6 +364,13 @@ def test_snapshots_show_the_way_and_change_nothing(tmp_path):
     assert not (kept / "snapshots").exists()
 
 
+def test_a_resumed_run_goes_on_keeping_snapshots(tmp_path):
+    with stopped_in_step(3):
+        assert not pretrain(load_corpus(small_texts()), tmp_path, small_run(), snapshots=True)
+    assert pretrain(load_corpus(small_texts()), tmp_path, small_run(), resume=True)
+    assert list(read_snapshots(tmp_path)) == [0, 10, 12]
+
+
 def test_snapshots_lie_evenly_on_a_logarithmic_scale():
     assert [s for s in range(31_000) if is_snapshot(s)] == [
         0, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000,

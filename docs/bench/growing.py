@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import psutil
 from harness import table
+from matplotlib.figure import Figure
 
 from minibert.config import BertConfig
 from minibert.corpus import Sentences, load_corpus
@@ -31,7 +32,6 @@ from minibert.viz.style import plot
 
 HERE = Path(__file__).parents[1]
 SPEED = HERE / "performance.json"
-PICTURE = HERE / "scaling.png"
 SIZES = (0.25, 0.5, 1.0, 2.0)
 FILE_BYTES = 100_000
 MINIBERT = (sys.executable, "-m", "minibert")
@@ -56,14 +56,14 @@ def make_corpus(folder: Path, size: float) -> None:
 def timed(*command: str) -> dict[str, float]:
     """Seconds and bytes of a command of minibert, which must succeed."""
     begun, most = time.perf_counter(), 0
-    process = psutil.Popen(
-        [*MINIBERT, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    while process.poll() is None:
-        most = max(most, memory(process))
-        time.sleep(0.2)
-    if process.returncode:
-        sys.exit(f"failed: {command}")
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as said:
+        process = psutil.Popen([*MINIBERT, *command], stdout=said, stderr=subprocess.STDOUT)
+        while process.poll() is None:
+            most = max(most, memory(process))
+            time.sleep(0.2)
+        if process.returncode:
+            said.seek(0)
+            sys.exit(f"failed: {command}: {said.read()[-1000:]}")
     return {"seconds": time.perf_counter() - begun, "bytes": most}
 
 
@@ -79,8 +79,7 @@ def memory(process: psutil.Process) -> int:
 
 
 def measure_sizes() -> Iterator[dict[str, Any]]:
-    """A corpus of each size, prepared and trained on; and the picture."""
-    lines = []
+    """A corpus of each size, prepared and trained on."""
     for size in SIZES:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
@@ -95,9 +94,7 @@ def measure_sizes() -> Iterator[dict[str, Any]]:
             trained = timed("pretrain", tokens, *run)
         line = {"gigabytes": real / 1e9, "shards": shards, "prepare": prepared, "pretrain": trained}
         print(json.dumps(line), flush=True)
-        lines.append(line)
         yield line
-    draw(lines)
 
 
 def sizes_table(lines: list[dict[str, Any]]) -> str:
@@ -117,7 +114,7 @@ def sizes_table(lines: list[dict[str, Any]]) -> str:
     return table(header, rows)
 
 
-def draw(lines: list[dict[str, Any]]) -> None:
+def draw_sizes(lines: list[dict[str, Any]]) -> Figure:
     """Seconds and memory over size, with straight lines through the seconds."""
     sizes = [line["gigabytes"] for line in lines]
     figure, (left, right) = plot(1, 2, width=8, height=3)
@@ -131,7 +128,53 @@ def draw(lines: list[dict[str, Any]]) -> None:
     for axes, what in ((left, "seconds"), (right, "memory, GB")):
         axes.set(xlabel="text, GB", ylabel=what, xlim=(0, None), ylim=(0, None))
         axes.legend()
-    figure.savefig(PICTURE, dpi=110, metadata={"Software": None})
+    return figure
+
+
+# --- a corpus that comes in windows ---------------------------------------------------------------
+
+
+def make_dataset(folder: Path, size: float) -> None:
+    """What `make_corpus` makes, in two files, each row of them a text."""
+    make_corpus(folder / "texts", size)
+    files = [(folder / f"train-{number}.jsonl").open("w", encoding="utf-8") for number in range(2)]
+    for number, text in enumerate(sorted((folder / "texts").iterdir())):
+        line = json.dumps({"text": text.read_text("utf-8")})
+        files[number % len(files)].write(line + "\n")
+    for file in files:
+        file.close()
+    shutil.rmtree(folder / "texts")
+
+
+def measure_stream() -> Iterator[dict[str, Any]]:
+    """Three thousand steps on a dataset of two sizes: a folder stands in for the hub."""
+    for size in (SIZES[0], SIZES[2]):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            (folder / "dataset").mkdir()
+            make_dataset(folder / "dataset", size)
+            run = ("--recipe", "fast", "--steps", "3000", "-o", str(folder / "run"))
+            trained = timed("pretrain", f"hf:{folder / 'dataset'}", *run)
+            windows = len(list((folder / "run" / "data" / "positions").iterdir()))
+            kept = sum(f.stat().st_size for f in (folder / "run" / "data").rglob("*.bin"))
+        line = {"gigabytes": size, "windows": windows, "kept": kept, "pretrain": trained}
+        print(json.dumps(line), flush=True)
+        yield line
+
+
+def stream_table(lines: list[dict[str, Any]]) -> str:
+    """A row for each size."""
+    rows = [
+        (
+            f"{line['gigabytes']:.2f} GB",
+            str(line["windows"]),
+            f"{line['pretrain']['seconds']:.0f} s",
+            f"{line['pretrain']['bytes'] / 1e9:.2f} GB",
+            f"{line['kept'] / 1e6:.0f} MB",
+        )
+        for line in lines
+    ]
+    return table(("text", "windows made", "3,000 steps", "memory", "tokens on the disk"), rows)
 
 
 # --- the same cores in one process and in many ---------------------------------------------------
@@ -239,3 +282,23 @@ def costs_table(lines: list[dict[str, Any]]) -> str:
         )
     header = ("machine", "10^12 operations/s", "time", "money", "a step", "its gradients")
     return table(header, rows)
+
+
+# --- under fault ----------------------------------------------------------------------------------
+
+
+def measure_soak() -> Iterator[dict[str, Any]]:
+    """Twenty minutes of `make soak`, which fails where any weight differs."""
+    soak = str(HERE.parent / "tests" / "soak.py")
+    command = [sys.executable, soak, "--minutes", "20"]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    yield json.loads(done.stdout.splitlines()[-1])
+
+
+def soak_table(lines: list[dict[str, Any]]) -> str:
+    """A row for each fault."""
+    (line,) = lines
+    rows = [(fault, str(times)) for fault, times in line["survived"].items()]
+    full = "a disk of its own" if line["real disk"] else "a limit on the size of files"
+    rows += [("runs that ended as in quiet", str(line["runs"])), ("what was filled", full)]
+    return table(("fault", "survived"), rows)

@@ -120,8 +120,9 @@ def page_with(results: dict[str, Any], page: Path, groups: Groups) -> str:
     return text
 
 
-def measure(names: list[str], file: Path, page: Path, groups: Groups) -> None:
-    """Groups of these names: into the file, and from all that is there into the page."""
+def measure(names: list[str], file: Path, page: Path, groups: Groups) -> dict[str, Any]:
+    """Groups of these names: into the file, and from all that is there, which is returned, into
+    the page."""
     results = json.loads(file.read_text("utf-8")) if file.exists() else {}
     for name in names:
         results[name] = {"machine": machine(), "lines": []}
@@ -129,3 +130,4 @@ def measure(names: list[str], file: Path, page: Path, groups: Groups) -> None:
             results[name]["lines"].append(line)
             file.write_text(json.dumps(results) + "\n", encoding="utf-8")
     page.write_text(page_with(results, page, groups), encoding="utf-8")
+    return results

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import growing
 import learning
+import products
 import reading
 import steps
 from harness import Groups
@@ -14,9 +15,10 @@ DOCS = Path(__file__).parents[1]
 PERFORMANCE: Groups = {
     "step": (steps.measure_step, steps.step_table),
     "same": (learning.measure_same, learning.same_table),
+    "reach": (learning.measure_reach, learning.reach_table),
     "tried": (steps.measure_tried, steps.tried_table),
     "packing": (reading.measure_packing, reading.packing_table),
-    "products": (steps.measure_products, steps.products_table),
+    "products": (products.measure_products, products.products_table),
     "inference": (reading.measure_inference, reading.inference_table),
     "guess": (reading.measure_guess, reading.guess_table),
     "text": (reading.measure_text, reading.text_table),
@@ -25,8 +27,15 @@ PERFORMANCE: Groups = {
 }
 SCALING: Groups = {
     "sizes": (growing.measure_sizes, growing.sizes_table),
+    "stream": (growing.measure_stream, growing.stream_table),
     "processes": (growing.measure_processes, growing.processes_table),
     "costs": (growing.compute_costs, growing.costs_table),
+    "soak": (growing.measure_soak, growing.soak_table),
 }
 PAGES = {"performance": PERFORMANCE, "scaling": SCALING}
 """`NAME.md` has the tables, `NAME.json` what is behind them."""
+PICTURES = {
+    "performance": ("step", steps.draw_step),
+    "scaling": ("sizes", growing.draw_sizes),
+}
+"""`NAME.png`: of which group, and what draws it."""

@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 import transformers
+from contenders import LENGTHS, PLACES, Setting, corpus, our_trainer, unmasked
 from harness import Timed, alternate, once, over_ours, precision, table, times, told
-from steps import LENGTHS, PLACES, Setting, corpus, our_trainer, unmasked
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
