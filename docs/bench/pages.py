@@ -19,6 +19,7 @@ PERFORMANCE: Groups = {
     "tried": (steps.measure_tried, steps.tried_table),
     "packing": (reading.measure_packing, reading.packing_table),
     "products": (products.measure_products, products.products_table),
+    "profile": (products.measure_profile, products.profile_table),
     "inference": (reading.measure_inference, reading.inference_table),
     "guess": (reading.measure_guess, reading.guess_table),
     "text": (reading.measure_text, reading.text_table),
