@@ -364,6 +364,12 @@ def test_snapshots_show_the_way_and_change_nothing(tmp_path):
     assert not (kept / "snapshots").exists()
 
 
+def test_a_run_that_was_killed_in_its_first_write_is_begun_again(tmp_path):
+    (tmp_path / "run.json.writing").write_text('{"corp')
+    (tmp_path / "data.writing").mkdir()
+    assert pretrain(load_corpus(small_texts()), tmp_path, small_run(steps=1))
+
+
 def test_a_resumed_run_goes_on_keeping_snapshots(tmp_path):
     with stopped_in_step(3):
         assert not pretrain(load_corpus(small_texts()), tmp_path, small_run(), snapshots=True)

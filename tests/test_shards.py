@@ -212,6 +212,21 @@ def test_a_run_notices_that_its_tokens_are_others(dataset, prepared, tmp_path):
     assert pretrain(find_corpus(str(tokens)), tmp_path / "run", run, resume=True)
 
 
+def test_what_is_not_of_a_part_is_not_trained_on(prepared, tmp_path):
+    shutil.copytree(prepared, tmp_path / "tokens")
+    for kind in ("training", "held_out"):
+        shutil.copytree(prepared / kind / "00000", tmp_path / "tokens" / kind / "00000 copy")
+        (tmp_path / "tokens" / kind / ".DS_Store").touch()
+    found, expected = (PreparedCorpus.open(f) for f in (tmp_path / "tokens", prepared))
+    assert found.training.num_tokens == expected.training.num_tokens
+    assert found.held_out.num_tokens == expected.held_out.num_tokens
+
+
+def test_a_call_that_was_killed_in_its_first_write_is_made_again(dataset, tmp_path):
+    (tmp_path / "prepare.json.writing").write_text('{"corp')
+    assert prepare(dataset, tmp_path, vocab_size=100, workers=2) == 3
+
+
 def test_what_was_damaged_is_made_anew(dataset, prepared, tmp_path):
     whole = files(prepared)
     file = prepared / "training" / "00001" / "tokens.bin"

@@ -357,6 +357,13 @@ def test_nothing_is_written_once_a_run_has_ended(dataset, tmp_path):
     assert sorted(data.rglob("*")) == before
 
 
+def download_of_any_revision(path, config, revision):
+    """What `datasets` gives without a network where the dataset was downloaded once."""
+    builder = load_dataset_builder(path, config)
+    builder.base_path = None
+    return builder
+
+
 def test_what_goes_wrong_is_said(dataset, trained, tmp_path, monkeypatch):
     (tmp_path / "blank").mkdir()
     (tmp_path / "blank" / "train.jsonl").write_text('{"text": " "}\n{"text": ""}\n')
@@ -368,6 +375,10 @@ def test_what_goes_wrong_is_said(dataset, trained, tmp_path, monkeypatch):
         load_corpus(f"hf:{tmp_path / 'other'}")
     with pytest.raises(FileNotFoundError, match="hf:no/such-dataset cannot be read"):
         load_corpus("hf:no/such-dataset")
+    monkeypatch.setattr("datasets.load_dataset_builder", download_of_any_revision)
+    with pytest.raises(FileNotFoundError, match="could not be had from the hub"):
+        load_corpus(dataset)
+    monkeypatch.undo()
     training, _, tokenizer = open_data(trained)
     away = StreamedCorpus("hf:no/such-dataset", training.sample, tokenizer, tmp_path)
     with pytest.raises(FileNotFoundError, match="cannot be read"):  # in a thread, and told here
