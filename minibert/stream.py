@@ -17,7 +17,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -46,7 +46,7 @@ PATIENCE = 0.05
 """Seconds between two looks for a window that is not there yet."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class StreamedCorpus:
     """A dataset of the hub, window by window. Call `close` when no more are needed."""
 
@@ -54,8 +54,8 @@ class StreamedCorpus:
     sample: TokenizedCorpus
     tokenizer: BertTokenizer
     directory: Path
-    _makers: list[WindowMaker] = field(default_factory=list)
-    """One, once there was a need for it."""
+    _maker: WindowMaker | None = None
+    """Once there was a need for it."""
 
     def shard(self, number: int) -> TokenizedCorpus:
         """What there is to count in at the start."""
@@ -76,9 +76,9 @@ class StreamedCorpus:
 
     def window(self, number: int) -> TokenizedCorpus:
         """The tokens of a window, which are waited for. Raises what went wrong with them."""
-        if not self._makers:
-            self._makers.append(WindowMaker(self, number))
-        (maker,) = self._makers
+        if self._maker is None:
+            self._maker = WindowMaker(self, number)
+        maker = self._maker
         for later in range(number, number + world_size() + 1):
             if later % world_size() == rank():
                 maker.wanted.put(later)  # one that is there is not made again
@@ -95,8 +95,9 @@ class StreamedCorpus:
 
     def close(self) -> None:
         """Make no more windows. Those that are there stay."""
-        while self._makers:
-            self._makers.pop().close()
+        if self._maker is not None:
+            self._maker.close()
+            self._maker = None
 
 
 class WindowMaker(Thread):
