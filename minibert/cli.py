@@ -169,7 +169,7 @@ def demo(minutes: float, out: Path, seed: int) -> None:
 
 
 def _presets() -> tuple[str, ...]:
-    return ("tiny", "mini", "small", "base")
+    return ("tiny", "mini", "mini-6-layers", "small", "base")
 
 
 @main.command(

@@ -174,7 +174,7 @@ class BertConfig:
 
     @classmethod
     def preset(cls, name: str, **overrides: Any) -> BertConfig:
-        """A named size: `tiny`, `mini`, `small` or `base` (Turc et al., 2019), with changes."""
+        """A named size of `PRESETS` (Turc et al., 2019), with changes."""
         if name not in PRESETS:
             raise ValueError(f"no preset {name!r}; there are {list(PRESETS)}")
         return replace(PRESETS[name], **overrides)
@@ -242,7 +242,7 @@ class BertConfig:
 
 
 def _size(layers: int, hidden: int) -> BertConfig:
-    # The sizes of Turc et al. (2019): 64 dimensions a head, feed-forward four times as wide.
+    # As Turc et al. (2019) have it: 64 dimensions a head, feed-forward four times as wide.
     return BertConfig(
         num_hidden_layers=layers,
         hidden_size=hidden,
@@ -254,6 +254,7 @@ def _size(layers: int, hidden: int) -> BertConfig:
 PRESETS = {
     "tiny": _size(2, 128),
     "mini": _size(4, 256),
+    "mini-6-layers": _size(6, 256),
     "small": _size(4, 512),
     "base": _size(12, 768),
 }
