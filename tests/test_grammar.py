@@ -358,22 +358,39 @@ def kept(tmp_path_factory):
     return out
 
 
-def test_the_curve_is_the_scores_of_each_snapshot(kept, tmp_path):
+def test_each_snapshot_is_scored(kept):
     phenomena = make_minimal_pairs(TOKENIZER, 4)[::5]
-    phenomena[0] = Phenomenon("empty", "nothing", ())
     along = list(score_snapshots(kept, phenomena))
     assert [step for step, _ in along] == [0, 10, 12]
     for seed, (_, scores) in enumerate(along):
         assert scores == score_minimal_pairs(small_bert(seed), TOKENIZER, phenomena)
+    assert along[0][1] != along[1][1] != along[2][1]
+
+
+def test_the_curve_goes_through_the_scores(tmp_path):
+    """A panel for all and one for each category, but for what has no pairs."""
+    none = score_of("none", 0, 0, "nothing")
+    along = [
+        (step, [score_of("one", one, 10), none, score_of("two", two, 10, "islands")])
+        for step, one, two in ((0, 5, 3), (10, 7, 3), (25, 9, 7))
+    ]
     picture = draw_grammar_curve(along)
-    first, last = (mean_accuracy(scores)[0] for _, scores in (along[0], along[-1]))
-    assert f"At step 0 and at step 12: all phenomena {first:.0%} and {last:.0%}" in picture.alt
-    assert "nothing" not in picture.alt
+    assert picture.alt.endswith(
+        "At step 0 and at step 25: all phenomena 40% and 80%, agreement 50% and 90%, "
+        "islands 30% and 70%."
+    )
     panels = [ax for ax in picture.figure.axes if ax.get_visible()]
-    assert len(panels) == 1 + len({one.category for one in phenomena[1:]})
-    (_, line) = panels[0].lines
-    assert line.get_xdata().tolist() == [0, 10, 12]
-    assert line.get_ydata().tolist() == [mean_accuracy(scores)[0] for _, scores in along]
+    assert [ax.get_title() for ax in panels] == ["all phenomena", "agreement", "islands"]
+    want = ([0.4, 0.5, 0.8], [0.5, 0.7, 0.9], [0.3, 0.3, 0.7])
+    for ax, accuracies in zip(panels, want, strict=True):
+        chance, line = ax.lines
+        assert list(chance.get_ydata()) == [0.5, 0.5]
+        assert line.get_xdata().tolist() == [0, 10, 25]
+        assert line.get_ydata() == pytest.approx(accuracies)
+    (band,) = panels[1].collections
+    assert band.get_datalim(panels[1].transData).get_points()[:, 1] == pytest.approx(
+        [proportion_interval(5, 10)[0], proportion_interval(9, 10)[1]]
+    )
     assert draw_grammar_curve(along[:1]).save(tmp_path / "one.svg").stat().st_size > 0
     with pytest.raises(ValueError, match="there is no step to draw"):
         draw_grammar_curve([])
