@@ -124,7 +124,7 @@ def score_table(scores: Sequence[Score]) -> str:
             else:
                 lines.append(f"{row}  (the vocabulary lacks its words)")
     counted = [score for score in scores if score.number]
-    name = f"mean of {len(counted)} phenomena"
+    name = f"mean of {len(counted)} phenomen{'on' if len(counted) == 1 else 'a'}"
     total = sum(score.number for score in counted)
     lines.append(f"{name:{width}}  {total:5d}  {_row(*mean_accuracy(scores))}")
     lines.append(f"{'chance':{width}}         {CHANCE:8.1%}")
