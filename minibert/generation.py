@@ -265,6 +265,48 @@ def pseudo_log_likelihood(
     return TokenScores(tuple(tokens), tuple(log_probabilities))
 
 
+@torch.no_grad()
+def pseudo_log_likelihoods(
+    model: BertForPreTraining,
+    tokenizer: BertTokenizer,
+    texts: Sequence[str],
+    batch_size: int = 256,
+) -> list[float]:
+    """The total of `pseudo_log_likelihood` for each of many texts, in nats, and much faster.
+
+    Texts of the same length go through the model together, `batch_size` masked copies at a time, so
+    nothing is padded; the last layer is computed at the mask alone. Raises `ValueError` as
+    `pseudo_log_likelihood` does, naming the text.
+    """
+    by_length: dict[int, list[int]] = {}
+    encoded: list[Tensor] = []  # of (T,)
+    mask = tokenizer.vocab[MASK]
+    for number, text in enumerate(texts):
+        try:
+            encoded.append(_encode(model, tokenizer, text))
+            if (encoded[-1] == mask).any():
+                raise ValueError(f"there is a {MASK} in the text: only a whole text is scored")
+        except ValueError as error:
+            raise ValueError(f"{error} (text {number + 1}, {text[:60]!r})") from None
+        by_length.setdefault(len(encoded[-1]), []).append(number)
+    log_probabilities: list[list[float]] = [[] for _ in texts]
+    for length, numbers in by_length.items():
+        ids = torch.stack([encoded[number] for number in numbers])  # (N, T)
+        text, at = torch.cartesian_prod(torch.arange(len(numbers)), torch.arange(1, length - 1)).T
+        for i, t in zip(text.split(batch_size), at.split(batch_size), strict=True):
+            t = t.to(ids.device)
+            rows = ids[i].scatter(1, t[:, None], mask)  # (B, T)
+            places = torch.stack([torch.zeros_like(t), t], dim=1)  # (B, 2): [CLS], the mask
+            with evaluating(model):
+                states = model.bert(rows, places=places).last_hidden_state[:, 1]  # (B, D)
+                logits = model.mlm_head(states).cpu().double()  # (B, V)
+            answers = ids[i].gather(1, t[:, None]).cpu()  # (B, 1)
+            picked = logits.log_softmax(-1).gather(1, answers)  # (B, 1)
+            for j, value in zip(i.tolist(), picked.flatten().tolist(), strict=True):
+                log_probabilities[numbers[j]].append(value)
+    return [math.fsum(values) for values in log_probabilities]
+
+
 def pseudo_perplexity(scores: Iterable[TokenScores]) -> float:
     """exp of minus the mean log-probability of all tokens of all texts (Salazar et al., 2020).
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import string
 from collections import Counter
@@ -215,3 +216,18 @@ def interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, 
         return mean, None
     error = np.std(values, ddof=1) / np.sqrt(len(values))
     return mean, float(t.ppf((1 + confidence) / 2, len(values) - 1) * error)
+
+
+def proportion_interval(right: float, number: int) -> tuple[float, float]:
+    """The ends of the 95 % interval of a proportion, `right` of `number` (Wilson, 1927).
+
+    It stays within 0 and 1, and has a width even where all or none are right. With a `number` of 0
+    nothing is known: it reaches from 0 to 1.
+    """
+    if number == 0:
+        return 0.0, 1.0
+    z = 1.959964  # a normal variable is within z standard deviations in 95 % of cases
+    share, spread = right / number, z**2 / number
+    middle = share + spread / 2
+    reach = math.sqrt(spread * (share * (1 - share) + spread / 4))
+    return max(0.0, (middle - reach) / (1 + spread)), min(1.0, (middle + reach) / (1 + spread))

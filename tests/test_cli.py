@@ -65,6 +65,7 @@ def test_help_is_there_and_needs_no_torch():
         "fill-mask",
         "generate",
         "perplexity",
+        "grammar",
         "attention",
         "info",
         "export",
