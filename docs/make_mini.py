@@ -90,7 +90,8 @@ def main() -> None:
 def train(out: Path, seed: int, tenth: bool) -> None:
     """Begin a run in the folder OUT, or go on with it."""
     run = Run("library", "mini-6-layers", RECIPE, STEPS // 10 if tenth else STEPS, seed=seed)
-    pretrain(load_corpus("library"), out, run, resume=(out / "run.json").exists())
+    resume = (out / "run.json").exists()
+    pretrain(load_corpus("library"), out, run, resume=resume, snapshots=True)
 
 
 @main.command()
