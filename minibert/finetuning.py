@@ -158,7 +158,7 @@ def body_settings(dropout: float) -> dict[str, Any]:
 
     Dropout falls on hidden states alone. On attention weights it changed no score, and took a fifth
     of a step's time. On a CPU, torch's fused attention is slow with a gradient: a step takes a
-    third less with the one from scratch.
+    quarter less with the one from scratch.
     """
     return {
         "hidden_dropout_prob": dropout,
@@ -256,6 +256,11 @@ class TaskObjective:
 # One run
 
 
+def _device() -> str:
+    """Where a head is trained and scored."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def train_head(
     bert: BertModel,
     tokenizer: BertTokenizer,
@@ -270,11 +275,12 @@ def train_head(
     Returns the model as it was where its validation loss was lowest, in eval mode, or None where a
     signal stopped it. After each epoch, and at the end, that loss is measured on the
     `validation_sample`. A regression is learned in standard units, and gives its own in the end.
+    `watch` is called with each line of the history, and how many `steps` there will be.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     model = make_head(bert, data, settings, seed)
-    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    model.to(_device())
     max_length = min(settings.max_length, model.config.max_position_embeddings)
     standard = Standard.of(data)
 
@@ -307,7 +313,7 @@ def train_head(
             if stopping.is_over():
                 trainer.stop()
         if watch is not None:
-            watch(line)
+            watch({**line, "steps": steps})
 
     trainer = Trainer(
         model,
@@ -428,16 +434,17 @@ def predict(
     features = make_features(bare, kind, model.labels, tokenizer, max_length)
     outputs: list[Any] = [None] * len(features)
     bf16 = bf16 and kind != "regression"
-    with evaluating(model), torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+    device = next(model.parameters()).device
+    with evaluating(model), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
         for chosen, batch in batches_by_length(features, kind, tokenizer):
-            out = model(**batch)
+            out = model(**{name: tensor.to(device) for name, tensor in batch.items()})
             logits = (
                 torch.stack([out.start_logits, out.end_logits], 1)  # (B, 2, T)
                 if kind == "question-answering"
                 else out.logits
             )
             for i, row in zip(chosen, logits, strict=True):
-                outputs[i] = row.float()
+                outputs[i] = row.float().cpu()
     windows: list[list[tuple[Feature, Tensor]]] = [[] for _ in rows]
     for feature, output in zip(features, outputs, strict=True):
         windows[feature.row].append((feature, output))
@@ -624,20 +631,20 @@ def finetune(
             if (out / RESULTS).exists():
                 return Result.read(out / RESULTS)
         write_json(out / SETTINGS, told)
+        clock = Clock(data, settings, say, watch)
         of_seeds: list[list[Any]] = []
         best: tuple[float, int, BertWithHead] | None = None
         for number, seed in enumerate(seeds):
             phase = f"Seed {number + 1} of {len(seeds)}"
             say(f"{phase}: training on {len(data.train):,} rows, learning rate {settings.lr:g}.")
-            clock = Clock(data, settings, len(seeds) - number, say, watch)
-            model = train_head(
-                bert, tokenizer, data, out / f"seed-{seed}", settings, seed,
-                clock if number == 0 else watch,
-            )  # fmt: skip
+            clock.seeds_left = len(seeds) - number
+            model = train_head(bert, tokenizer, data, out / f"seed-{seed}", settings, seed, clock)
             if model is None:
                 return None
             say(f"{phase}: scoring {len(data.test):,} test rows.")
+            model.to(_device())
             asked = predict(model, tokenizer, data.test, settings.max_length, has_bf16())
+            model.cpu()
             of_seeds.append([prediction.answer for prediction in asked])
             loss = lowest_loss(out / f"seed-{seed}")
             if best is None or loss < best[0]:
@@ -668,23 +675,23 @@ def _scored(data: TaskData, of_seeds: list[list[Any]], saved: int) -> Result:
 
 @dataclass
 class Clock:
-    """Says, once, how long all seeds will take, from the first line of a run's history.
+    """Says, once, how long the seeds that are left will take, from a run's first line of history.
 
-    A row costs as much as in those steps, and a third of that where it is only read. Every line
-    goes on to `watch`.
+    Steps go on as fast as they began. A row that is only read, for validation or the test, takes a
+    third of the time of one that is trained on. Every line goes on to `watch`.
     """
 
     data: TaskData
     settings: Finetuning
-    runs: int
     say: Callable[[str], None]
     watch: Callable[[dict[str, Any]], None] | None = None
-    is_said: bool = False
+    seeds_left: int = 1
+    has_said: bool = False
 
     def __call__(self, line: dict[str, Any]) -> None:
-        """A line of the history."""
-        if not self.is_said:
-            self.is_said = True
+        """A line of the history, with the number of `steps` of the run."""
+        if not self.has_said:
+            self.has_said = True
             with tqdm.external_write_mode():  # the bar makes room
                 self.say(self.estimate(line))
         if self.watch is not None:
@@ -692,14 +699,13 @@ class Clock:
 
     def estimate(self, line: dict[str, Any]) -> str:
         """`About 3 minutes for 3 seeds; --quick runs one.`"""
-        per_row = line["seconds"] / (line["step"] * self.settings.batch_size)
-        epochs = self.settings.epochs
-        read = epochs * len(validation_sample(self.data)) + len(self.data.test)
+        training = line["seconds"] / line["step"] * line["steps"]
+        trained = self.settings.epochs * len(self.data.train)
+        read = self.settings.epochs * len(validation_sample(self.data)) + len(self.data.test)
         share = 1.0 if self.settings.frozen else FORWARD_SHARE
-        seconds = per_row * (epochs * len(self.data.train) + share * read) * self.runs
-        return f"About {duration(seconds)} " + (
-            f"for {self.runs} seeds; --quick runs one." if self.runs > 1 else "in all."
-        )
+        seconds = self.seeds_left * training * (1 + share * read / trained)
+        several = f"for {self.seeds_left} seeds; --quick runs one."
+        return f"About {duration(seconds)} {several if self.seeds_left > 1 else 'in all.'}"
 
 
 def duration(seconds: float) -> str:

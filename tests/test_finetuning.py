@@ -411,16 +411,14 @@ def test_the_phases_and_the_whole_time_are_said(tmp_path):
 
 def test_the_whole_time_by_hand():
     data = toy("classification", train=1000, validation=2000, test=900)
-    line = {"step": 5, "seconds": 8.0}  # 5 steps of 16 rows: 0.1 seconds for each row
-    clock = Clock(data, replace(FAST, epochs=2, batch_size=16), 3, print)
+    line = {"step": 5, "seconds": 8.0, "steps": 126}  # 126 steps take 201.6 seconds
+    clock = Clock(data, replace(FAST, epochs=2), print, seeds_left=3)
     # Twice 1,000 rows to train on; twice 500 and once 900 to read, for a third of the price.
-    seconds = 3 * 0.1 * (2 * 1000 + (2 * 500 + 900) / 3)
-    assert (
-        clock.estimate(line)
-        == f"About {round(seconds / 60)} minutes for 3 seeds; --quick runs one."
-    )
-    frozen = replace(clock, settings=replace(clock.settings, frozen=True), runs=1)
-    assert frozen.estimate(line) == f"About {round(0.1 * 3900 / 60)} minutes in all."
+    minutes = 3 * 201.6 * (1 + (2 * 500 + 900) / 3 / (2 * 1000)) / 60
+    assert clock.estimate(line) == f"About {round(minutes)} minutes for 3 seeds; --quick runs one."
+    frozen = replace(clock, settings=replace(clock.settings, frozen=True), seeds_left=1)
+    minutes = 201.6 * (1 + 1900 / 2000) / 60  # a frozen body is only read, in training too
+    assert frozen.estimate(line) == f"About {round(minutes)} minutes in all."
     assert [duration(s) for s in (3, 44, 89, 91, 5399, 5400)] == [
         "10 seconds", "40 seconds", "90 seconds", "2 minutes", "90 minutes", "1.5 hours"
     ]  # fmt: skip
