@@ -7,7 +7,7 @@
 # make slides         the chapters as slides, in build/slides/; ONLY="03 04" for some of them
 # make bench          ours and Hugging Face's, side by side; ONLY="step inference" for some groups
 # make soak           pretraining under faults for 20 minutes: signals, a full disk, damaged files
-# make data           fetch the library, and labelled texts for more tasks (210 MB)
+# make data           fetch the library, and labelled texts for more tasks (240 MB)
 # make install        build .venv alone
 PYTHON ?= python3
 BIN := .venv/bin

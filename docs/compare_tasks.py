@@ -23,7 +23,7 @@ from typing import Any
 import torch
 
 from minibert.checkpoint import find_checkpoint
-from minibert.finetuning import Finetuning, evaluate, shown, train_head
+from minibert.finetuning import Finetuning, body_settings, evaluate, shown, train_head
 from minibert.labelled_data import TaskData, take
 from minibert.metrics import score
 from minibert.model import BertModel
@@ -73,11 +73,9 @@ def once(run: dict[str, Any], work: Any) -> None:
 
 
 def body() -> tuple[BertModel, BertTokenizer]:
-    """The shipped checkpoint, with the dropout that `minibert finetune` gives it."""
+    """The shipped checkpoint, with the settings that `minibert finetune` gives it."""
     found = find_checkpoint(MODEL)
-    bert = BertModel.from_pretrained(
-        found, hidden_dropout_prob=DROPOUT, attention_probs_dropout_prob=DROPOUT
-    )
+    bert = BertModel.from_pretrained(found, **body_settings(DROPOUT))
     return bert, BertTokenizer.from_pretrained(found)
 
 

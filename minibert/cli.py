@@ -34,6 +34,8 @@ RECIPE_OPTIONS = ("init", "lr", "batch_size", "max_length", "dropout")
 TRANSFER_OPTIONS = ("temperature", "alpha", "hidden_weight", "attention")
 VIEWS = ("map", "head", "model", "neuron", "explorer")
 METHODS = ("left-to-right", "gibbs", "mask-predict")
+FEW_ROWS = 500
+"""With fewer training rows asked for, fine-tuning is a quick look, and runs one seed."""
 KINDS_OF_TEXTS = ("classification", "multi-label", "regression", "tagging")
 """Kinds of task whose rows can be given as a text each, without a file."""
 LOOKED_AT = "The Congress of the United States must pass the budget."
@@ -352,9 +354,11 @@ def training_options(command: Any) -> Any:
             "--rows", type=click.IntRange(min=2), help="Learn from so many rows, not all."
         ),
         click.option(
-            "--seeds", type=click.IntRange(min=1), default=3, show_default=True,
-            help="Runs, each with another head and order.",
+            "--seeds", type=click.IntRange(min=1),
+            help="Runs, each with another head and order.  [default: 3, and 1 with --quick or "
+            f"--rows below {FEW_ROWS}]",
         ),
+        click.option("--quick", is_flag=True, help="A first look: one seed."),
         click.option("--epochs", type=float, default=3.0, show_default=True),
         click.option("--batch-size", type=click.IntRange(min=1), default=32, show_default=True),
         click.option(
@@ -362,8 +366,9 @@ def training_options(command: Any) -> Any:
             help="Tokens.",
         ),
         click.option(
-            "--lr", type=float, default=3e-4, show_default=True,
-            help="For a small BERT; one of the size of BERT-base wants 3e-5.",
+            "--lr", type=float,
+            help="The learning rate.  [default: by the model's width; 3e-4 for mini-sotu, 3e-5 for "
+            "BERT-base]",
         ),
         click.option("--frozen", is_flag=True, help="Train the head alone."),
         click.option(
@@ -415,7 +420,8 @@ def finetune(
     out: Path | None,
     tasks: bool,
     rows: int | None,
-    seeds: int,
+    seeds: int | None,
+    quick: bool,
     dropout: float,
     resume: bool,
     overwrite: bool,
@@ -445,22 +451,19 @@ def finetune(
         if task is not None and value is not None:
             option = f"--{name.replace('_', '-')}"
             raise click.UsageError(f"{option} is for --data: a --task has its own columns and kind")
-    from minibert.finetuning import RESULTS, Finetuning, finetune
+    from minibert.finetuning import RESULTS, Finetuning, body_settings, finetune
     from minibert.labelled_data import load_data, take
     from minibert.tasks import describe, load_task
 
     use = Finetuning(**settings)
+    runs = _seeds(seeds, quick, rows)
     with _warnings_in_a_line():
         labelled = load_task(task) if task else load_data(data, kind, **columns)
     labelled = take(labelled, rows)
     for line in describe(labelled):
         click.echo(_printable(line))
-    bert, tokenizer = _load_body(
-        model, hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout
-    )
-    result = finetune(
-        bert, tokenizer, labelled, out, use, range(seeds), resume, overwrite, say=click.echo
-    )
+    bert, tokenizer = _load_body(model, **body_settings(dropout))
+    result = finetune(bert, tokenizer, labelled, out, use, runs, resume, overwrite, say=click.echo)
     if result is None:
         click.echo("Stopped and saved. Go on with the same command and --resume")
         return
@@ -553,7 +556,8 @@ def glue(
     data: Path | None,
     tasks: str | None,
     rows: int | None,
-    seeds: int,
+    seeds: int | None,
+    quick: bool,
     dropout: float,
     resume: bool,
     overwrite: bool,
@@ -564,19 +568,17 @@ def glue(
     Scores are on GLUE's validation rows, as its test labels are hidden. All of it, a million rows
     to learn from, is much for a CPU: --rows, --seeds and --tasks make it less.
     """
-    from minibert.finetuning import Finetuning
+    from minibert.finetuning import Finetuning, body_settings
     from minibert.glue import TABLE, run_glue
     from minibert.tasks import GLUE
 
     use = Finetuning(**settings)
+    runs = _seeds(seeds, quick, rows)
     names = tuple(dict.fromkeys(tasks.split(","))) if tasks else tuple(GLUE)
-    bert, tokenizer = _load_body(
-        model, hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout
-    )
+    bert, tokenizer = _load_body(model, **body_settings(dropout))
     with _warnings_in_a_line():
         table = run_glue(
-            bert, tokenizer, out, use, names, data, rows, range(seeds), resume, overwrite,
-            click.echo,
+            bert, tokenizer, out, use, names, data, rows, runs, resume, overwrite, click.echo
         )  # fmt: skip
     if table is None:
         click.echo("Stopped and saved. Go on with the same command and --resume")
@@ -1201,6 +1203,17 @@ def _words(guesses: list[tuple[int, float]], tokenizer: BertTokenizer) -> list[t
 
 def _listed(guesses: list[tuple[str, float]]) -> str:
     return "  ".join(f"{token} {share:.0%}" for token, share in guesses)
+
+
+def _seeds(seeds: int | None, quick: bool, rows: int | None) -> range:
+    """Three, or one for a quick look, as `--rows 200` is; what was not asked for is said."""
+    if quick and seeds is not None:
+        raise click.UsageError("--quick is one seed: give either --quick or --seeds")
+    if seeds is None and not quick and rows is not None and rows < FEW_ROWS:
+        click.echo(f"One seed, as --rows {rows} is a quick look; with another the score may be")
+        click.echo("several points higher or lower. --seeds 3 shows by how much.")
+        return range(1)
+    return range(1 if quick else seeds or 3)
 
 
 @contextlib.contextmanager

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import math
+import random
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,10 @@ import numpy as np
 import torch
 from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from minibert.checkpoint import find_checkpoint
+from minibert.config import BertConfig
 from minibert.features import Feature, best_span, collate, make_features
 from minibert.files import read_json, write_json
 from minibert.heads import (
@@ -59,6 +63,13 @@ HEADS: dict[str, type[BertWithHead]] = {
     "multiple-choice": BertForMultipleChoice,
 }
 PREDICTION_BATCH = 32
+BATCHES_SORTED = 8
+"""Training batches that are made together, so that texts of about one length share a batch."""
+LOG_EVERY = 5
+"""Steps. The first line of the history is also what the estimate of the whole time rests on."""
+FEWEST_VALIDATION_ROWS = 100
+FORWARD_SHARE = 1 / 3
+"""Of a training step's time: the backward pass takes about twice as long as the forward pass."""
 LONGEST_ANSWER = 30
 """Tokens of an answer span, at most."""
 BEST = "best.safetensors"
@@ -72,8 +83,8 @@ class Finetuning:
     batch_size: int = 32
     max_length: int = 128
     """Tokens; never more than the model holds."""
-    lr: float = 3e-4
-    """Of the head; of the body too, unless it decays. BERT-base wants about a tenth of this."""
+    lr: float | None = None
+    """Of the head; of the body too, unless it decays. None: `default_rate` of the body."""
     frozen: bool = False
     """Train the head (and its pooler) alone."""
     layer_decay: float = 1.0
@@ -81,15 +92,14 @@ class Finetuning:
     pooling: str = "cls"
     """How a text becomes one vector: see `BertForSequenceClassification`."""
     warmup: float = 0.1
-    evaluations: int = 6
-    """How often the validation loss is looked at, in the whole of training."""
-    patience: int = 3
-    """Stop after so many of them without a better one; the best weights are kept."""
+    patience: int = 2
+    """Stop after so many epochs without a lower validation loss; the best weights are kept."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "max_length", "lr", "evaluations", "patience"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
+        for name in ("epochs", "batch_size", "max_length", "lr", "patience"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise ValueError(f"{name} must be above 0, not {value}")
         if not 0 < self.layer_decay <= 1:
             raise ValueError(f"layer_decay must be above 0 and at most 1, not {self.layer_decay}")
 
@@ -132,9 +142,56 @@ def make_optimizers(model: BertWithHead, lr: float, layer_decay: float) -> list:
     ]
 
 
+def default_rate(config: BertConfig) -> float:
+    """The learning rate for a body of this width D: 3e-4 * (256 / D)^2, to one digit.
+
+    Wider bodies need smaller steps. The rule joins two rates that are known to work: 3e-4 for
+    `mini-sotu` (D = 256, measured in `docs/tasks.md`), and 3e-5 for BERT-base (D = 768; Devlin et
+    al., 2019, A.3, chose between 2e-5 and 5e-5). In between, MiniLM (D = 384) gets 1e-4. No rate
+    is above 1e-3.
+    """
+    return float(f"{min(1e-3, 3e-4 * (256 / config.hidden_size) ** 2):.0e}")
+
+
+def body_settings(dropout: float) -> dict[str, Any]:
+    """What `BertModel.from_pretrained` is given, beside a path, for a body that will be fine-tuned.
+
+    Dropout falls on hidden states alone. On attention weights it changed no score, and took a fifth
+    of a step's time. On a CPU, torch's fused attention is slow with a gradient: a step takes a
+    quarter less with the one from scratch.
+    """
+    return {
+        "hidden_dropout_prob": dropout,
+        "attention_probs_dropout_prob": 0.0,
+        "attn_implementation": "sdpa" if torch.cuda.is_available() else "eager",
+    }
+
+
+def validation_sample(data: TaskData) -> list[Row]:
+    """The validation rows that a run looks at: half as many as it trains on, and 100 at least.
+
+    More would take longer than training does. The sample depends on the data alone, so that the
+    validation losses of two seeds can be compared.
+    """
+    several = max(FEWEST_VALIDATION_ROWS, len(data.train) // 2)
+    if several >= len(data.validation):
+        return data.validation
+    return random.Random(0).sample(data.validation, several)
+
+
+def feature_length(feature: Feature) -> int:
+    """Tokens, of its longest sequence."""
+    return max(len(ids) for ids, _ in feature.sequences)
+
+
 @dataclass(frozen=True)
 class ShuffledBatches:
-    """Features in batches by step: every one once an epoch, in an order of the epoch's own."""
+    """Features in batches by step: every one once an epoch, in an order of the epoch's own.
+
+    A batch is padded to its longest text. So the shuffled features of `BATCHES_SORTED` batches at a
+    time are sorted by length before they are cut into batches, and the batches of an epoch are
+    shuffled again: less padding, and still another company for each text in every epoch.
+    """
 
     features: Sequence[Feature]
     kind: str
@@ -149,16 +206,34 @@ class ShuffledBatches:
 
     def __call__(self, step: int) -> list[Batch]:
         epoch, number = divmod(step, self.steps_per_epoch)
-        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.features))
-        chosen = order[number * self.batch_size : (number + 1) * self.batch_size]
+        chosen = self._epoch(epoch)[number]
         return [collate([self.features[i] for i in chosen], self.kind, self.tokenizer)]
+
+    @cached_property
+    def lengths(self) -> np.ndarray:
+        """Of each feature, (N,)."""
+        return np.array([feature_length(feature) for feature in self.features])
+
+    def _epoch(self, epoch: int) -> list[np.ndarray]:
+        """Which features are in each batch of an epoch."""
+        chance = np.random.default_rng([self.seed, epoch])
+        order = chance.permutation(len(self.features))
+        together = BATCHES_SORTED * self.batch_size
+        for start in range(0, len(order), together):
+            bucket = order[start : start + together]
+            order[start : start + together] = bucket[self.lengths[bucket].argsort(kind="stable")]
+        batches = [
+            order[start : start + self.batch_size]
+            for start in range(0, len(order), self.batch_size)
+        ]
+        return [batches[i] for i in chance.permutation(len(batches))]
 
 
 def batches_by_length(
     features: Sequence[Feature], kind: str, tokenizer: BertTokenizer
 ) -> list[tuple[list[int], Batch]]:
     """All features, those of a length together, which pads least: (which ones, the batch)."""
-    order = sorted(range(len(features)), key=lambda i: len(features[i].sequences[0][0]))
+    order = sorted(range(len(features)), key=lambda i: feature_length(features[i]))
     chunks = [order[i : i + PREDICTION_BATCH] for i in range(0, len(features), PREDICTION_BATCH)]
     return [(chunk, collate([features[i] for i in chunk], kind, tokenizer)) for chunk in chunks]
 
@@ -181,6 +256,11 @@ class TaskObjective:
 # One run
 
 
+def _device() -> str:
+    """Where a head is trained and scored."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def train_head(
     bert: BertModel,
     tokenizer: BertTokenizer,
@@ -193,12 +273,14 @@ def train_head(
     """Fine-tune a copy of `bert` in the folder `out`; a run that was stopped there goes on.
 
     Returns the model as it was where its validation loss was lowest, in eval mode, or None where a
-    signal stopped it. A regression is learned in standard units, and gives its own in the end.
+    signal stopped it. After each epoch, and at the end, that loss is measured on the
+    `validation_sample`. A regression is learned in standard units, and gives its own in the end.
+    `watch` is called with each line of the history, and how many `steps` there will be.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     model = make_head(bert, data, settings, seed)
-    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    model.to(_device())
     max_length = min(settings.max_length, model.config.max_position_embeddings)
     standard = Standard.of(data)
 
@@ -207,8 +289,16 @@ def train_head(
 
     batches = ShuffledBatches(features(data.train), data.kind, tokenizer, settings.batch_size, seed)
     steps = max(1, round(settings.epochs * batches.steps_per_epoch))
-    every = max(1, steps // settings.evaluations)
-    held_out = [b for _, b in batches_by_length(features(data.validation), data.kind, tokenizer)]
+    plan = Plan(
+        steps,
+        bf16=has_bf16(),
+        log_every=LOG_EVERY,
+        evaluate_every=batches.steps_per_epoch,
+        save_every=steps,  # and once a minute
+    )
+    looked_at = features(validation_sample(data))
+    held_out = [batch for _, batch in batches_by_length(looked_at, data.kind, tokenizer)]
+    lr = settings.lr or default_rate(bert.config)
     stopping = EarlyStopping(settings.patience)
 
     def look(line: dict[str, Any]) -> None:
@@ -216,26 +306,26 @@ def train_head(
             if not math.isfinite(line["held_out"]["loss"]):
                 raise FloatingPointError(
                     f"the validation loss at step {line['step']} is not finite: try a lower "
-                    f"learning rate than {settings.lr:g}"
+                    f"learning rate than {lr:g}"
                 )
             if stopping.is_best(line):
                 save_model(model, str(out / BEST))
             if stopping.is_over():
                 trainer.stop()
         if watch is not None:
-            watch(line)
+            watch({**line, "steps": steps})
 
     trainer = Trainer(
         model,
         TaskObjective(),
-        make_optimizers(model, settings.lr, settings.layer_decay),
+        make_optimizers(model, lr, settings.layer_decay),
         linear(settings.warmup),
         batches,
-        Plan(steps, bf16=has_bf16(), log_every=every, evaluate_every=every, save_every=every),
+        plan,
         out,
         seed=seed,
         held_out=held_out,
-        settings={**asdict(settings), "task": data.name, "seed": seed},
+        settings={**asdict(settings), "lr": lr, "task": data.name, "seed": seed},
         watch=look,
     )
     trainer.resume()
@@ -326,24 +416,35 @@ class Prediction:
 
 @torch.no_grad()
 def predict(
-    model: BertWithHead, tokenizer: BertTokenizer, rows: Sequence[Row], max_length: int = 128
+    model: BertWithHead,
+    tokenizer: BertTokenizer,
+    rows: Sequence[Row],
+    max_length: int = 128,
+    bf16: bool = False,
 ) -> list[Prediction]:
-    """The model's answer to each row. Labels in the rows are not looked at."""
+    """The model's answer to each row. Labels in the rows are not looked at.
+
+    `bf16` is faster where the processor multiplies bfloat16 matrices; now and then it changes an
+    answer between two that are nearly as probable. It is not for numbers, of which bfloat16 keeps
+    three digits: a regression is computed in float32 all the same.
+    """
     kind = kind_of(model)
     bare = [{k: v for k, v in row.items() if k not in ("label", "tags", "answers")} for row in rows]
     max_length = min(max_length, model.config.max_position_embeddings)
     features = make_features(bare, kind, model.labels, tokenizer, max_length)
     outputs: list[Any] = [None] * len(features)
-    with evaluating(model):
+    bf16 = bf16 and kind != "regression"
+    device = next(model.parameters()).device
+    with evaluating(model), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
         for chosen, batch in batches_by_length(features, kind, tokenizer):
-            out = model(**batch)
+            out = model(**{name: tensor.to(device) for name, tensor in batch.items()})
             logits = (
                 torch.stack([out.start_logits, out.end_logits], 1)  # (B, 2, T)
                 if kind == "question-answering"
                 else out.logits
             )
             for i, row in zip(chosen, logits, strict=True):
-                outputs[i] = row
+                outputs[i] = row.float().cpu()
     windows: list[list[tuple[Feature, Tensor]]] = [[] for _ in rows]
     for feature, output in zip(features, outputs, strict=True):
         windows[feature.row].append((feature, output))
@@ -515,6 +616,7 @@ def finetune(
     `ValueError` for what cannot be resumed.
     """
     out = Path(out)
+    settings = replace(settings, lr=settings.lr or default_rate(bert.config))
     with run_folder(out, resume, overwrite, SETTINGS, FILES):
         told = {
             "task": data.name,
@@ -529,35 +631,90 @@ def finetune(
             if (out / RESULTS).exists():
                 return Result.read(out / RESULTS)
         write_json(out / SETTINGS, told)
-        models: dict[int, BertWithHead] = {}
-        for seed in seeds:
-            say(f"Seed {seed}: learning from {len(data.train)} rows.")
-            model = train_head(bert, tokenizer, data, out / f"seed-{seed}", settings, seed, watch)
+        clock = Clock(data, settings, say, watch)
+        of_seeds: list[list[Any]] = []
+        best: tuple[float, int, BertWithHead] | None = None
+        for number, seed in enumerate(seeds):
+            phase = f"Seed {number + 1} of {len(seeds)}"
+            say(f"{phase}: training on {len(data.train):,} rows, learning rate {settings.lr:g}.")
+            clock.seeds_left = len(seeds) - number
+            model = train_head(bert, tokenizer, data, out / f"seed-{seed}", settings, seed, clock)
             if model is None:
                 return None
-            models[seed] = model
-        answers = {
-            "minibert": [
-                [p.answer for p in predict(model, tokenizer, data.test, settings.max_length)]
-                for model in models.values()
-            ],
-            **{name: [given] for name, given in baseline_answers(data).items()},
-        }
-
-        def of_each(measure: Callable[[str, Sequence[Row], Any], Any]) -> dict[str, list[Any]]:
-            return {
-                name: [measure(data.kind, data.test, given) for given in runs]
-                for name, runs in answers.items()
-            }
-
-        best = min(seeds, key=lambda seed: lowest_loss(out / f"seed-{seed}"))
-        models[best].save_pretrained(out, tokenizer)
-        saved = list(seeds).index(best)
-        result = Result(data.name, data.kind, of_each(score), of_each(class_counts), saved)
+            say(f"{phase}: scoring {len(data.test):,} test rows.")
+            model.to(_device())
+            asked = predict(model, tokenizer, data.test, settings.max_length, has_bf16())
+            model.cpu()
+            of_seeds.append([prediction.answer for prediction in asked])
+            loss = lowest_loss(out / f"seed-{seed}")
+            if best is None or loss < best[0]:
+                best = (loss, number, model)
+        say("Fitting the baselines.")
+        _, saved, model = best
+        model.save_pretrained(out, tokenizer)
+        result = _scored(data, of_seeds, saved)
         write_json(out / RESULTS, asdict(result))
         for seed in seeds:  # their history stays
             remove(out / f"seed-{seed}", ("checkpoints", BEST))
         return result
+
+
+def _scored(data: TaskData, of_seeds: list[list[Any]], saved: int) -> Result:
+    """The answers of each seed beside the baselines', with every measure of the task."""
+    baselines = {name: [given] for name, given in baseline_answers(data).items()}
+    answers = {"minibert": of_seeds, **baselines}
+
+    def of_each(measure: Callable[[str, Sequence[Row], Any], Any]) -> dict[str, list[Any]]:
+        return {
+            name: [measure(data.kind, data.test, given) for given in runs]
+            for name, runs in answers.items()
+        }
+
+    return Result(data.name, data.kind, of_each(score), of_each(class_counts), saved)
+
+
+@dataclass
+class Clock:
+    """Says, once, how long the seeds that are left will take, from a run's first line of history.
+
+    Steps go on as fast as they began. A row that is only read, for validation or the test, takes a
+    third of the time of one that is trained on. Every line goes on to `watch`.
+    """
+
+    data: TaskData
+    settings: Finetuning
+    say: Callable[[str], None]
+    watch: Callable[[dict[str, Any]], None] | None = None
+    seeds_left: int = 1
+    has_said: bool = False
+
+    def __call__(self, line: dict[str, Any]) -> None:
+        """A line of the history, with the number of `steps` of the run."""
+        if not self.has_said:
+            self.has_said = True
+            with tqdm.external_write_mode():  # the bar makes room
+                self.say(self.estimate(line))
+        if self.watch is not None:
+            self.watch(line)
+
+    def estimate(self, line: dict[str, Any]) -> str:
+        """`About 3 minutes for 3 seeds; --quick runs one.`"""
+        training = line["seconds"] / line["step"] * line["steps"]
+        trained = self.settings.epochs * len(self.data.train)
+        read = self.settings.epochs * len(validation_sample(self.data)) + len(self.data.test)
+        share = 1.0 if self.settings.frozen else FORWARD_SHARE
+        seconds = self.seeds_left * training * (1 + share * read / trained)
+        several = f"for {self.seeds_left} seeds; --quick runs one."
+        return f"About {duration(seconds)} {several if self.seeds_left > 1 else 'in all.'}"
+
+
+def duration(seconds: float) -> str:
+    """`40 seconds`, `3 minutes`, `2.5 hours`: as exact as an estimate is."""
+    if seconds < 90:
+        return f"{max(10, 10 * round(seconds / 10))} seconds"
+    if seconds < 90 * 60:
+        return f"{round(seconds / 60)} minutes"
+    return f"{seconds / 3600:.1f} hours"
 
 
 def lowest_loss(out: Path) -> float:

@@ -20,6 +20,7 @@ import json
 import math
 import random
 import re
+import unicodedata
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -104,6 +105,7 @@ def load_data(
     `kind` is one of `KINDS`. Where it is not told, columns named words and tags, question and
     context, or text and choices say it; else labels that are lists mean multi-label, numbers that
     are not whole or have more than 20 values mean regression, and all others classification.
+    Where whole numbers could be either, a warning says what they were taken for.
     `text`, `text_pair` and `label` name the columns where they are not called as in a row: of
     questions, `text_pair` is the context, of multiple choice it is the choices. Columns text_pair
     and document are used where there are such.
@@ -111,6 +113,8 @@ def load_data(
     Raises `FileNotFoundError` where there is nothing, `ImportError` where `datasets` is not
     installed, and `ValueError`, naming the file and the line, for what cannot be learnt from.
     Warns of texts that stand in two parts.
+
+    Labels that look alike are one: 1 and 1.0, and an accent however it is encoded (NFC and NFD).
     """
     given = (text, text_pair, label, document)
     if str(source).startswith("hf:"):
@@ -162,9 +166,10 @@ def read_folder(
 def read_rows(path: Path, header: Sequence[str] | None = None) -> list[Placed]:
     """The rows of a `.csv`, `.tsv` or `.jsonl` file by column, each with its place.
 
-    A `.csv` is separated by commas, semicolons or tabs, whichever its first line has, and fields
-    may be quoted. In a `.tsv` a quotation mark is a character like any other. `header` names the
-    columns of a file that does not.
+    A `.csv` is separated by commas, semicolons or tabs, whichever its first line has, or by what
+    Excel's line `sep=;` names; fields may be quoted. Columns without a name are dropped. In a
+    `.tsv` a quotation mark is a character like any other. `header` names the columns of a file that
+    does not.
     """
     if path.suffix.lower() not in SUFFIXES:
         raise ValueError(f"{path}: give a .csv, .tsv or .jsonl file")
@@ -199,7 +204,7 @@ def _table(path: Path, content: str, header: Sequence[str] | None) -> Iterator[P
     records = _records(path, content)
     place, first = (f"{path.name}, line 1", list(header)) if header else next(records, ("", []))
     names = [name.strip() for name in first]
-    if twice := [name for number, name in enumerate(names) if name in names[:number]]:
+    if twice := [name for number, name in enumerate(names) if name and name in names[:number]]:
         raise ValueError(f"{place}: the column {twice[0]!r} is there twice")
     for place, fields in records:
         if len(fields) != len(names):
@@ -207,18 +212,32 @@ def _table(path: Path, content: str, header: Sequence[str] | None) -> Iterator[P
                 f"{place}: {_count(len(fields), 'field')} where the header has {len(names)}"
                 + ("" if path.suffix == ".tsv" else "; a field that holds a separator needs quotes")
             )
-        yield place, dict(zip(names, fields, strict=True))
+        yield place, {name: field for name, field in zip(names, fields, strict=True) if name}
 
 
 def _records(path: Path, content: str) -> Iterator[tuple[str, list[str]]]:
     """The fields of each record that is not blank, with the line where it begins."""
+    limit = csv.field_size_limit()
+    csv.field_size_limit(max(limit, len(content)))  # no field of this file is too long
+    try:
+        yield from _fields(path, content)
+    finally:
+        csv.field_size_limit(limit)
+
+
+def _fields(path: Path, content: str) -> Iterator[tuple[str, list[str]]]:
+    begins = 1
     if path.suffix.lower() == ".tsv":
         lines = csv.reader(io.StringIO(content, newline=""), delimiter="\t", quoting=csv.QUOTE_NONE)
     else:
-        first_line = content.lstrip().splitlines()[:1]
-        delimiter = max(",;\t", key=lambda mark: len(next(csv.reader(first_line, delimiter=mark))))
+        if named := _EXCELS_SEPARATOR.match(content):
+            content, begins, delimiter = content[named.end() :], 2, named[1]
+        else:
+            first_line = content.lstrip().splitlines()[:1]
+            fields_by = lambda mark: len(next(csv.reader(first_line, delimiter=mark)))
+            delimiter = max(",;\t", key=fields_by)
         lines = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter, strict=True)
-    begins = 1
+    before = begins - 1  # lines that the reader does not see
     while True:
         place = f"{path.name}, line {begins}"
         try:
@@ -229,7 +248,10 @@ def _records(path: Path, content: str) -> Iterator[tuple[str, list[str]]]:
             return
         if any(field.strip() for field in fields):
             yield place, fields
-        begins = lines.line_num + 1
+        begins = before + lines.line_num + 1
+
+
+_EXCELS_SEPARATOR = re.compile(r"sep=([^\w\s\"]|\t)\r?\n", re.IGNORECASE)
 
 
 def read_hub(
@@ -294,12 +316,13 @@ def from_parts(
     """
     if label_names:
         column = label or _label_column(kind)
+        label_names = [_label(name, each) for each in label_names]
         parts = {part: _named(rows, column, label_names) for part, rows in parts.items()}
     parts = {part: rows for part, rows in parts.items() if rows}
     if "train" not in parts:
         raise ValueError(f"{name} has no labelled rows to train on")
     if kind is None:
-        kind = _infer_kind(parts["train"], label or "label")
+        kind = _infer_kind(name, parts["train"], label or "label")
     columns = _columns(kind, parts["train"], text, text_pair, label, document)
     rows = {
         part: [(place, _row(kind, place, raw, columns, labelled=True)) for place, raw in placed]
@@ -316,12 +339,12 @@ def _named(rows: Iterable[Placed], column: str, names: Sequence[str]) -> list[Pl
     def name(place: str, value: Any) -> Any:
         if isinstance(value, list):
             return [name(place, each) for each in value]
-        if isinstance(value, str) and value in names:
-            return value
-        number = int(value) if isinstance(value, str) and value.isdigit() else value
-        if not isinstance(number, int) or not 0 <= number < len(names):
+        if isinstance(value, str) and _label(place, value) in names:
+            return _label(place, value)
+        number = _number(value)
+        if number is None or not number.is_integer() or not 0 <= number < len(names):
             raise ValueError(f"{place}: the label {value!r} is not one of {_some(names)}")
-        return names[number]
+        return names[int(number)]
 
     hidden = (-1, "-1", None)
     return [
@@ -331,10 +354,14 @@ def _named(rows: Iterable[Placed], column: str, names: Sequence[str]) -> list[Pl
     ]
 
 
-def _infer_kind(rows: Sequence[Placed], label: str) -> str:
+MOST_NUMBERED_CLASSES = 20
+
+
+def _infer_kind(name: str, rows: Sequence[Placed], label: str) -> str:
+    """The kind that columns and labels say; warns where whole numbers could be another."""
     there = rows[0][1].keys()
     for kind in ("tagging", "question-answering"):
-        if {name for name in _COLUMNS[kind] if name} <= there:
+        if {column for column in _COLUMNS[kind] if column} <= there:
             return kind
     if {"text", "choices"} <= there:
         return "multiple-choice"
@@ -345,8 +372,20 @@ def _infer_kind(rows: Sequence[Placed], label: str) -> str:
     known = [number for number in numbers if number is not None]
     if len(known) < len(numbers):
         return "classification"
-    whole = all(math.isfinite(number) and number == int(number) for number in known)
-    return "classification" if whole and len(set(known)) <= 20 else "regression"
+    if not all(number.is_integer() for number in known):
+        return "regression"
+    several = len(set(known))
+    kind, other = "classification", "regression"
+    if several > MOST_NUMBERED_CLASSES:
+        kind, other = other, kind
+    if several > 2:
+        meant = "names of classes" if kind == "regression" else "amounts"
+        warnings.warn(
+            f"{name}: the labels are {several} different whole numbers, taken as {kind}: up to "
+            f"{MOST_NUMBERED_CLASSES} count as classes; if they are {meant}, give --kind {other}",
+            stacklevel=4,
+        )
+    return kind
 
 
 def _columns(
@@ -488,10 +527,15 @@ def _list(value: Any, separator: str | None = None) -> list[Any]:
     return [item.strip() for item in value.split(separator) if item.strip()]
 
 
+_WHOLE = re.compile(r"-?[0-9]+\.0+")
+"""A whole number as tables write it where other rows have none: 3.0."""
+
+
 def _label(place: str, value: Any) -> str:
     if not isinstance(value, str | int | float) or not str(value).strip():
         raise ValueError(f"{place}: the label is {'empty' if value in ('', None) else repr(value)}")
-    return str(value).strip()
+    text = unicodedata.normalize("NFC", str(value).strip())
+    return str(int(text.split(".")[0])) if _WHOLE.fullmatch(text) else text
 
 
 def _number(value: Any) -> float | None:

@@ -124,6 +124,28 @@ def test_the_same_command_goes_on_and_other_options_do_not(finetuned, body):
     assert (out / "model.safetensors").read_bytes() == before
 
 
+def test_a_quick_look_is_one_seed(body, tmp_path):
+    file = write(tmp_path / "rows.jsonl", rows_of("classification", 80))
+    start = ("finetune", body, "--data", file, *FAST[:2], *FAST[4:])  # without --seeds
+    few = run(*start, "--rows", 20, "-o", tmp_path / "few")
+    assert "One seed, as --rows 20 is a quick look" in few and "--seeds 3 shows" in few
+    quick = run(*start, "--quick", "-o", tmp_path / "quick")
+    assert "Seed 1 of 1" in few and "Seed 1 of 1" in quick and "One seed, as" not in quick
+    asked = run(*start, "--rows", 20, "--seeds", 2, "-o", tmp_path / "asked")
+    assert "Seed 2 of 2" in asked and "One seed, as" not in asked
+    assert "Seed 3 of 3" in run(*start, "-o", tmp_path / "whole")
+    both = run(*start, "--quick", "--seeds", 2, "-o", tmp_path / "both", expect=2)
+    assert "either --quick or --seeds" in both and not (tmp_path / "both").exists()
+
+
+def test_the_rate_is_the_bodys_unless_one_is_given(finetuned, body, tmp_path):
+    out, file, shown = finetuned["classification"]
+    assert "learning rate 0.001." in shown
+    assert json.loads((out / "finetuning.json").read_text())["lr"] == 1e-3
+    run("finetune", body, "--data", file, "-o", tmp_path, *FAST, "--lr", 0.02)
+    assert json.loads((tmp_path / "finetuning.json").read_text())["lr"] == 0.02
+
+
 def test_hostile_texts_and_labels_stay_text(body, tmp_path):
     """A formula, markup, an order to the terminal: what is read is what is written."""
     texts = ["=HYPERLINK(1)", "@SUM(1)", "a\x1b[2Jb\nc", *HOSTILE_TOKENS]
@@ -150,6 +172,14 @@ def test_a_leak_is_told_in_a_line(body, tmp_path):
     notes = [line for line in shown.splitlines() if line.startswith("Note: ")]
     assert any("20 of 20 rows of test stand in train too" in note for note in notes)
     assert "UserWarning" not in shown
+
+
+def test_what_numbers_are_taken_for_stands_on_the_screen(body, tmp_path):
+    rows = [{"text": f"red {i}", "label": i % 25} for i in range(100)]
+    file = write(tmp_path / "numbers.csv", rows)
+    shown = run("finetune", body, "--data", file, "-o", tmp_path / "out", *FAST)
+    (note,) = [line for line in shown.splitlines() if line.startswith("Note: ")]
+    assert "25 different whole numbers" in note and "--kind classification" in note
 
 
 GOOD = [{"text": f"red {i}", "label": "ab"[i % 2]} for i in range(30)]

@@ -15,12 +15,15 @@ from minibert.features import Feature, make_features
 from minibert.finetuning import (
     BEST,
     HEADS,
+    Clock,
     EarlyStopping,
     Finetuning,
     Result,
     ShuffledBatches,
     Standard,
     batches_by_length,
+    default_rate,
+    duration,
     evaluate,
     finetune,
     kind_of,
@@ -31,6 +34,7 @@ from minibert.finetuning import (
     predict,
     shown,
     train_head,
+    validation_sample,
 )
 from minibert.heads import BertForQuestionAnswering, BertForSequenceClassification
 from minibert.labelled_data import TaskData
@@ -154,7 +158,7 @@ def test_the_weights_of_the_lowest_validation_loss_are_kept(tmp_path):
     data = toy("classification", train=48)
     wrong = [{**row, "label": "red"} for row in data.validation]  # gets worse once it has learned
     data = replace(data, validation=wrong)
-    settings = replace(FAST, epochs=20, evaluations=20, patience=3)
+    settings = replace(FAST, epochs=20, patience=3)
     model = train_head(small_bert(), TOKENIZER, data, tmp_path, settings)
     losses = [line["held_out"]["loss"] for line in read_history(tmp_path) if "held_out" in line]
     assert len(losses) < 20  # it stopped early
@@ -181,23 +185,33 @@ def test_stopping_waits_for_patience_in_a_row():
     assert again.is_over() and again.best == 1.0
 
 
-def test_a_run_that_is_stopped_goes_on_as_if_it_had_not(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("where", "step", "last"),
+    [
+        ("_train_step", 7, 7),
+        # Between an evaluation that was the best so far and the checkpoint after it.
+        ("save", 6, 5),
+    ],
+)
+def test_a_run_that_is_stopped_goes_on_as_if_it_had_not(tmp_path, monkeypatch, where, step, last):
     data = toy("classification", train=48)
-    settings = replace(FAST, epochs=4, evaluations=12)
+    settings = replace(FAST, epochs=4)
     whole = train_head(small_bert(), TOKENIZER, data, tmp_path / "whole", settings)
+    method = getattr(Trainer, where)
 
-    # Between an evaluation that was the best so far and the checkpoint after it.
-    train_step = Trainer._train_step
-
-    def killed(trainer, done):
-        if trainer.step == 7:
+    def killed(trainer, *arguments):
+        if trainer.step == step:
             raise KeyboardInterrupt
-        train_step(trainer, done)
+        return method(trainer, *arguments)
 
-    monkeypatch.setattr(Trainer, "_train_step", killed)
-    with pytest.raises(KeyboardInterrupt):
-        train_head(small_bert(), TOKENIZER, data, tmp_path / "cut", settings)
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr("minibert.trainer.SECONDS_BETWEEN_SAVES", 0.0)  # after every step
+        patch.setattr(Trainer, where, killed)
+        with pytest.raises(KeyboardInterrupt):
+            train_head(small_bert(), TOKENIZER, data, tmp_path / "cut", settings)
+    assert (tmp_path / "cut" / BEST).exists()
+    kept = sorted(path.name for path in (tmp_path / "cut" / "checkpoints").iterdir())
+    assert kept[-1] == f"step-{last:09d}"
     again = train_head(small_bert(), TOKENIZER, data, tmp_path / "cut", settings)
     for name, value in whole.state_dict().items():
         assert torch.equal(value, again.state_dict()[name]), name
@@ -308,6 +322,121 @@ def test_each_row_is_seen_once_an_epoch_in_another_order():
 
     assert sorted(epoch(0)) == sorted(epoch(1)) == list(range(10))
     assert epoch(0) != epoch(1) and epoch(0) == epoch(0)
+
+
+def test_texts_of_one_length_share_a_batch():
+    """Padded alike, at random, each row would be about as long as the longest."""
+    rng = random.Random(0)
+    lengths = [rng.randint(4, 128) for _ in range(640)]
+    features = [Feature(i, [([5] * length, [0] * length)], 0) for i, length in enumerate(lengths)]
+    batches = ShuffledBatches(features, "classification", TOKENIZER, batch_size=16, seed=1)
+    epoch = [batches(step)[0]["attention_mask"] for step in range(batches.steps_per_epoch)]
+    padded = sum(mask.numel() for mask in epoch)
+    assert padded < 1.15 * sum(lengths) < 0.7 * 640 * 128
+    of_batches = [int(mask.sum(1).max()) for mask in epoch]
+    assert of_batches != sorted(of_batches)  # short texts are not all read first
+
+
+def forward_rows(monkeypatch, model_class):
+    """How many rows are read, counted from now on: those with a gradient, and those without."""
+    rows = {"trained": 0, "read": 0}
+    forward = model_class.forward
+
+    def counted(model, input_ids, *arguments, **named):
+        rows["trained" if model.training else "read"] += len(input_ids)
+        return forward(model, input_ids, *arguments, **named)
+
+    monkeypatch.setattr(model_class, "forward", counted)
+    return rows
+
+
+def test_no_more_rows_are_read_than_the_scores_need(tmp_path, monkeypatch):
+    """The issue's own case: 1,064 rows were validated seven times to train on 200."""
+    data = toy("classification", train=200, validation=1064, test=50)
+    rows = forward_rows(monkeypatch, BertForSequenceClassification)
+    settings = replace(FAST, epochs=3)
+    finetune(small_bert(), TOKENIZER, data, tmp_path, settings, [0, 1], say=lambda _: None)
+    assert rows["trained"] == 2 * 3 * 200
+    assert rows["read"] == 2 * (3 * 100 + 50)  # validation after each epoch; the test once, whole
+
+
+@pytest.mark.parametrize(
+    ("train", "validation", "looked_at"), [(200, 1064, 100), (2000, 1064, 1000), (2000, 60, 60)]
+)
+def test_validation_is_on_a_sample_in_proportion(train, validation, looked_at):
+    data = toy("classification", train=train, validation=validation)
+    sample = validation_sample(data)
+    assert len(sample) == looked_at
+    assert {id(row) for row in sample} <= {id(row) for row in data.validation}
+    assert len({id(row) for row in sample}) == looked_at
+    assert sample == validation_sample(data)  # the same for every seed
+    assert looked_at == validation or sample != data.validation[:looked_at]
+
+
+@pytest.mark.parametrize(
+    ("width", "rate"), [(256, 3e-4), (384, 1e-4), (768, 3e-5), (1024, 2e-5), (32, 1e-3)]
+)
+def test_the_rate_depends_on_the_width_of_the_body(width, rate):
+    assert default_rate(BertConfig.preset("tiny", vocab_size=9, hidden_size=width)) == rate
+
+
+def test_a_rate_of_ones_own_goes_before_that_of_the_body(tmp_path, monkeypatch):
+    rates = []
+    monkeypatch.setattr(
+        "minibert.finetuning.make_optimizers", lambda model, lr, _: rates.append(lr) or 1 / 0
+    )
+    for lr in (None, 0.02):
+        with pytest.raises(ZeroDivisionError):
+            train_head(
+                small_bert(), TOKENIZER, toy("classification"), tmp_path, replace(FAST, lr=lr)
+            )
+    assert rates == [1e-3, 0.02]
+
+
+def test_the_phases_and_the_whole_time_are_said(tmp_path):
+    said = []
+    data = toy("classification", train=64)
+    finetune(
+        small_bert(), TOKENIZER, data, tmp_path, replace(FAST, epochs=2), [3, 4], say=said.append
+    )
+    assert [line for line in said if not line.startswith("About ")] == [
+        "Seed 1 of 2: training on 64 rows, learning rate 0.003.",
+        "Seed 1 of 2: scoring 40 test rows.",
+        "Seed 2 of 2: training on 64 rows, learning rate 0.003.",
+        "Seed 2 of 2: scoring 40 test rows.",
+        "Fitting the baselines.",
+    ]
+    assert [number for number, line in enumerate(said) if line.startswith("About ")] == [1]
+
+
+def test_the_whole_time_by_hand():
+    data = toy("classification", train=1000, validation=2000, test=900)
+    line = {"step": 5, "seconds": 8.0, "steps": 126}  # 126 steps take 201.6 seconds
+    clock = Clock(data, replace(FAST, epochs=2), print, seeds_left=3)
+    # Twice 1,000 rows to train on; twice 500 and once 900 to read, for a third of the price.
+    minutes = 3 * 201.6 * (1 + (2 * 500 + 900) / 3 / (2 * 1000)) / 60
+    assert clock.estimate(line) == f"About {round(minutes)} minutes for 3 seeds; --quick runs one."
+    frozen = replace(clock, settings=replace(clock.settings, frozen=True), seeds_left=1)
+    minutes = 201.6 * (1 + 1900 / 2000) / 60  # a frozen body is only read, in training too
+    assert frozen.estimate(line) == f"About {round(minutes)} minutes in all."
+    assert [duration(s) for s in (3, 44, 89, 91, 5399, 5400)] == [
+        "10 seconds", "40 seconds", "90 seconds", "2 minutes", "90 minutes", "1.5 hours"
+    ]  # fmt: skip
+
+
+def test_bfloat16_is_not_for_numbers():
+    """Years near 1900 would be told in steps of 8."""
+    model = make_head(small_bert(), toy("regression", train=4), FAST, 0).eval()
+    with torch.no_grad():
+        model.classifier.bias.fill_(1901.0)
+    rows = toy("regression", test=40).test
+    exact, fast = (predict(model, TOKENIZER, rows, bf16=bf16) for bf16 in (False, True))
+    assert fast == exact
+    data = toy("classification", train=4)
+    model = make_head(small_bert(), data, FAST, 0).eval()
+    exact, fast = (predict(model, TOKENIZER, data.test, bf16=bf16) for bf16 in (False, True))
+    shares = [[prediction.probability for prediction in given] for given in (exact, fast)]
+    assert shares[0] != shares[1] and shares[0] == pytest.approx(shares[1], abs=0.02)
 
 
 def test_answers_come_back_in_the_order_of_the_rows():

