@@ -171,7 +171,7 @@ def demo(minutes: float, out: Path, seed: int) -> None:
 
 
 def _presets() -> tuple[str, ...]:
-    return ("tiny", "mini", "mini-6-layers", "small", "base")
+    return ("tiny", "tiny-4-heads", "mini", "mini-6-layers", "small", "base")
 
 
 @main.command(
@@ -194,16 +194,16 @@ def _presets() -> tuple[str, ...]:
 )  # fmt: skip
 @click.option("--preset", type=click.Choice(_presets()), help="The size; tiny if not given.")
 @click.option(
-    "--recipe", type=click.Choice(("original", "fast", "continue")),
+    "--recipe", type=click.Choice(("original", "fast", "speedrun", "continue")),
     help="As BERT was trained, which takes hours to show (if not given); what learns most on a "
-    "CPU; or what goes with --from (then no other will do).",
+    "CPU; what learns most there in five minutes; or what goes with --from (no other will do).",
 )  # fmt: skip
 @click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="Train so long ...")
 @click.option("--steps", type=click.IntRange(min=1), help="... or so many steps.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--vocab-size", type=click.IntRange(min=6), help="Word pieces; 8192 if not given.")
 @click.option(
-    "--init", type=click.Choice(("random", "cooccurrence")),
+    "--init", type=click.Choice(("random", "cooccurrence", "neighbours")),
     help="Where the token matrix starts; the recipe's choice if not given.",
 )  # fmt: skip
 @click.option("--lr", type=click.FloatRange(min=0, min_open=True), help="Instead of the recipe's.")

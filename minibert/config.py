@@ -241,18 +241,19 @@ class BertConfig:
             raise ValueError(f"{file}: {error}") from None
 
 
-def _size(layers: int, hidden: int) -> BertConfig:
+def _size(layers: int, hidden: int, head_size: int = 64) -> BertConfig:
     # As Turc et al. (2019) have it: 64 dimensions a head, feed-forward four times as wide.
     return BertConfig(
         num_hidden_layers=layers,
         hidden_size=hidden,
-        num_attention_heads=hidden // 64,
+        num_attention_heads=hidden // head_size,
         intermediate_size=4 * hidden,
     )
 
 
 PRESETS = {
     "tiny": _size(2, 128),
+    "tiny-4-heads": _size(2, 128, head_size=32),
     "mini": _size(4, 256),
     "mini-6-layers": _size(6, 256),
     "small": _size(4, 512),

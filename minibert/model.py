@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -197,6 +197,8 @@ class BertForPreTraining(PretrainedModel):
         self.mlm_head = MaskedLMHead(config)
         self.nsp_head = nn.Linear(config.hidden_size, 2) if next_sentence else None
         self.passes_over = () if next_sentence else ("pooler.",)
+        self.training_loss: Callable[..., tuple[Tensor, Tensor]] = LinearCrossEntropy.apply
+        """How masked tokens are scored in train mode: `SampledSoftmax` takes less time."""
         init_weights(self, config.initializer_range)
         self.tie_weights()
 
@@ -265,7 +267,8 @@ class BertForPreTraining(PretrainedModel):
             masked = labels != IGNORE_INDEX  # (B, T), or (B, R)
             check_ids("labels", labels[masked], self.config.vocab_size)
             decoder = self.mlm_head.decoder
-            total, mlm_correct = LinearCrossEntropy.apply(
+            loss_of = self.training_loss if self.training else LinearCrossEntropy.apply
+            total, mlm_correct = loss_of(
                 self.mlm_head.transform(out.last_hidden_state[masked]),  # (masked, D)
                 decoder.weight,
                 decoder.bias,

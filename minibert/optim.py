@@ -85,17 +85,18 @@ def adam(
 
 
 def muon(
-    model: nn.Module, lr: float, matrix_lr: float, weight_decay: float = 0.01
+    model: nn.Module, lr: float, matrix_lr: float, weight_decay: float = 0.01, ns_steps: int = 5
 ) -> list[torch.optim.Optimizer]:
     """Muon (Jordan et al., 2024) for the hidden matrices, AdamW for everything else.
 
-    Muon makes every matrix's update orthogonal: all directions move equally fast.
+    Muon makes every matrix's update orthogonal, by `ns_steps` of Newton-Schulz's iteration: all
+    directions move about equally fast.
     """
     matrices = hidden_matrices(model)
     ids = {id(matrix) for matrix in matrices}
     rest = [p for p in model.parameters() if id(p) not in ids]
     return [
-        torch.optim.Muon(matrices, lr=matrix_lr, weight_decay=weight_decay),
+        torch.optim.Muon(matrices, lr=matrix_lr, weight_decay=weight_decay, ns_steps=ns_steps),
         adam(rest, lr, weight_decay),
     ]
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from minibert.checkpoint import MLM_HEAD, find_checkpoint, load_with_new_heads
 from minibert.config import BertConfig
 from minibert.corpus import HUB, PREPARED, Corpus, Sentences, load_corpus
+from minibert.counted_start import start_from_neighbours
 from minibert.distributed import is_main, main_first, rank, shard, whole, world_size
 from minibert.embeddings import cooccurrence_embeddings, sinusoidal_positions, token_counts
 from minibert.files import read_json, to_disk, write_json
@@ -36,6 +37,7 @@ from minibert.pretraining_data import (
     TokenizedCorpus,
     write_tokens,
 )
+from minibert.sampled_softmax import SampledSoftmax
 from minibert.shards import PreparedCorpus, is_prepared
 from minibert.stream import STREAM, StreamedBatches, StreamedCorpus, TrainingCorpus, beginning
 from minibert.tokenizer import BertTokenizer
@@ -67,8 +69,9 @@ class Recipe:
     batch_size: int
     max_length: int
     init: str
-    """Where the token matrix and the MLM bias start: `random` and 0, or `cooccurrence` counts and
-    the log of each token's frequency; `given`: everything is in weights that are there already."""
+    """Where weights start. `random`: the MLM bias at 0. `cooccurrence`: the token matrix from
+    counts, the bias from the log of each token's frequency. `neighbours`: likewise, and the first
+    layer looks at the tokens left and right. `given`: all is in weights that are there already."""
     bf16: bool
     """Matrix products in bfloat16, where the processor has it."""
     attention: str = "sdpa"
@@ -78,8 +81,12 @@ class Recipe:
     """Where the position matrix starts: `random`, or `sinusoidal`."""
     matrix_lr: float = 0.0
     """Muon's."""
+    ns_steps: int = 5
+    """How exactly Muon makes its updates orthogonal; 3 take less time and train as well."""
     decay: float = 0.0
     """The share of training that `wsd` falls in."""
+    sampled_softmax: bool = False
+    """Score masked tokens against a part of the vocabulary, drawn anew in each step."""
     elsewhere: float = 0.0
     """With `next_sentence`: of the random second sentences, the share from the same document."""
 
@@ -112,6 +119,24 @@ RECIPES = {
         max_length=64,
         init="cooccurrence",
         positions="sinusoidal",
+        bf16=True,
+        attention="eager",
+    ),
+    "speedrun": Recipe(
+        optimizer="muon",
+        lr=3e-3,
+        matrix_lr=0.02,
+        ns_steps=3,
+        schedule="wsd",
+        warmup=0.02,
+        decay=0.5,
+        masking=Masking(probability=0.4, mask=1.0, random=0.0),
+        next_sentence=False,
+        dropout=0.0,
+        batch_size=64,
+        max_length=64,
+        init="neighbours",
+        sampled_softmax=True,
         bf16=True,
         attention="eager",
     ),
@@ -179,9 +204,16 @@ def make_config(recipe: Recipe, preset: str, vocab_size: int) -> BertConfig:
 
 
 def make_model(
-    recipe: Recipe, config: BertConfig, corpus: TrainingCorpus, seed: int
+    recipe: Recipe,
+    config: BertConfig,
+    corpus: TrainingCorpus,
+    seed: int,
+    batch: Batch | None = None,
 ) -> BertForPreTraining:
-    """A BERT at its start. What is counted for it is counted in the corpus's first shard."""
+    """A BERT at its start. What is counted for it is counted in the corpus's first shard.
+
+    `batch` is one to train on, which a start from neighbours is scaled to.
+    """
     torch.manual_seed(seed)
     model = BertForPreTraining(config, recipe.next_sentence)
     vocab_size, hidden_size = config.vocab_size, config.hidden_size
@@ -192,11 +224,20 @@ def make_model(
                 cooccurrence_embeddings(corpus.shard(0).tokens, vocab_size, hidden_size, seed=seed)
             )
             model.mlm_head.decoder.bias.copy_(log_frequency(corpus, vocab_size))
+        if recipe.init == "neighbours":
+            model.mlm_head.decoder.bias.copy_(log_frequency(corpus, vocab_size))
+            start_from_neighbours(model, corpus.shard(0).tokens, batch, seed)
         if recipe.positions == "sinusoidal":
             embeddings.position_embeddings.weight.copy_(
                 sinusoidal_positions(config.max_position_embeddings, hidden_size)
             )
     return model
+
+
+def make_sampled_softmax(recipe: Recipe, corpus: TrainingCorpus, vocab_size: int) -> SampledSoftmax:
+    """One for batches of the recipe's size."""
+    targets = round(recipe.masking.probability * recipe.batch_size * recipe.max_length)
+    return SampledSoftmax(token_counts(corpus.shard(0).tokens, vocab_size), targets)
 
 
 def log_frequency(corpus: AnyCorpus, vocab_size: int) -> Tensor:
@@ -231,7 +272,7 @@ def read_start(
 def make_optimizers(recipe: Recipe, model: nn.Module) -> list[torch.optim.Optimizer]:
     """The optimisers that the recipe names."""
     if recipe.optimizer == "muon":
-        return muon(model, recipe.lr, recipe.matrix_lr)
+        return muon(model, recipe.lr, recipe.matrix_lr, ns_steps=recipe.ns_steps)
     return [adam(model.parameters(), recipe.lr, bias_correction=recipe.optimizer == "adamw")]
 
 
@@ -356,15 +397,17 @@ def pretrain(
         else:
             if resume:
                 say("Nothing was saved yet: beginning at step 0.")
-            if recipe.init == "cooccurrence":
-                say("Counting which tokens stand near each other: the token matrix starts there.")
+            if recipe.init in ("cooccurrence", "neighbours"):
+                say("Counting which tokens stand near each other: the model starts there.")
             if run.start is None:
-                model = make_model(recipe, config, training, run.seed)
+                model = make_model(recipe, config, training, run.seed, batches(0))
             else:
                 model = BertForPreTraining.from_pretrained(
                     start, attn_implementation=recipe.attention
                 )
         model.to("cuda" if torch.cuda.is_available() else "cpu")
+        if recipe.sampled_softmax:
+            model.training_loss = make_sampled_softmax(recipe, training, config.vocab_size)
         if sharded:
             shard(model, model.bert.encoder.layers)
 
