@@ -1,9 +1,8 @@
-"""Makes the BERT that the package ships, `minibert.load("mini")`: train, measure, write.
+"""Makes `mini`, a BERT for general English: train and measure.
 
     python docs/make_mini.py train runs/mini              # the same again goes on with it
     python docs/make_mini.py train runs/mini-1 --seed 1 --tenth
     python docs/make_mini.py measure runs/mini            # on held-out documents, to the screen
-    python docs/make_mini.py ship runs/mini               # into the package, with what was measured
 
 `make data` fetches the text. A run that was stopped loses less than a minute.
 """
@@ -80,7 +79,7 @@ SENTENCES = {
 
 @click.group()
 def main() -> None:
-    """Train, measure and ship `mini`."""
+    """Train and measure `mini`."""
 
 
 @main.command()

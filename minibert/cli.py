@@ -114,7 +114,7 @@ def demo(minutes: float, out: Path, seed: int) -> None:
 
     begun = time.monotonic()
     click.echo(f"1. Pretraining for {minutes:g} minutes, on the State of the Union messages.")
-    run = Run("sotu", "tiny", RECIPES["fast"], minutes=minutes, seed=seed)
+    run = Run("sotu", "tiny-4-heads", RECIPES["speedrun"], minutes=minutes, seed=seed)
     finished = pretrain(load_corpus("sotu"), out, run, overwrite=True, say=click.echo)
     if not finished:
         click.echo(f"Stopped. Go on with: minibert pretrain sotu -o {quote(str(out))} --resume")
@@ -152,6 +152,11 @@ def demo(minutes: float, out: Path, seed: int) -> None:
         ("most_frequent", "the most frequent token, always"),
     ):
         click.echo(f"   {result[name]:6.1%}  {label}")
+    if result["minibert"] <= result["neighbours"]:
+        click.echo(
+            f"   This machine was too slow, or too busy, to pass counting in {minutes:g} minutes.\n"
+            f"   Give it more time: minibert demo --minutes {2 * minutes:g}"
+        )
 
     page = out / "attention.html"
     _write_map(model, tokenizer, LOOKED_AT, page)

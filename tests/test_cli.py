@@ -417,5 +417,8 @@ def test_demo(tmp_path, monkeypatch):
     assert accuracies["neighbours"] == pytest.approx(0.33, abs=0.02)
     assert accuracies["most_frequent"] == pytest.approx(0.073, abs=0.01)
     assert f"{accuracies['minibert']:.1%}" in shown
+    # Three seconds are less than counting needs to be passed: it starts well, and says so.
+    assert 0.15 < accuracies["minibert"] < accuracies["neighbours"]
+    assert "minibert demo --minutes 0.1" in shown
     assert (out / "attention.html").exists() and (out / "attention.png").exists()
     run("fill-mask", out, "The [MASK] of the Union")
