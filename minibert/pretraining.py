@@ -397,8 +397,10 @@ def pretrain(
         else:
             if resume:
                 say("Nothing was saved yet: beginning at step 0.")
-            if recipe.init in ("cooccurrence", "neighbours"):
-                say("Counting which tokens stand near each other: the model starts there.")
+            if recipe.init == "cooccurrence":
+                say("Counting which tokens stand near each other: the token matrix starts there.")
+            if recipe.init == "neighbours":
+                say("Counting which tokens stand next to each other: the model starts there.")
             if run.start is None:
                 model = make_model(recipe, config, training, run.seed, batches(0))
             else:

@@ -59,6 +59,11 @@ class TokenizedCorpus:
     def num_documents(self) -> int:
         return len(self.document_starts) - 1
 
+    @cached_property
+    def document_starts_without_separators(self) -> np.ndarray:
+        """Where documents begin (documents + 1,), counted in sentences other than `[SEP]`."""
+        return self.document_starts - np.arange(len(self.document_starts))
+
     @property
     def num_tokens(self) -> int:
         return len(self.tokens)
@@ -407,16 +412,15 @@ def _random_segment(
     Any sentence outside of `document` is as likely a beginning as any other, so long documents
     are drawn from more often. (The original draws a document first.)
     """
-    documents = corpus.document_starts
-    own, after = documents[document : document + 2].tolist()
-    sentence = int(rng.integers(documents[-1] - (after - own)))
-    sentence += (after - own) * (sentence >= own)
-    other = int(np.searchsorted(documents, sentence, side="right")) - 1
-    begin, end = documents[other : other + 2].tolist()
+    starts = corpus.document_starts_without_separators
+    own, after = starts[document : document + 2].tolist()
+    sentence = int(rng.integers(starts[-1] - (after - own)))
+    sentence += (after - own) * (sentence >= own)  # step over the document that A is from
+    other = int(np.searchsorted(starts, sentence, side="right")) - 1
+    begin, end = corpus.document_starts[other : other + 2].tolist()
     borders = corpus.sentence_starts[begin:end]  # without the document's [SEP]
-    last = len(borders) - 1
-    first = min(sentence - begin, last - 1)
-    return int(borders[first]), int(borders[_gather(borders, first, last, target)])
+    first = int(sentence - starts[other])
+    return int(borders[first]), int(borders[_gather(borders, first, len(borders) - 1, target)])
 
 
 def _segment_elsewhere(
