@@ -169,7 +169,8 @@ def test_a_run_file_from_before_there_was_a_start_is_read():
     values = json.loads((find_checkpoint("mini-sotu") / "run.json").read_text())
     assert "start" not in values
     found = read_run(find_checkpoint("mini-sotu"))
-    assert asdict(found) == {**values, "start": None}
+    newer = {"elsewhere": 0.0, "ns_steps": 5, "sampled_softmax": False}
+    assert asdict(found) == {**values, "start": None, "recipe": {**values["recipe"], **newer}}
 
 
 def test_old_names_and_another_tasks_head(headless, tmp_path):
