@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from minibert.config import BertConfig
-from minibert.corpus import Sentences, load_corpus
-from minibert.pretraining import (
+from minibert.data.batches import Masking, TokenizedCorpus, write_tokens
+from minibert.data.corpora import Sentences, load_corpus
+from minibert.pretraining.run import (
     RECIPES,
     PretrainingObjective,
     has_bf16,
@@ -30,9 +31,8 @@ from minibert.pretraining import (
     make_optimizers,
     make_schedule,
 )
-from minibert.pretraining_data import Masking, TokenizedCorpus, write_tokens
 from minibert.tokenizer import BertTokenizer
-from minibert.trainer import Plan, Trainer, read_history
+from minibert.training.trainer import Plan, Trainer, read_history
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "choose_mini.jsonl"

@@ -17,9 +17,10 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from minibert.corpus import load_corpus
-from minibert.metrics import interval
-from minibert.pretraining import (
+from minibert.data.batches import Masking
+from minibert.data.corpora import load_corpus
+from minibert.finetuning.metrics import interval
+from minibert.pretraining.run import (
     RECIPES,
     PretrainingObjective,
     Run,
@@ -32,8 +33,7 @@ from minibert.pretraining import (
     make_schedule,
     prepare_data,
 )
-from minibert.pretraining_data import Masking
-from minibert.trainer import Plan, Trainer, read_history
+from minibert.training.trainer import Plan, Trainer, read_history
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "recipes.jsonl"

@@ -22,13 +22,13 @@ from typing import Any
 
 import torch
 
-from minibert.checkpoint import find_checkpoint
-from minibert.finetuning import Finetuning, body_settings, evaluate, shown, train_head
-from minibert.labelled_data import TaskData, take
-from minibert.metrics import score
+from minibert.data.labelled_texts import TaskData, take
+from minibert.data.tasks import load_task
+from minibert.files import find_directory
+from minibert.finetuning.baselines import baseline_answers
+from minibert.finetuning.metrics import score
+from minibert.finetuning.run import Finetuning, body_settings, evaluate, shown, train_head
 from minibert.model import BertModel
-from minibert.task_baselines import baseline_answers
-from minibert.tasks import load_task
 from minibert.tokenizer import BertTokenizer
 
 RESULTS = Path(__file__).parent / "tasks.jsonl"
@@ -74,7 +74,7 @@ def once(run: dict[str, Any], work: Any) -> None:
 
 def body() -> tuple[BertModel, BertTokenizer]:
     """The shipped checkpoint, with the settings that `minibert finetune` gives it."""
-    found = find_checkpoint(MODEL)
+    found = find_directory(MODEL)
     bert = BertModel.from_pretrained(found, **body_settings(DROPOUT))
     return bert, BertTokenizer.from_pretrained(found)
 

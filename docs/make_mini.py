@@ -18,14 +18,7 @@ import click
 import numpy as np
 import torch
 
-from minibert.baselines import CountBaselines
-from minibert.checkpoint import load
-from minibert.corpus import load_corpus
-from minibert.data.library import SOURCES
-from minibert.generation import fill_mask
-from minibert.model import IGNORE_INDEX, BertForPreTraining
-from minibert.pretraining import RECIPES, Run, pretrain
-from minibert.pretraining_data import (
+from minibert.data.batches import (
     EVALUATION_MASKING,
     Batch,
     PackedBatches,
@@ -33,6 +26,12 @@ from minibert.pretraining_data import (
     TokenizedCorpus,
     write_tokens,
 )
+from minibert.data.corpora import load_corpus
+from minibert.data.library import SOURCES
+from minibert.inference.generation import fill_mask
+from minibert.model import IGNORE_INDEX, BertForPreTraining, load
+from minibert.pretraining.counting_baselines import CountBaselines
+from minibert.pretraining.run import RECIPES, Run, pretrain
 from minibert.tokenizer import BertTokenizer
 
 STEPS = 48_000

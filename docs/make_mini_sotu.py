@@ -19,14 +19,14 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from minibert.baselines import CountBaselines
-from minibert.checkpoint import SHIPPED, load
-from minibert.corpus import load_corpus
+from minibert.data.batches import TokenizedCorpus
+from minibert.data.corpora import load_corpus
 from minibert.embeddings import token_counts
-from minibert.model import IGNORE_INDEX
-from minibert.pretraining import RECIPES, Run, held_out_batches, pretrain
-from minibert.pretraining_data import TokenizedCorpus
-from minibert.trainer import read_history
+from minibert.files import SHIPPED
+from minibert.model import IGNORE_INDEX, load
+from minibert.pretraining.counting_baselines import CountBaselines
+from minibert.pretraining.run import RECIPES, Run, held_out_batches, pretrain
+from minibert.training.trainer import read_history
 from minibert.viz.style import PALETTE, plot
 
 STEPS = 5_000

@@ -25,8 +25,9 @@ from typing import Any
 import torch
 from compare_recipes import mean, tables
 
-from minibert.corpus import load_corpus
-from minibert.pretraining import (
+from minibert.data.batches import Masking
+from minibert.data.corpora import load_corpus
+from minibert.pretraining.run import (
     RECIPES,
     PretrainingObjective,
     Recipe,
@@ -41,8 +42,7 @@ from minibert.pretraining import (
     make_schedule,
     prepare_data,
 )
-from minibert.pretraining_data import Masking
-from minibert.trainer import Plan, Trainer, read_history
+from minibert.training.trainer import Plan, Trainer, read_history
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "speedrun.jsonl"

@@ -6,7 +6,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from minibert.checkpoint import load as load
     from minibert.config import BertConfig as BertConfig
     from minibert.heads import BertForMultipleChoice as BertForMultipleChoice
     from minibert.heads import BertForQuestionAnswering as BertForQuestionAnswering
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
     from minibert.heads import BertForTokenClassification as BertForTokenClassification
     from minibert.model import BertForPreTraining as BertForPreTraining
     from minibert.model import BertModel as BertModel
+    from minibert.model import load as load
     from minibert.tokenizer import BertTokenizer as BertTokenizer
 
 # Imported when first asked for: torch takes seconds to load, and `minibert --help` needs none.
@@ -26,14 +26,14 @@ _HOME = {
     "BertForTokenClassification": "heads",
     "BertModel": "model",
     "BertTokenizer": "tokenizer",
-    "load": "checkpoint",
+    "load": "model",
 }
 __all__ = list(_HOME)
 
 
 def __getattr__(name: str) -> Any:
     if name == "check":
-        return import_module("minibert.checks")
+        return import_module("minibert.course.checks")
     if name not in _HOME:
         raise AttributeError(f"module 'minibert' has no attribute {name!r}")
     return getattr(import_module(f"minibert.{_HOME[name]}"), name)

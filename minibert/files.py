@@ -9,17 +9,23 @@ import re
 from pathlib import Path
 from typing import Any
 
+SHIPPED = {"mini-sotu": Path(__file__).parent / "mini-sotu"}
+"""Models that come with the package, each with a card beside its weights (`README.md`)."""
+SHIPPED_NAMES = f"With the package comes {', '.join(SHIPPED)}"
+
 
 def find_directory(name_or_path: str | Path) -> Path:
-    """A local directory as it is; any other name is asked of the Hugging Face hub.
+    """The folder of a model: a name in `SHIPPED`, a local folder, or a name on the hub.
 
-    Raises `FileNotFoundError` where neither is to be had.
+    Raises `FileNotFoundError` if there is no such model.
     """
+    if str(name_or_path) in SHIPPED:
+        return SHIPPED[str(name_or_path)]
     path = Path(name_or_path).expanduser()
     if path.is_dir():
         return path
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", str(name_or_path)):
-        raise FileNotFoundError(f"{path} is not a directory")
+        raise FileNotFoundError(f"{path} is not a directory. {SHIPPED_NAMES}")
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -32,7 +38,7 @@ def find_directory(name_or_path: str | Path) -> Path:
     except (OSError, ValueError, HfHubHTTPError):  # no network, no valid name, no such model
         raise FileNotFoundError(
             f"there is no folder {name_or_path} here, and no model of that name could be had from "
-            "the Hugging Face hub (is there a network?)"
+            f"the Hugging Face hub (is there a network?). {SHIPPED_NAMES}"
         ) from None
 
 

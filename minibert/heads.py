@@ -17,8 +17,8 @@ from minibert.attention import PooledQueryAttention
 from minibert.config import BertConfig
 from minibert.embeddings import check_ids
 from minibert.encoder import init_weights
-from minibert.hub import PretrainedModel
 from minibert.model import IGNORE_INDEX, BertModel
+from minibert.weights import PretrainedModel
 
 if TYPE_CHECKING:
     from typing_extensions import Self

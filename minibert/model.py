@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,7 +18,8 @@ from minibert.attention import additive_mask
 from minibert.config import BertConfig
 from minibert.embeddings import BertEmbeddings, check_ids
 from minibert.encoder import ACTIVATION_FUNCTIONS, BertEncoder, init_weights
-from minibert.hub import PretrainedModel
+from minibert.tokenizer import BertTokenizer
+from minibert.weights import PretrainedModel
 
 IGNORE_INDEX = -100
 """The MLM label of a token that is not to be predicted. No class: NSP's 0 must never match it."""
@@ -305,3 +307,15 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         if is_changed:
             model.train(was_training)
+
+
+def load(name_or_path: str | Path) -> tuple[BertForPreTraining, BertTokenizer]:
+    """A pretrained BERT, in eval mode, and its tokenizer.
+
+    `name_or_path` is a name in `files.SHIPPED`, the folder of a run, or a Hugging Face BERT with a
+    masked language head. Raises `FileNotFoundError` if there is no such model and `ValueError` if
+    it is not a BERT.
+    """
+    return BertForPreTraining.from_pretrained(name_or_path), BertTokenizer.from_pretrained(
+        name_or_path
+    )

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from minibert.pretraining import cut
+from minibert.pretraining.run import cut
 
 
 @contextmanager
@@ -22,5 +22,5 @@ def stopped_in_step(number):
         return cut(batch, parts)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("minibert.pretraining.cut", cut_and_stop)
+        patch.setattr("minibert.pretraining.run.cut", cut_and_stop)
         yield

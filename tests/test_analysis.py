@@ -11,7 +11,7 @@ from scipy.special import log_softmax
 from scipy.stats import entropy
 
 import minibert.attention
-from minibert.analysis import (
+from minibert.analysis.heads import (
     _softmax_regression,
     ablate_log_probability,
     ablate_loss,
@@ -24,12 +24,11 @@ from minibert.analysis import (
     rollout,
     without_heads,
 )
-from minibert.checkpoint import load
 from minibert.config import BertConfig
-from minibert.corpus import load_corpus
-from minibert.model import BertForPreTraining, BertModel
-from minibert.pretraining import held_out_batches
-from minibert.pretraining_data import write_tokens
+from minibert.data.batches import write_tokens
+from minibert.data.corpora import load_corpus
+from minibert.model import BertForPreTraining, BertModel, load
+from minibert.pretraining.run import held_out_batches
 from minibert.tokenizer import BertTokenizer
 from minibert.viz.attention_data import AttentionData
 

@@ -6,8 +6,8 @@ import torch
 from transformers import BertConfig as HFConfig
 from transformers import BertModel as HFModel
 
-from minibert.checkpoint import SHIPPED, load
-from minibert.model import BertModel
+from minibert.files import SHIPPED
+from minibert.model import BertModel, load
 from minibert.tokenizer import BertTokenizer
 from minibert.viz.attention_data import AttentionData, as_attention
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from minibert.baselines import CountBaselines
+from minibert.pretraining.counting_baselines import CountBaselines
 
 TOKENS = np.random.default_rng(0).zipf(1.5, 3000).clip(max=30).astype(np.uint16)
 

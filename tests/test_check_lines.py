@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 import minibert
-from minibert import check, checks
-from minibert.checks.engine import (
+from minibert import check
+from minibert.course import checks
+from minibert.course.checks.engine import (
     Exercise,
     Mistake,
     judge,

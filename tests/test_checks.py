@@ -13,8 +13,8 @@ import nbformat
 import numpy as np
 import pytest
 
-from minibert import checks
-from minibert.checks.engine import Exercise, judge, same
+from minibert.course import checks
+from minibert.course.checks.engine import Exercise, judge, same
 
 ROOT = Path(__file__).parents[1]
 EXERCISES = checks.exercises()
@@ -32,7 +32,7 @@ def test_a_mistake_has_its_own_sentence(name, number):
 
 def test_names_of_exercises_differ():
     modules = [f.stem for f in (ROOT / "minibert" / "checks").glob("chapter_*.py")]
-    found = [import_module(f"minibert.checks.{name}").EXERCISES for name in modules]
+    found = [import_module(f"minibert.course.checks.{name}").EXERCISES for name in modules]
     assert sum(map(len, found)) == len(EXERCISES) >= 36
     assert len(MISTAKES) >= 60
 

@@ -87,7 +87,7 @@ def test_every_command_has_examples_that_name_real_options(command):
 def test_presets_and_recipes_are_the_packages():
     from minibert import cli
     from minibert.config import PRESETS
-    from minibert.pretraining import RECIPES
+    from minibert.pretraining.run import RECIPES
 
     options = {o.name: o for o in cli.main.commands["pretrain"].params}
     assert tuple(options["preset"].type.choices) == tuple(PRESETS)
@@ -131,8 +131,8 @@ def test_generate_shows_the_steps(model, method, options, steps):
 
 
 def test_generate_is_the_packages(model):
-    from minibert import generation
-    from minibert.checkpoint import load
+    from minibert.inference import generation
+    from minibert.model import load
 
     bert, tokenizer = load(model)
     frame = generation.make_frame("", 5)
@@ -402,7 +402,7 @@ def test_a_fault_of_our_own_is_one_line_too(monkeypatch, model):
     def broken(*_):
         raise KeyError("surprise")
 
-    monkeypatch.setattr("minibert.generation.fill_mask", broken)
+    monkeypatch.setattr("minibert.inference.generation.fill_mask", broken)
     shown = run("fill-mask", model, "a [MASK]", expect=1)
     assert "surprise" in shown and "MINIBERT_TRACEBACK" in shown
 

@@ -12,10 +12,10 @@ from test_cli import run
 from test_finetuning import COLOURS, TOKENIZER, small_bert, toy
 
 from minibert.cli import main
-from minibert.finetuning import load_finetuned, predict
+from minibert.data.labelled_texts import KINDS
+from minibert.data.tasks import TASKS
+from minibert.finetuning.run import load_finetuned, predict
 from minibert.heads import BertForQuestionAnswering, BertForSequenceClassification
-from minibert.labelled_data import KINDS
-from minibert.tasks import TASKS
 
 FAST = ("--epochs", 1, "--seeds", 1, "--max-length", 16, "--batch-size", 16)
 

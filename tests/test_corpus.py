@@ -2,7 +2,7 @@
 
 import pytest
 
-from minibert.corpus import load_corpus, split_sentences
+from minibert.data.corpora import load_corpus, split_sentences
 
 
 def test_sotu_is_held_out_by_whole_speeches():

@@ -6,14 +6,14 @@ import torch
 from torch.testing import assert_close
 
 from minibert.config import BertConfig
-from minibert.counted_start import (
+from minibert.model import BertForPreTraining
+from minibert.pretraining.neighbour_start import (
     neighbour_vectors,
     position_codes,
     position_size,
     rotation,
     start_from_neighbours,
 )
-from minibert.model import BertForPreTraining
 
 MASK = 4
 V = 60

@@ -18,8 +18,8 @@ from torch.testing import assert_close
 import minibert
 from minibert import BertConfig, BertForPreTraining
 from minibert.cli import main
-from minibert.corpus import load_corpus
-from minibert.distillation import (
+from minibert.data.corpora import load_corpus
+from minibert.distillation.run import (
     DistillationObjective,
     DistillationRun,
     StudentAndProjections,
@@ -44,9 +44,9 @@ from minibert.heads import (
     BertForSequenceClassification,
     BertForTokenClassification,
 )
-from minibert.pretraining import Run, cut, make_batches, pretrain, run_folder
+from minibert.pretraining.run import Run, cut, make_batches, pretrain, run_folder
 from minibert.tokenizer import BertTokenizer
-from minibert.trainer import read_history
+from minibert.training.trainer import read_history
 
 VOCAB = 75
 HALF = Transfer(temperature=2.0, alpha=0.5)
@@ -469,7 +469,7 @@ def test_a_run_leaves_the_teacher_as_it_was(corpus, teacher_folder, tmp_path, mo
             before = {n: t.clone() for n, t in teacher.state_dict().items()}
             seen.append((teacher, student, before))
 
-    monkeypatch.setattr("minibert.distillation.DistillationObjective", Watched)
+    monkeypatch.setattr("minibert.distillation.run.DistillationObjective", Watched)
     before = {p: p.read_bytes() for p in teacher_folder.rglob("*") if p.is_file()}
     assert distill(corpus, tmp_path / "run", small_distillation(teacher_folder))
     assert {p: p.read_bytes() for p in teacher_folder.rglob("*") if p.is_file()} == before
@@ -500,7 +500,7 @@ def test_a_stopped_run_resumes_bitwise_without_the_teachers_folder(
         return stopping
 
     with monkeypatch.context() as patch:
-        patch.setattr("minibert.distillation.make_batches", first_batch_and_stop)
+        patch.setattr("minibert.distillation.run.make_batches", first_batch_and_stop)
         assert not distill(corpus, out, run)
     assert [p.name for p in (out / "checkpoints").iterdir()] == ["step-000000001"]
     shutil.rmtree(teacher)

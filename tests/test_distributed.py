@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from minibert import distributed
-from minibert.trainer import read_history
+from minibert.training import processes as distributed
+from minibert.training.trainer import read_history
 
 HERE = Path(__file__).parent
 SCRIPT = str(HERE / "train_in_processes.py")

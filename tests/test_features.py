@@ -5,12 +5,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minibert.checkpoint import find_checkpoint
-from minibert.features import best_span, collate, make_features
+from minibert.data.features import best_span, collate, make_features
+from minibert.files import find_directory
 from minibert.model import IGNORE_INDEX
 from minibert.tokenizer import BertTokenizer
 
-TOKENIZER = BertTokenizer.from_pretrained(find_checkpoint("mini-sotu"))
+TOKENIZER = BertTokenizer.from_pretrained(find_directory("mini-sotu"))
 FAST = TOKENIZER.to_fast()
 TEXT = "The Congress of the United States must pass the budget, Mr. Speaker; unbelievably, it did."
 

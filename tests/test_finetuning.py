@@ -11,8 +11,9 @@ import transformers
 from torch.testing import assert_close
 
 from minibert.config import BertConfig
-from minibert.features import Feature, make_features
-from minibert.finetuning import (
+from minibert.data.features import Feature, make_features
+from minibert.data.labelled_texts import TaskData
+from minibert.finetuning.run import (
     BEST,
     HEADS,
     Clock,
@@ -37,10 +38,9 @@ from minibert.finetuning import (
     validation_sample,
 )
 from minibert.heads import BertForQuestionAnswering, BertForSequenceClassification
-from minibert.labelled_data import TaskData
 from minibert.model import BertModel
 from minibert.tokenizer import BertTokenizer
-from minibert.trainer import Trainer, read_history
+from minibert.training.trainer import Trainer, read_history
 
 WORDS = "red green blue yes no north south one two three four five".split()  # noqa: SIM905
 TOKENIZER = BertTokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, "."])
@@ -205,7 +205,7 @@ def test_a_run_that_is_stopped_goes_on_as_if_it_had_not(tmp_path, monkeypatch, w
         return method(trainer, *arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr("minibert.trainer.SECONDS_BETWEEN_SAVES", 0.0)  # after every step
+        patch.setattr("minibert.training.trainer.SECONDS_BETWEEN_SAVES", 0.0)  # after every step
         patch.setattr(Trainer, where, killed)
         with pytest.raises(KeyboardInterrupt):
             train_head(small_bert(), TOKENIZER, data, tmp_path / "cut", settings)
@@ -383,7 +383,7 @@ def test_the_rate_depends_on_the_width_of_the_body(width, rate):
 def test_a_rate_of_ones_own_goes_before_that_of_the_body(tmp_path, monkeypatch):
     rates = []
     monkeypatch.setattr(
-        "minibert.finetuning.make_optimizers", lambda model, lr, _: rates.append(lr) or 1 / 0
+        "minibert.finetuning.run.make_optimizers", lambda model, lr, _: rates.append(lr) or 1 / 0
     )
     for lr in (None, 0.02):
         with pytest.raises(ZeroDivisionError):
@@ -477,7 +477,7 @@ class Pointing(BertForQuestionAnswering):
 @pytest.mark.parametrize(("sure", "answer"), [(0.6, "Red"), (0.4, "")])
 def test_no_answer_where_cls_is_better_than_the_best_span(sure, answer):
     row = {"question": "red ?", "context": "one two " * 12 + "Red, one two", "answers": []}
-    from minibert import finetuning
+    from minibert.finetuning import run as finetuning
 
     HEADS["question-answering"], before = Pointing, HEADS["question-answering"]
     try:

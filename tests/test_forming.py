@@ -10,8 +10,15 @@ from hostile import HOSTILE_TOKENS
 from matplotlib.colors import to_rgba
 from matplotlib.patches import Rectangle
 
-from minibert.checkpoint import load
-from minibert.generation import Generation, Sampling, Step, gibbs, left_to_right, make_frame
+from minibert.inference.generation import (
+    Generation,
+    Sampling,
+    Step,
+    gibbs,
+    left_to_right,
+    make_frame,
+)
+from minibert.model import load
 from minibert.viz import forming
 from minibert.viz.forming import describe_forming, forming_text
 

@@ -17,10 +17,10 @@ from transformers.generation.logits_process import (
     TopPLogitsWarper,
 )
 
-from minibert.checkpoint import SHIPPED, load
 from minibert.config import BertConfig
-from minibert.corpus import load_corpus
-from minibert.generation import (
+from minibert.data.corpora import load_corpus
+from minibert.files import SHIPPED
+from minibert.inference.generation import (
     GREEDY,
     Sampling,
     fill_mask,
@@ -31,7 +31,7 @@ from minibert.generation import (
     pseudo_log_likelihood,
     pseudo_perplexity,
 )
-from minibert.model import BertForPreTraining
+from minibert.model import BertForPreTraining, load
 from minibert.tokenizer import MASK, SPECIAL_TOKENS, BertTokenizer
 
 FRAME = "The [MASK] of the [MASK] must, in 1923, [MASK] [MASK] café."

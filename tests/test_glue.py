@@ -13,12 +13,12 @@ import sklearn.metrics
 from test_finetuning import FAST, TOKENIZER, small_bert
 from test_tasks import hub_rows
 
-from minibert import glue
-from minibert.finetuning import Result
-from minibert.glue import SYSTEMS, glue_scores, glue_table, run_glue
-from minibert.metrics import class_counts, score
-from minibert.tasks import GLUE
-from minibert.trainer import Trainer
+from minibert.data.tasks import GLUE
+from minibert.finetuning import glue
+from minibert.finetuning.glue import SYSTEMS, glue_scores, glue_table, run_glue
+from minibert.finetuning.metrics import class_counts, score
+from minibert.finetuning.run import Result
+from minibert.training.trainer import Trainer
 
 SETTINGS = replace(FAST, epochs=1, max_length=12, patience=2)
 
@@ -48,7 +48,7 @@ def test_nine_tasks_and_a_table(files, tmp_path, monkeypatch):
             trainer.watch, watch = lambda line: (watch(line), trainer.stop()), trainer.watch
         return train(trainer)
 
-    monkeypatch.setattr("minibert.finetuning.LOG_EVERY", 1)
+    monkeypatch.setattr("minibert.finetuning.run.LOG_EVERY", 1)
     monkeypatch.setattr(Trainer, "train", stopped_at_the_fifth)
     assert run_glue(*arguments, **options) is None
     monkeypatch.setattr(Trainer, "train", lambda trainer: next(calls) and train(trainer))

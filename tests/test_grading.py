@@ -12,8 +12,9 @@ import nbformat
 import pytest
 from click.testing import CliRunner
 
-from minibert import grading, handed_in
 from minibert.cli import main
+from minibert.course import grading
+from minibert.course import submissions as handed_in
 
 ROOT = Path(__file__).parents[1]
 NAME = "03_attention"
@@ -21,17 +22,17 @@ EXERCISE, SOLUTION = ROOT / f"exercises/{NAME}.ipynb", ROOT / f"solutions/{NAME}
 
 CHEATS = {
     "weights_shape": "from minibert import check\ncheck.weights_shape = lambda f: None",
-    "attention_weights": "import minibert.checks.engine as e\n"
+    "attention_weights": "import minibert.course.checks.engine as e\n"
     "e.judge = lambda *a: e.Verdict(True, 'passed')\nattention_weights = lambda q, k: q",
     "masked_attention": "import builtins\nbuiltins.all = lambda *a: True\n"
     "masked_attention = lambda q, k, v, m: v",
     "split_heads": "class check:\n    split_heads = print\nsplit_heads = 1",
     "check_split_heads": "pass",
     "merge_heads": "import os\nos.environ.pop('NBGRADER_EXECUTION')\n"
-    "from minibert.checks import Check\nCheck.__call__ = lambda *a: None\nmerge_heads = abs",
+    "from minibert.course.checks import Check\nCheck.__call__ = lambda *a: None\nmerge_heads = abs",
     "pooled_query": "torch.allclose = torch.equal = lambda *a, **k: True\n"
     "pooled_query = lambda x, m: x[:, 0]",
-    "SelfAttention": "import sys\nsys.modules['minibert.checks'] = None\n"
+    "SelfAttention": "import sys\nsys.modules['minibert.course.checks'] = None\n"
     "SelfAttention = nn.Linear\n"
     "get_ipython().input_transformers_cleanup.append(lambda lines: [])",
     "words_1": "<script>alert(1)</script> **words**",

@@ -15,10 +15,8 @@ import torch
 import transformers
 from test_cli import run
 
-from minibert import grammar
-from minibert.config import BertConfig
-from minibert.generation import pseudo_log_likelihood, pseudo_log_likelihoods
-from minibert.grammar import (
+from minibert.analysis import grammar
+from minibert.analysis.grammar import (
     Score,
     mean_accuracy,
     score_minimal_pairs,
@@ -26,9 +24,11 @@ from minibert.grammar import (
     score_table,
     scores_as_json,
 )
-from minibert.grammar_templates import TEMPLATES
-from minibert.metrics import proportion_interval
-from minibert.minimal_pairs import Pair, Phenomenon, load_minimal_pairs, make_minimal_pairs
+from minibert.config import BertConfig
+from minibert.data.grammar_templates import TEMPLATES
+from minibert.data.minimal_pairs import Pair, Phenomenon, load_minimal_pairs, make_minimal_pairs
+from minibert.finetuning.metrics import proportion_interval
+from minibert.inference.generation import pseudo_log_likelihood, pseudo_log_likelihoods
 from minibert.model import BertForPreTraining
 from minibert.tokenizer import SPECIAL_TOKENS, BertTokenizer
 from minibert.viz.grammar_curve import draw_grammar_curve

@@ -7,7 +7,7 @@ from test_parity import CLOSE, CONFIGS, assert_same_gradients, batch, hf_model
 from torch.testing import assert_close
 
 import minibert
-from minibert import hub
+from minibert import weights
 from minibert.heads import (
     BertForMultipleChoice,
     BertForQuestionAnswering,
@@ -201,6 +201,6 @@ def test_choices_are_read_one_by_one():
 def test_every_weight_has_its_hugging_face_name():
     ours = BertForSequenceClassification(tiny())
     theirs = hf_model(transformers.BertForSequenceClassification, CONFIGS[0])
-    names = {hub.hf_name(name) for name in ours.state_dict() if ".layers.1." not in name}
+    names = {weights.hf_name(name) for name in ours.state_dict() if ".layers.1." not in name}
     wanted = {n for n in theirs.state_dict() if ".layer.1." not in n and ".layer.2." not in n}
     assert names == {name for name in wanted if not name.endswith("position_ids")}

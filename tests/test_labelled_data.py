@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minibert.labelled_data import (
+from minibert.data.labelled_texts import (
     KINDS,
     from_parts,
     load_data,
@@ -398,7 +398,7 @@ def test_every_label_has_its_share_of_each_part(tmp_path):
 def test_the_split_is_the_seeds_and_the_same_in_every_process(tmp_path):
     path = write(tmp_path / "a.csv", CSV)
     program = (
-        "import sys; from minibert.labelled_data import load_data; "
+        "import sys; from minibert.data.labelled_texts import load_data; "
         "print(load_data(sys.argv[1], seed=int(sys.argv[2])))"
     )
 

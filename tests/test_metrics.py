@@ -5,7 +5,7 @@ import pytest
 import scipy.stats
 import sklearn.metrics
 
-from minibert.metrics import (
+from minibert.finetuning.metrics import (
     answer_f1,
     class_counts,
     class_f1,

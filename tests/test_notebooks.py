@@ -42,7 +42,7 @@ IGNORED = {
     ("06_pretraining", "dropping = BertForPreTraining.from_pretrained("): SHORTER,
     (
         "07_seeing_attention",
-        "from minibert.pretraining import RECIPES, Run, pretrain, read_snapshots",
+        "from minibert.pretraining.run import RECIPES, Run, pretrain, read_snapshots",
     ): SHORTER,
     ("07_seeing_attention", "history = {"): SHORTER,
     ("07_seeing_attention", "last = history[max(history)]"): SHORTER,
@@ -57,7 +57,7 @@ IGNORED = {
         "08_fine_tuning",
         'ONCE = [name for name in bodies if name in ("your own run", "MiniLM")]',
     ): SHORTER,
-    ("08_fine_tuning", "from minibert.metrics import interval"): SHORTER,
+    ("08_fine_tuning", "from minibert.finetuning.metrics import interval"): SHORTER,
     ("08_fine_tuning", "figure, ax = plot(width=7.4, height=3.6)"): SHORTER,
     ("08_fine_tuning", "confusion = np.zeros((3, 3), int)"): SHORTER,
     ("08_fine_tuning", "figure, ax = plot(width=4, height=3)"): SHORTER,
@@ -77,7 +77,7 @@ IGNORED = {
         "08_fine_tuning",
         "chooses = lambda data: BertForMultipleChoice.from_bert(bert)",
     ): SHORTER,
-    ("08_fine_tuning", "from minibert.finetuning import Finetuning, finetune"): SHORTER,
+    ("08_fine_tuning", "from minibert.finetuning.run import Finetuning, finetune"): SHORTER,
     ("10_distillation", "def one_step(way):"): TIMES,
     (
         "10_distillation",

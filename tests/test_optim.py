@@ -8,7 +8,14 @@ import transformers
 from torch.testing import assert_close
 
 import minibert
-from minibert.optim import BertAdam, adam, hidden_matrices, linear, muon, warmup_stable_decay
+from minibert.training.optimizers import (
+    BertAdam,
+    adam,
+    hidden_matrices,
+    linear,
+    muon,
+    warmup_stable_decay,
+)
 
 
 def small_model():

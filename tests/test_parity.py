@@ -9,7 +9,7 @@ from torch.testing import assert_close
 from witnesses import minilm_directory
 
 import minibert
-from minibert import hub
+from minibert import weights
 from minibert.model import LinearCrossEntropy
 
 CLOSE = {"rtol": 1e-5, "atol": 1e-5}
@@ -69,7 +69,7 @@ def batch():
 
 def gradients_by_hf_name(model):
     return {
-        hub.hf_name(name).removeprefix("bert."): parameter.grad
+        weights.hf_name(name).removeprefix("bert."): parameter.grad
         for name, parameter in model.named_parameters()
     }
 
@@ -170,7 +170,7 @@ def test_masked_lm_weights_may_have_a_pooler_or_the_bias_under_its_other_name():
     ours = minibert.BertForPreTraining(
         minibert.BertConfig.from_dict(theirs.config.to_diff_dict()), next_sentence=False
     )
-    hub.load_hf_state_dict(ours, tensors, ours.passes_over)
+    weights.load_hf_state_dict(ours, tensors, ours.passes_over)
     bias = theirs.cls.predictions.bias
     assert_close(ours.mlm_head.decoder.bias, bias, rtol=0, atol=0)
 
@@ -181,7 +181,7 @@ def test_an_untied_decoder_is_refused():
     tensors["cls.predictions.decoder.weight"] = tensors["cls.predictions.decoder.weight"] + 1
     ours = minibert.BertForPreTraining(minibert.BertConfig.from_dict(theirs.config.to_diff_dict()))
     with pytest.raises(ValueError, match="not the token matrix"):
-        hub.load_hf_state_dict(ours, tensors)
+        weights.load_hf_state_dict(ours, tensors)
 
 
 def test_saving_over_another_model_leaves_nothing_of_it(tmp_path):
@@ -262,7 +262,7 @@ def test_old_names_load(tmp_path):
     theirs.save_pretrained(tmp_path)
     ours = minibert.BertForPreTraining.from_pretrained(tmp_path)
     fresh = minibert.BertForPreTraining(ours.config)
-    hub.load_hf_state_dict(fresh, old)
+    weights.load_hf_state_dict(fresh, old)
     for (name, a), b in zip(ours.state_dict().items(), fresh.state_dict().values(), strict=True):
         assert_close(a, b, rtol=0, atol=0, msg=name)
 
@@ -273,7 +273,7 @@ def test_weights_in_several_files_load(tmp_path):
     assert len(list(tmp_path.glob("*.safetensors"))) > 1
     ours = minibert.BertModel.from_pretrained(tmp_path)
     wanted = theirs.state_dict()
-    for name, tensor in hub.to_hf_state_dict(ours).items():
+    for name, tensor in weights.to_hf_state_dict(ours).items():
         assert_close(tensor, wanted[name], rtol=0, atol=0, msg=name)
 
 
@@ -292,7 +292,7 @@ def test_weights_that_do_not_fit_are_all_named():
     tensors["cls.seq_relationship.bias"] = torch.zeros(3)
     config = minibert.BertConfig.from_dict(theirs.config.to_diff_dict())
     with pytest.raises(ValueError) as error:
-        hub.load_hf_state_dict(minibert.BertForPreTraining(config), tensors)
+        weights.load_hf_state_dict(minibert.BertForPreTraining(config), tensors)
     for name in (
         "pooler.dense.bias",
         "embeddings.LayerNorm.weight",

@@ -17,9 +17,10 @@ from stopping import stopped_in_step
 from torch.testing import assert_close
 
 import minibert
-from minibert.corpus import load_corpus
-from minibert.generation import fill_mask
-from minibert.pretraining import (
+from minibert.data.batches import EVALUATION_MASKING, Masking, PairBatches, TokenizedCorpus
+from minibert.data.corpora import load_corpus
+from minibert.inference.generation import fill_mask
+from minibert.pretraining.run import (
     RECIPES,
     PretrainingObjective,
     Run,
@@ -35,8 +36,7 @@ from minibert.pretraining import (
     read_snapshots,
     run_folder,
 )
-from minibert.pretraining_data import EVALUATION_MASKING, Masking, PairBatches, TokenizedCorpus
-from minibert.trainer import read_history
+from minibert.training.trainer import read_history
 
 
 def small_texts(number=25):

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from minibert.corpus import load_corpus
-from minibert.pretraining_data import (
+from minibert.data.batches import (
     Masker,
     Masking,
     PackedBatches,
@@ -21,6 +20,7 @@ from minibert.pretraining_data import (
     make_pairs,
     write_tokens,
 )
+from minibert.data.corpora import load_corpus
 from minibert.tokenizer import SPECIAL_TOKENS, BertTokenizer
 
 
@@ -279,7 +279,7 @@ def test_pairs_are_cut_as_the_original_cuts(corpus):
                 b_length -= 1
         return a_length, b_length
 
-    from minibert.pretraining_data import _fit_into
+    from minibert.data.batches import _fit_into
 
     a, a_length, b, b_length = _fit_into(
         room, long.a, long.a_length, long.b, long.b_length, np.random.default_rng(0)
@@ -328,8 +328,8 @@ import ctypes
 import gc
 import sys
 from pathlib import Path
-from minibert.corpus import Corpus, Sentences
-from minibert.pretraining_data import Masking, PackedBatches, write_tokens
+from minibert.data.corpora import Corpus, Sentences
+from minibert.data.batches import Masking, PackedBatches, write_tokens
 from minibert.tokenizer import BertTokenizer
 
 def anonymous():  # megabytes in use that are not a mapped file

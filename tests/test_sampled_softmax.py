@@ -5,7 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from minibert.model import LinearCrossEntropy
-from minibert.sampled_softmax import SampledSoftmax
+from minibert.training.fast import SampledSoftmax
 
 V, D, M = 400, 16, 64
 

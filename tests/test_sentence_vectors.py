@@ -10,7 +10,7 @@ from torch.testing import assert_close
 from witnesses import minilm_directory
 
 import minibert
-from minibert.sentence_vectors import export_sentence_transformer, sentence_vectors
+from minibert.inference.sentence_vectors import export_sentence_transformer, sentence_vectors
 
 SENTENCES = [
     "The animal didn't cross the street because it was too tired.",

@@ -15,14 +15,14 @@ import torch
 from click.testing import CliRunner
 from stopping import stopped_in_step
 
-from minibert import corpus as corpora
 from minibert.cli import main
-from minibert.corpus import load_corpus
+from minibert.data import corpora
+from minibert.data.batches import Masking, PackedBatches, PairBatches
+from minibert.data.corpora import load_corpus
+from minibert.data.shards import PreparedCorpus, prepare
 from minibert.model import IGNORE_INDEX
-from minibert.pretraining import RECIPES, Run, find_corpus, pretrain
-from minibert.pretraining_data import Masking, PackedBatches, PairBatches
-from minibert.shards import PreparedCorpus, prepare
-from minibert.trainer import read_history
+from minibert.pretraining.run import RECIPES, Run, find_corpus, pretrain
+from minibert.training.trainer import read_history
 
 WORDS = [
     "the",

@@ -20,15 +20,15 @@ from datasets import load_dataset_builder
 from safetensors.torch import load_file
 from stopping import stopped_in_step
 
-from minibert import stream as streams
 from minibert.cli import main
-from minibert.corpus import hub_dataset, load_corpus
+from minibert.data import streaming as streams
+from minibert.data.batches import Masking, PackedBatches
+from minibert.data.corpora import hub_dataset, load_corpus
+from minibert.data.streaming import Lane, Place, StreamedBatches, StreamedCorpus, WindowMaker
 from minibert.files import read_json
 from minibert.model import IGNORE_INDEX
-from minibert.pretraining import RECIPES, Run, open_data, pretrain
-from minibert.pretraining_data import Masking, PackedBatches
-from minibert.stream import Lane, Place, StreamedBatches, StreamedCorpus, WindowMaker
-from minibert.trainer import read_history
+from minibert.pretraining.run import RECIPES, Run, open_data, pretrain
+from minibert.training.trainer import read_history
 
 SMALL = {name: replace(RECIPES[name], batch_size=8, max_length=16) for name in ("original", "fast")}
 
@@ -166,7 +166,9 @@ def test_the_same_command_goes_on_with_the_same_revision(hub, tmp_path, monkeypa
     assert called("pretrain", "hf:some/texts", "-o", run, "--resume")[0] == 0
     assert read_json(tmp_path / "run" / "run.json")["corpus"] == "hf:some/texts@first"
 
-    monkeypatch.setattr("minibert.shards.write_parts", lambda *_: None)  # they have no such hub
+    monkeypatch.setattr(
+        "minibert.data.shards.write_parts", lambda *_: None
+    )  # they have no such hub
     assert called("prepare", "hf:some/texts", "-o", tokens, "--vocab-size", "100")[0] == 0
     hub.newest = "third"
     assert called("prepare", "hf:some/texts", "-o", tokens, "--vocab-size", "100")[0] == 0
@@ -226,10 +228,10 @@ import sys
 from contextlib import nullcontext
 from dataclasses import replace
 
-from minibert import stream
-from minibert.corpus import load_corpus
-from minibert.distributed import process_group
-from minibert.pretraining import RECIPES, Run, pretrain
+from minibert.data import streaming as stream
+from minibert.data.corpora import load_corpus
+from minibert.training.processes import process_group
+from minibert.pretraining.run import RECIPES, Run, pretrain
 from stopping import stopped_in_step
 
 stream.WINDOW_CHARACTERS, stream.SAMPLE_CHARACTERS = 2000, 8000

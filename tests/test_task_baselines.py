@@ -13,10 +13,10 @@ from sklearn.model_selection import GridSearchCV, PredefinedSplit
 from sklearn.pipeline import Pipeline
 from test_finetuning import toy
 
-from minibert.labelled_data import KINDS, TaskData
-from minibert.metrics import MAIN_METRIC, score
-from minibert.task_baselines import STRENGTHS, baseline_answers
-from minibert.tasks import load_task
+from minibert.data.labelled_texts import KINDS, TaskData
+from minibert.data.tasks import load_task
+from minibert.finetuning.baselines import STRENGTHS, baseline_answers
+from minibert.finetuning.metrics import MAIN_METRIC, score
 
 NO_READING = {
     "classification": "the most frequent label",

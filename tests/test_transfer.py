@@ -19,9 +19,11 @@ from torch.testing import assert_close
 from witnesses import minilm_directory
 
 import minibert
-from minibert.checkpoint import find_checkpoint, load_with_new_heads
-from minibert.corpus import load_corpus
-from minibert.pretraining import (
+from minibert.data.batches import TokenizedCorpus
+from minibert.data.corpora import load_corpus
+from minibert.files import find_directory
+from minibert.pretraining.given_start import load_with_new_heads
+from minibert.pretraining.run import (
     RECIPES,
     Run,
     held_out_batches,
@@ -30,8 +32,7 @@ from minibert.pretraining import (
     read_run,
     read_snapshots,
 )
-from minibert.pretraining_data import TokenizedCorpus
-from minibert.trainer import read_history
+from minibert.training.trainer import read_history
 
 
 def small_run(start, steps=6, **changes):
@@ -54,7 +55,7 @@ def docstrings(number=60):
 @pytest.fixture(autouse=True)
 def measured_on_less(monkeypatch):
     """On 4096 held-out tokens, in place of 65,536: what is measured differs, and nothing else."""
-    monkeypatch.setattr("minibert.pretraining.HELD_OUT_BATCHES", 1)
+    monkeypatch.setattr("minibert.pretraining.run.HELD_OUT_BATCHES", 1)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +91,7 @@ def test_it_learns_another_kind_of_text(tmp_path):
 @pytest.mark.parametrize("next_sentence", [False, True])
 def test_it_starts_as_what_it_was_given(tmp_path, next_sentence):
     """Weights with an MLM head keep it; config and tokenizer are kept; NSP is new if trained."""
-    given = find_checkpoint("mini-sotu")
+    given = find_directory("mini-sotu")
     settings = small_run("mini-sotu", next_sentence=next_sentence)
     prepare_data(load_corpus(small_texts()), settings, tmp_path)
     start = tmp_path / "data" / "start"
@@ -147,7 +148,7 @@ def test_a_stopped_run_resumes_bitwise_without_what_it_started_from(tmp_path):
     """With dropout, in a folder that was made for it and is gone by then."""
     corpus = load_corpus(small_texts())
     given = tmp_path / "given"
-    shutil.copytree(find_checkpoint("mini-sotu"), given)
+    shutil.copytree(find_directory("mini-sotu"), given)
     settings = small_run(given, dropout=0.1)
     assert pretrain(corpus, tmp_path / "whole", settings)
 
@@ -166,9 +167,9 @@ def test_a_stopped_run_resumes_bitwise_without_what_it_started_from(tmp_path):
 
 def test_a_run_file_from_before_there_was_a_start_is_read():
     """mini-sotu's own."""
-    values = json.loads((find_checkpoint("mini-sotu") / "run.json").read_text())
+    values = json.loads((find_directory("mini-sotu") / "run.json").read_text())
     assert "start" not in values
-    found = read_run(find_checkpoint("mini-sotu"))
+    found = read_run(find_directory("mini-sotu"))
     newer = {"elsewhere": 0.0, "ns_steps": 5, "sampled_softmax": False}
     assert asdict(found) == {**values, "start": None, "recipe": {**values["recipe"], **newer}}
 
@@ -186,7 +187,7 @@ def test_old_names_and_another_tasks_head(headless, tmp_path):
     }
     save_file({**old, "classifier.weight": torch.zeros(2, 256)}, file)
     model, _, new = load_with_new_heads(tmp_path / "old", next_sentence=True)
-    for name, tensor in minibert.hub.to_hf_state_dict(model.bert).items():
+    for name, tensor in minibert.weights.to_hf_state_dict(model.bert).items():
         if not name.startswith("pooler."):
             assert_close(tensor, wanted[name], rtol=0, atol=0, msg=name)
     assert new == {"the head that guesses masked words", "the NSP head", "the pooler"}
@@ -235,7 +236,7 @@ def test_going_on_from_the_command_line(tmp_path, monkeypatch):
     texts.mkdir()
     for number, text in enumerate(small_texts()):
         (texts / f"{number:02}.txt").write_text(text, encoding="utf-8")
-    shutil.copytree(find_checkpoint("mini-sotu"), tmp_path / "given")
+    shutil.copytree(find_directory("mini-sotu"), tmp_path / "given")
     monkeypatch.chdir(tmp_path)
     options = ("--steps", 2, "--batch-size", 4)
     shown = run("pretrain", texts, "-o", "run", "--from", "given", *options)

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import torch
 
-from minibert import trainer
 from minibert.config import BertConfig
-from minibert.distributed import process_group, rank, shard, whole, world_size
 from minibert.model import BertForPreTraining
-from minibert.optim import adam
-from minibert.pretraining import PretrainingObjective, cut
-from minibert.trainer import Plan, Trainer
+from minibert.pretraining.run import PretrainingObjective, cut
+from minibert.training import trainer
+from minibert.training.optimizers import adam
+from minibert.training.processes import process_group, rank, shard, whole, world_size
+from minibert.training.trainer import Plan, Trainer
 
 ROWS, TOKENS = 8, 12
 CONFIG = replace(

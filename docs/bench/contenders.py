@@ -19,13 +19,13 @@ from harness import Timed
 from torch import Tensor, nn
 
 from minibert.config import BertConfig
-from minibert.corpus import load_corpus
+from minibert.data.batches import Batch, Masking, PairBatches, TokenizedCorpus
+from minibert.data.corpora import load_corpus
 from minibert.model import IGNORE_INDEX, BertForPreTraining, LinearCrossEntropy
-from minibert.optim import adam
-from minibert.pretraining import PretrainingObjective, Run, prepare_data
-from minibert.pretraining_data import Batch, Masking, PairBatches, TokenizedCorpus
+from minibert.pretraining.run import PretrainingObjective, Run, prepare_data
 from minibert.tokenizer import BertTokenizer
-from minibert.trainer import Plan, Trainer, keep_freed_memory
+from minibert.training.optimizers import adam
+from minibert.training.trainer import Plan, Trainer, keep_freed_memory
 
 DATA = Path(__file__).parents[2] / "runs" / "bench"
 VOCAB_SIZE = 30522

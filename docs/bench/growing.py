@@ -26,8 +26,8 @@ from harness import table
 from matplotlib.figure import Figure
 
 from minibert.config import BertConfig
-from minibert.corpus import Sentences, load_corpus
-from minibert.trainer import read_history
+from minibert.data.corpora import Sentences, load_corpus
+from minibert.training.trainer import read_history
 from minibert.viz.style import plot
 
 HERE = Path(__file__).parents[1]

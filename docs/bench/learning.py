@@ -21,9 +21,10 @@ from harness import precision, table
 from torch import nn
 
 from minibert.config import BertConfig
-from minibert.corpus import load_corpus
+from minibert.data.batches import Batch, Masking, PairBatches, TokenizedCorpus
+from minibert.data.corpora import load_corpus
 from minibert.model import IGNORE_INDEX, BertForPreTraining
-from minibert.pretraining import (
+from minibert.pretraining.run import (
     RECIPES,
     PretrainingObjective,
     Run,
@@ -36,9 +37,8 @@ from minibert.pretraining import (
     make_schedule,
     prepare_data,
 )
-from minibert.pretraining_data import Batch, Masking, PairBatches, TokenizedCorpus
 from minibert.tokenizer import BertTokenizer
-from minibert.trainer import Plan, Trainer
+from minibert.training.trainer import Plan, Trainer
 
 LEARNER = BertConfig.preset("tiny", vocab_size=8192, max_position_embeddings=64)
 SEEDS = (0, 1, 2)

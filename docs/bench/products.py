@@ -15,8 +15,8 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
 from minibert.model import BertForPreTraining, BertModel
-from minibert.optim import adam
-from minibert.trainer import keep_freed_memory
+from minibert.training.optimizers import adam
+from minibert.training.trainer import keep_freed_memory
 
 PRODUCTS = ("mm", "addmm", "bmm", "baddbmm", "linear", "scaled_dot_product", "mkldnn")
 KINDS: dict[str, tuple[str, ...]] = {

@@ -19,11 +19,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from minibert.config import BertConfig
-from minibert.corpus import Sentences, load_corpus
-from minibert.generation import fill_mask
+from minibert.data.corpora import Sentences, load_corpus
+from minibert.inference.generation import fill_mask
 from minibert.model import BertForPreTraining, BertModel
-from minibert.pretraining import has_bf16
-from minibert.trainer import keep_freed_memory
+from minibert.pretraining.run import has_bf16
+from minibert.training.trainer import keep_freed_memory
 
 
 def looking(model: nn.Module, ids: Tensor, bf16: bool, **options: bool) -> Timed:

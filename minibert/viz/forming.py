@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import PercentFormatter
 
-from minibert.generation import Generation
+from minibert.inference.generation import Generation
 from minibert.tokenizer import MASK
 from minibert.viz.labels import find_fonts, label
 from minibert.viz.style import SEQUENTIAL, Picture

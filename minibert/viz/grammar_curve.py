@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.ticker import PercentFormatter
 
-from minibert.grammar import CHANCE, Score, by_category, mean_accuracy
+from minibert.analysis.grammar import CHANCE, Score, by_category, mean_accuracy
 from minibert.viz.style import PALETTE, Picture, plot, show
 
 COLUMNS = 4

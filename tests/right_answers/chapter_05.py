@@ -4,7 +4,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-import minibert.pretraining_data as package
+import minibert.data.batches as package
 
 PAD, UNK, CLS, SEP, MASK = range(5)
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from minibert.optim import BertAdam, is_decayed, linear
+from minibert.training.optimizers import BertAdam, is_decayed, linear
 
 
 def loop_cross_entropy(logits, right):

@@ -7,7 +7,7 @@ import torch
 from scipy.special import entr
 from scipy.stats import entropy
 
-from minibert.analysis import head_roles, rollout, without_heads
+from minibert.analysis.heads import head_roles, rollout, without_heads
 
 
 def loop_entropy(attention):

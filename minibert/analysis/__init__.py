@@ -1,0 +1,1 @@
+"""What a BERT learned: heads in numbers, interventions, probes, grammar."""

@@ -1,0 +1,419 @@
+"""The exercises of chapter 3, attention."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from minibert.attention import (
+    BertSelfAttention,
+    additive_mask,
+    merge_heads,
+    split_heads,
+)
+from minibert.course.checks.engine import Case, Exercise, Mistake, draw, module, prediction
+
+ONE_QUERY = "One query, by hand"
+WHY_DIVIDE = "Why divide by √K?"
+MASKS = "Masks: what must not be seen"
+HEADS = "Heads"
+NOT_AN_AVERAGE = "A query is not an average"
+LOWEST = torch.finfo(torch.float32).min
+
+
+# 1: a shape, before anything runs
+
+weights_shape = Exercise(
+    name="weights_shape",
+    chapter=3,
+    reference=(2, 3, 5, 5),
+    cases=lambda seed: [()],
+    returns={"the shape": ""},
+    run=prediction,
+    mistakes=(
+        Mistake("K is summed over in the dot product: it is not in the shape any more", ONE_QUERY,
+                (2, 3, 5, 4)),
+        Mistake("a score belongs to a pair of tokens, not to a pair of numbers of one: T by T, "
+                "not K by K", ONE_QUERY, (2, 3, 4, 4)),
+        Mistake("each head has weights of its own: H stays in the shape", HEADS, (2, 5, 5)),
+        Mistake("a sequence looks only at itself: B stays in the shape", ONE_QUERY, (3, 5, 5)),
+        Mistake("heads come before tokens once they are split: (B, H, ...)", HEADS, (2, 5, 3, 5)),
+        Mistake("one query has T weights, but there are T queries", ONE_QUERY, (2, 3, 5)),
+    ),
+    hints=(
+        "Which token looks, and which is looked at? Count the ways to choose both.",
+        "query is (B, H, T, K), and so is key. A dot product of two K's leaves one number.",
+        "(B, H, T, K) @ (B, H, K, T) -> (B, H, T, T).",
+    ),
+)  # fmt: skip
+
+
+# 2: the weights
+
+
+def reference_weights(query: Tensor, key: Tensor) -> Tensor:
+    scores = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])
+    return scores.softmax(dim=-1)
+
+
+def scores_of(query: Tensor, key: Tensor) -> Tensor:
+    return query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])
+
+
+def query_cases(seed: int) -> list[Case]:
+    shapes = ((5, 4), (3, 6, 2), (2, 3, 7, 8))
+    return [tuple(draw(shape, shape, seed=seed)) for shape in shapes]
+
+
+attention_weights = Exercise(
+    name="attention_weights",
+    chapter=3,
+    reference=reference_weights,
+    cases=query_cases,
+    returns={"weights": "... T T"},
+    mistakes=(
+        Mistake("the weights sum to 1 over queries, not over keys: softmax ran over dim -2",
+                ONE_QUERY, lambda q, k: scores_of(q, k).softmax(-2)),
+        Mistake("the scores are not divided by √K", WHY_DIVIDE,
+                lambda q, k: (q @ k.transpose(-2, -1)).softmax(-1)),
+        Mistake("the scores are divided by K, not by its square root", WHY_DIVIDE,
+                lambda q, k: (q @ k.transpose(-2, -1) / q.shape[-1]).softmax(-1)),
+        Mistake("the scores are multiplied by √K, not divided", WHY_DIVIDE,
+                lambda q, k: (q @ k.transpose(-2, -1) * math.sqrt(q.shape[-1])).softmax(-1)),
+        Mistake("the scores are divided by √T: it is K, the numbers in a query, that they grow "
+                "with", WHY_DIVIDE,
+                lambda q, k: (q @ k.transpose(-2, -1) / math.sqrt(q.shape[-2])).softmax(-1)),
+        Mistake("these are scores: the softmax is missing", ONE_QUERY, scores_of),
+        Mistake("query and key are swapped: row i is what the others think of token i", ONE_QUERY,
+                lambda q, k: scores_of(k, q).softmax(-1)),
+        Mistake("a sigmoid looks at each score by itself: rows do not add up to 1", ONE_QUERY,
+                lambda q, k: scores_of(q, k).sigmoid()),
+        Mistake("these are logarithms of weights: softmax, not log_softmax", ONE_QUERY,
+                lambda q, k: scores_of(q, k).log_softmax(-1)),
+        Mistake("the whole matrix adds up to 1: each query has a softmax of its own", ONE_QUERY,
+                lambda q, k: scores_of(q, k).flatten(-2).softmax(-1).view(scores_of(q, k).shape)),
+        Mistake("exponentials are taken, but not divided by their sum", ONE_QUERY,
+                lambda q, k: scores_of(q, k).exp()),
+        Mistake("scores are divided by their sum without the exponential", ONE_QUERY,
+                lambda q, k: scores_of(q, k) / scores_of(q, k).sum(-1, keepdim=True)),
+    ),
+    hints=(
+        "Two steps: how well each query fits each key, and then shares.",
+        "Scores are dot products over √K. Shares come from a softmax along the keys.",
+        "(query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])).softmax(dim=-1)",
+    ),
+)  # fmt: skip
+
+
+# 3: repair a mask
+
+
+def reference_masked(query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor) -> Tensor:
+    scores = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])
+    scores = scores.masked_fill(attention_mask[:, None, :] == 0, LOWEST)
+    return scores.softmax(dim=-1) @ value
+
+
+def masked_with(fill: float):
+    """Scores of padding are set to `fill`."""
+
+    def answer(query, key, value, attention_mask):
+        hidden = attention_mask[:, None, :] == 0
+        return scores_of(query, key).masked_fill(hidden, fill).softmax(-1) @ value
+
+    return answer
+
+
+def masked_cases(seed: int) -> list[Case]:
+    cases = []
+    for B, T, K, lengths in ((2, 5, 4, (5, 3)), (3, 4, 6, (1, 4, 2))):
+        mask = (torch.arange(T) < torch.tensor(lengths)[:, None]).long()  # (B, T)
+        cases.append((*draw((B, T, K), (B, T, K), (B, T, K), seed=seed), mask))
+    B, T, K = 2, 3, 5
+    nothing = torch.tensor([[1, 1, 0], [0, 0, 0]])  # a row of padding alone
+    return [*cases, (*draw((B, T, K), (B, T, K), (B, T, K), seed=seed), nothing)]
+
+
+masked_attention = Exercise(
+    name="masked_attention",
+    chapter=3,
+    reference=reference_masked,
+    cases=masked_cases,
+    returns={"context": "B T K"},
+    mistakes=(
+        Mistake("padding still gets attention: a score of 0 is not a weight of 0, as exp(0) = 1",
+                MASKS, masked_with(0.0)),
+        Mistake("padding still gets a little attention: -1 is not low enough", MASKS,
+                masked_with(-1.0)),
+        Mistake("a row that may see nothing is 0/0, NaN: with the lowest finite number it gets "
+                "equal shares", MASKS, masked_with(-math.inf)),
+        Mistake("the mask is inverted: padding is seen, and tokens are not", MASKS,
+                lambda q, k, v, m: reference_masked(q, k, v, 1 - m)),
+        Mistake("the mask falls on queries, not on keys", MASKS,
+                lambda q, k, v, m: scores_of(q, k).masked_fill(m[:, :, None] == 0, LOWEST)
+                .softmax(-1) @ v),
+        Mistake("padding is taken out after the softmax, so rows no longer add up to 1", MASKS,
+                lambda q, k, v, m: scores_of(q, k).softmax(-1)
+                .masked_fill(m[:, None, :] == 0, 0.0) @ v),
+        Mistake("the mask is not used", MASKS, lambda q, k, v, m: scores_of(q, k).softmax(-1) @ v),
+        Mistake("a row that may see nothing is 0: with the lowest finite number it gets equal "
+                "shares", MASKS,
+                lambda q, k, v, m: masked_with(-math.inf)(q, k, v, m).nan_to_num()),
+        Mistake("a row that may see nothing still weighs by its scores: the number is not low "
+                "enough to drown them", MASKS,
+                lambda q, k, v, m: (scores_of(q, k) - 1e4 * (1 - m[:, None, :])).softmax(-1) @ v),
+        Mistake("0 times -inf is NaN: fill in the low number where padding is, and nothing "
+                "elsewhere", MASKS, lambda q, k, v, m: (
+                    scores_of(q, k) + (1 - m[:, None, :]) * -math.inf).softmax(-1) @ v),
+        Mistake("the mask was added to the scores as ones and zeros", MASKS,
+                lambda q, k, v, m: (scores_of(q, k) + m[:, None, :]).softmax(-1) @ v),
+        Mistake("keys were averaged, not values", ONE_QUERY,
+                lambda q, k, v, m: reference_masked(q, k, k, m)),
+        Mistake("the scores are not divided by √K", WHY_DIVIDE,
+                lambda q, k, v, m: reference_masked(q * math.sqrt(q.shape[-1]), k, v, m)),
+        Mistake("rows of padding are set to 0: leave them, nobody looks at them", MASKS,
+                lambda q, k, v, m: reference_masked(q, k, v, m) * m[:, :, None]),
+    ),
+    hints=(
+        "What is exp(0)? And which of the two T's of (B, T, T) is padding's, if it must not be "
+        "looked at?",
+        "Before the softmax, give padding the lowest number there is. The mask (B, T) has to line "
+        "up with keys: the last dimension.",
+        "scores.masked_fill(attention_mask[:, None, :] == 0, torch.finfo(scores.dtype).min)",
+    ),
+)  # fmt: skip
+
+
+# 4 and 5: heads, split and merged
+
+
+def head_cases(seed: int) -> list[Case]:
+    shapes = (((2, 5, 12), 3), ((3, 4, 10), 2), ((1, 6, 8), 4))
+    return [(*draw(shape, seed=seed), heads) for shape, heads in shapes]
+
+
+split = Exercise(
+    name="split_heads",
+    chapter=3,
+    reference=split_heads,
+    cases=head_cases,
+    returns={"heads": "B H T K"},
+    mistakes=(
+        Mistake("a reshape to (B, H, T, K) mixes tokens: split D into (H, K) first, then move H",
+                HEADS, lambda x, h: x.reshape(x.shape[0], h, x.shape[1], -1)),
+        Mistake("each head got every H-th number: D is cut into H runs of K, so (H, K), not (K, H)",
+                HEADS, lambda x, h: x.unflatten(-1, (-1, h)).permute(0, 3, 1, 2)),
+        Mistake("the heads are in reverse order", HEADS, lambda x, h: split_heads(x, h).flip(1)),
+    ),
+    hints=(
+        "Only two things happen: D becomes (H, K), and one dimension moves.",
+        "First (B, T, D) -> (B, T, H, K), then H goes before T.",
+        "x.unflatten(-1, (num_heads, -1)).transpose(1, 2)",
+    ),
+)  # fmt: skip
+
+
+merge = Exercise(
+    name="merge_heads",
+    chapter=3,
+    reference=merge_heads,
+    cases=lambda seed: [
+        tuple(draw(shape, seed=seed)) for shape in ((2, 3, 5, 4), (3, 2, 4, 5), (1, 4, 6, 2))
+    ],
+    returns={"merged": "B T D"},
+    mistakes=(
+        Mistake("heads were flattened where they stand: move H back behind T first", HEADS,
+                lambda x: x.reshape(x.shape[0], x.shape[2], -1)),
+        Mistake("numbers of different heads are interleaved: (H, K) is flattened, not (K, H)",
+                HEADS, lambda x: x.permute(0, 2, 3, 1).flatten(-2)),
+        Mistake("the heads are in reverse order", HEADS, lambda x: merge_heads(x.flip(1))),
+    ),
+    hints=(
+        "It undoes `split_heads`, step by step, last step first.",
+        "(B, H, T, K) -> (B, T, H, K) -> (B, T, D).",
+        "x.transpose(1, 2).flatten(-2)",
+    ),
+)  # fmt: skip
+
+
+# 6: one vector for a sentence
+
+
+def reference_pooled_query(x: Tensor, attention_mask: Tensor) -> Tensor:
+    real = attention_mask[..., None]
+    return (x * real).sum(1) / real.sum(1)
+
+
+pooled_query = Exercise(
+    name="pooled_query",
+    chapter=3,
+    reference=reference_pooled_query,
+    cases=lambda seed: [
+        (*draw((2, 5, 4), seed=seed), torch.tensor([[1, 1, 1, 1, 1], [1, 1, 0, 0, 0]])),
+        (*draw((3, 4, 6), seed=seed), torch.tensor([[1, 0, 0, 0], [1, 1, 1, 0], [1, 1, 1, 1]])),
+    ],
+    returns={"query": "B D"},
+    mistakes=(
+        Mistake("padding is in the mean: it has numbers too", NOT_AN_AVERAGE,
+                lambda x, m: x.mean(1)),
+        Mistake("padding is out of the sum, but still counted: divide by the real tokens, not by T",
+                NOT_AN_AVERAGE, lambda x, m: (x * m[..., None]).mean(1)),
+        Mistake("this is the sum of the real tokens, not their mean", NOT_AN_AVERAGE,
+                lambda x, m: (x * m[..., None]).sum(1)),
+        Mistake("this is the first token, not the mean of all", NOT_AN_AVERAGE,
+                lambda x, m: x[:, 0]),
+        Mistake("the mean runs over the batch too: each sequence has a query of its own",
+                NOT_AN_AVERAGE,
+                lambda x, m: x[m == 1].mean(0).expand(x.shape[0], -1)),
+        Mistake("this is the largest of the real tokens, not their mean", NOT_AN_AVERAGE,
+                lambda x, m: x.masked_fill(m[..., None] == 0, LOWEST).amax(1)),
+    ),
+    hints=(
+        "A sentence of two words in a batch of five has a mean of two vectors.",
+        "Take padding out of the sum, and out of the count.",
+        "(x * attention_mask[..., None]).sum(1) / attention_mask.sum(1, keepdim=True)",
+    ),
+)  # fmt: skip
+
+
+# 7: all of it
+
+
+def reference_config(hidden_size: int, num_heads: int):
+    from minibert.config import BertConfig
+
+    return BertConfig(
+        hidden_size=hidden_size, num_attention_heads=num_heads, attn_implementation="eager"
+    )
+
+
+class Reference(nn.Module):
+    """(B, T, D), (B, T) -> (B, T, D): what the learner's module does, by the package's."""
+
+    def __init__(self, hidden_size: int, num_heads: int) -> None:
+        super().__init__()
+        made = BertSelfAttention(reference_config(hidden_size, num_heads))
+        self.query, self.key, self.value, self.output = (
+            made.query,
+            made.key,
+            made.value,
+            made.output,
+        )
+        self.num_heads = num_heads
+
+    def heads(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return tuple(
+            split_heads(part(x), self.num_heads) for part in (self.query, self.key, self.value)
+        )
+
+    def context(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+        hidden = additive_mask(mask, query.dtype)
+        return (scores_of(query, key) + hidden).softmax(-1) @ value
+
+    def forward(self, x: Tensor, attention_mask: Tensor) -> Tensor:
+        return self.output(merge_heads(self.context(*self.heads(x), attention_mask)))
+
+
+def variant(**methods):
+    """The reference with some of its methods replaced."""
+    return type("Wrong", (Reference,), methods)
+
+
+def module_cases(seed: int) -> list[Case]:
+    cases = []
+    for B, T, D, H in ((2, 5, 12, 3), (3, 4, 8, 2)):
+        numbers = draw(*[(D, D), (D,)] * 4, (B, T, D), seed=seed)
+        names = [f"{part}.{kind}" for part in ("query", "key", "value", "output")
+                 for kind in ("weight", "bias")]  # fmt: skip
+        weights = {name: 0.5 * tensor for name, tensor in zip(names, numbers, strict=False)}
+        mask = (torch.arange(T) < torch.arange(T, T - B, -1)[:, None]).long()  # (B, T)
+        cases.append(({"hidden_size": D, "num_heads": H}, weights, numbers[-1], mask))
+    return cases
+
+
+self_attention = Exercise(
+    name="SelfAttention",
+    chapter=3,
+    reference=Reference,
+    cases=module_cases,
+    run=module,
+    returns={"output": "B T D"},
+    mistakes=(
+        Mistake("the output projection is missing: it mixes what the heads found", HEADS,
+                variant(forward=lambda self, x, m: merge_heads(self.context(*self.heads(x), m)))),
+        Mistake("heads were flattened where they stand: move H back behind T first", HEADS,
+                variant(forward=lambda self, x, m: self.output(
+                    self.context(*self.heads(x), m).reshape(x.shape)))),
+        Mistake("the heads were made by a reshape to (B, H, T, K), which mixes tokens", HEADS,
+                variant(heads=lambda self, x: tuple(
+                    part(x).reshape(x.shape[0], self.num_heads, x.shape[1], -1)
+                    for part in (self.query, self.key, self.value)))),
+        Mistake("there is one head of D numbers, not H heads of K", HEADS,
+                variant(heads=lambda self, x: tuple(
+                    part(x)[:, None] for part in (self.query, self.key, self.value)))),
+        Mistake("the mask is not used", MASKS,
+                variant(context=lambda self, q, k, v, m: scores_of(q, k).softmax(-1) @ v)),
+        Mistake("padding still gets attention: a score of 0 is not a weight of 0, as exp(0) = 1",
+                MASKS, variant(context=lambda self, q, k, v, m: scores_of(q, k)
+                               .masked_fill(m[:, None, None] == 0, 0.0).softmax(-1) @ v)),
+        Mistake("the mask falls on queries, not on keys", MASKS,
+                variant(context=lambda self, q, k, v, m: scores_of(q, k)
+                        .masked_fill(m[:, None, :, None] == 0, LOWEST).softmax(-1) @ v)),
+        Mistake("padding is taken out after the softmax, so rows no longer add up to 1", MASKS,
+                variant(context=lambda self, q, k, v, m: scores_of(q, k).softmax(-1)
+                        .masked_fill(m[:, None, None] == 0, 0.0) @ v)),
+        Mistake("the mask is inverted: padding is seen, and tokens are not", MASKS,
+                variant(context=lambda self, q, k, v, m: Reference.context(self, q, k, v, 1 - m))),
+        Mistake("keys were averaged, not values", ONE_QUERY,
+                variant(context=lambda self, q, k, v, m: Reference.context(self, q, k, k, m))),
+        Mistake("these are scores: the softmax is missing", ONE_QUERY,
+                variant(context=lambda self, q, k, v, m: scores_of(q, k)
+                        .masked_fill(m[:, None, None] == 0, 0.0) @ v)),
+        Mistake("rows of padding are set to 0: leave them, nobody looks at them", MASKS,
+                variant(forward=lambda self, x, m: Reference.forward(self, x, m) * m[..., None])),
+        Mistake("heads were made and merged by reshapes, which mix tokens: move H", HEADS,
+                variant(
+                    heads=lambda self, x: tuple(
+                        part(x).reshape(x.shape[0], self.num_heads, x.shape[1], -1)
+                        for part in (self.query, self.key, self.value)),
+                    forward=lambda self, x, m: self.output(
+                        self.context(*self.heads(x), m).reshape(x.shape)))),
+        Mistake("the scores are divided by √D: each head has K = D / H numbers", WHY_DIVIDE,
+                variant(context=lambda self, q, k, v, m: (
+                    scores_of(q, k) / math.sqrt(self.num_heads)
+                    + additive_mask(m, q.dtype)).softmax(-1) @ v)),
+        Mistake("the scores are not divided by √K", WHY_DIVIDE,
+                variant(context=lambda self, q, k, v, m: (
+                    q @ k.transpose(-2, -1) + additive_mask(m, q.dtype)).softmax(-1) @ v)),
+        Mistake("the softmax ran over queries, not over keys", ONE_QUERY,
+                variant(context=lambda self, q, k, v, m: (
+                    scores_of(q, k) + additive_mask(m, q.dtype)).softmax(-2) @ v)),
+        Mistake("values were not projected: they are x itself", ONE_QUERY,
+                variant(heads=lambda self, x: (
+                    split_heads(self.query(x), self.num_heads),
+                    split_heads(self.key(x), self.num_heads), split_heads(x, self.num_heads)))),
+        Mistake("one projection serves as query and key", ONE_QUERY,
+                variant(heads=lambda self, x: tuple(split_heads(part(x), self.num_heads)
+                        for part in (self.query, self.query, self.value)))),
+        Mistake("x was added to the output: the residual sum is the block's, in chapter 4", HEADS,
+                variant(forward=lambda self, x, m: x + Reference.forward(self, x, m))),
+    ),
+    hints=(
+        "You have every part: project, split, attend with the mask, merge, project.",
+        "Four nn.Linear(hidden_size, hidden_size) named query, key, value, output. The mask (B, T) "
+        "must meet scores (B, H, T, T).",
+        "return self.output(merge_heads(masked(query, key, value, attention_mask[:, None, None])))",
+    ),
+)  # fmt: skip
+
+EXERCISES = (
+    weights_shape,
+    attention_weights,
+    masked_attention,
+    split,
+    merge,
+    pooled_query,
+    self_attention,
+)

@@ -1,0 +1,1 @@
+"""Distillation: a small BERT that learns from a larger BERT."""

@@ -1,0 +1,1 @@
+"""Fine-tuning: a head on a pretrained body, trained, scored, and saved."""

@@ -1,0 +1,1 @@
+"""Using a BERT: blanks filled in, texts written and scored, sentences as vectors."""

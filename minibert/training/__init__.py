@@ -1,0 +1,1 @@
+"""One training loop that knows nothing of BERT, and what it needs."""
