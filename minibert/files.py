@@ -78,11 +78,19 @@ def read_json(file: Path) -> dict[str, Any]:
 
 
 def write_json(file: Path, values: dict[str, Any]) -> None:
-    """Whole and on the disk, or not at all."""
+    """Write a JSON object, whole and on the disk, or not at all."""
+    write_text(file, json.dumps(values, indent=2) + "\n")
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write a UTF-8 file, whole and on the disk, or not at all."""
     writing = file.with_name(file.name + ".writing")
-    writing.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-    to_disk(writing)
-    writing.replace(file)
+    try:
+        writing.write_text(text, encoding="utf-8", newline="")
+        to_disk(writing)
+        writing.replace(file)
+    finally:
+        writing.unlink(missing_ok=True)
 
 
 def sha256(file: Path) -> str:
