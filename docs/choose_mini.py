@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from minibert.config import BertConfig
-from minibert.data.batches import Masking, TokenizedCorpus, write_tokens
 from minibert.data.corpora import Sentences, load_corpus
+from minibert.data.masking import Masking
+from minibert.data.tokenized_corpora import TokenizedCorpus, write_tokens
 from minibert.pretraining.run import (
     RECIPES,
     PretrainingObjective,

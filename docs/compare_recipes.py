@@ -17,8 +17,8 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from minibert.data.batches import Masking
 from minibert.data.corpora import load_corpus
+from minibert.data.masking import Masking
 from minibert.finetuning.metrics import interval
 from minibert.pretraining.run import (
     RECIPES,

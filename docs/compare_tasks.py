@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 
-from minibert.data.labelled_texts import TaskData, take
+from minibert.data.splits import TaskData, subsample
 from minibert.data.tasks import load_task
 from minibert.files import find_directory
 from minibert.finetuning.baselines import baseline_answers
@@ -93,7 +93,7 @@ def run_settings(names: list[str]) -> None:
     """Every setting on validation rows, first with one seed and then with the next."""
     for seed in SEEDS[:2]:
         for task in names or SETTINGS:
-            data = take(load_task(task), SETTINGS_ROWS)
+            data = subsample(load_task(task), SETTINGS_ROWS)
             some = random.Random(0).sample(data.validation, SETTINGS_VALIDATION)
             data = replace(data, validation=some)
             for changes in SETTINGS[task]:
@@ -110,7 +110,7 @@ def run_settings(names: list[str]) -> None:
 def run_tasks(names: list[str]) -> None:
     """Every task with the defaults and each seed, scored on its test rows."""
     for task in names or TASKS:
-        data = take(load_task(task), TASKS_ROWS)
+        data = subsample(load_task(task), TASKS_ROWS)
         for seed in SEEDS:
             once(
                 {"group": "tasks", "task": task, "rows": len(data.train), "seed": seed},
@@ -121,7 +121,7 @@ def run_tasks(names: list[str]) -> None:
 def run_baselines(names: list[str]) -> None:
     """The baselines of every task, from the same training rows."""
     for task in names or TASKS:
-        data = take(load_task(task), TASKS_ROWS)
+        data = subsample(load_task(task), TASKS_ROWS)
         once(
             {"group": "baselines", "task": task, "rows": len(data.train)},
             lambda data=data: {

@@ -18,16 +18,11 @@ import click
 import numpy as np
 import torch
 
-from minibert.data.batches import (
-    EVALUATION_MASKING,
-    Batch,
-    PackedBatches,
-    PairBatches,
-    TokenizedCorpus,
-    write_tokens,
-)
+from minibert.data.batches import Batch, PackedBatches, PairBatches
 from minibert.data.corpora import load_corpus
 from minibert.data.library import SOURCES
+from minibert.data.masking import EVALUATION_MASKING
+from minibert.data.tokenized_corpora import TokenizedCorpus, write_tokens
 from minibert.inference.generation import fill_mask
 from minibert.model import IGNORE_INDEX, BertForPreTraining, load
 from minibert.pretraining.counting_baselines import CountBaselines

@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from minibert.data.batches import TokenizedCorpus
 from minibert.data.corpora import load_corpus
+from minibert.data.tokenized_corpora import TokenizedCorpus
 from minibert.embeddings import token_counts
 from minibert.files import SHIPPED
 from minibert.model import IGNORE_INDEX, load

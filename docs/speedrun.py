@@ -25,8 +25,8 @@ from typing import Any
 import torch
 from compare_recipes import mean, tables
 
-from minibert.data.batches import Masking
 from minibert.data.corpora import load_corpus
+from minibert.data.masking import Masking
 from minibert.pretraining.run import (
     RECIPES,
     PretrainingObjective,

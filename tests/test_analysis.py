@@ -25,8 +25,8 @@ from minibert.analysis.heads import (
     without_heads,
 )
 from minibert.config import BertConfig
-from minibert.data.batches import write_tokens
 from minibert.data.corpora import load_corpus
+from minibert.data.tokenized_corpora import write_tokens
 from minibert.model import BertForPreTraining, BertModel, load
 from minibert.pretraining.run import held_out_batches
 from minibert.tokenizer import BertTokenizer

@@ -12,7 +12,7 @@ from test_cli import run
 from test_finetuning import COLOURS, TOKENIZER, small_bert, toy
 
 from minibert.cli import main
-from minibert.data.labelled_texts import KINDS
+from minibert.data.labelled_rows import KINDS
 from minibert.data.tasks import TASKS
 from minibert.finetuning.run import load_finetuned, predict
 from minibert.heads import BertForQuestionAnswering, BertForSequenceClassification

@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from minibert.config import BertConfig
 from minibert.data.features import Feature, make_features
-from minibert.data.labelled_texts import TaskData
+from minibert.data.splits import TaskData
 from minibert.finetuning.run import (
     BEST,
     HEADS,

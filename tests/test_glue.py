@@ -13,7 +13,7 @@ import sklearn.metrics
 from test_finetuning import FAST, TOKENIZER, small_bert
 from test_tasks import hub_rows
 
-from minibert.data.tasks import GLUE
+from minibert.data.glue_tasks import GLUE
 from minibert.finetuning import glue
 from minibert.finetuning.glue import SYSTEMS, glue_scores, glue_table, run_glue
 from minibert.finetuning.metrics import class_counts, score

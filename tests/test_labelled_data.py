@@ -12,14 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minibert.data.labelled_texts import (
-    KINDS,
-    from_parts,
-    load_data,
-    place_rows,
-    read_rows,
-    read_unlabelled,
-)
+from minibert.data.labelled_rows import KINDS, Columns
+from minibert.data.labelled_texts import from_parts, load_data, read_unlabelled
+from minibert.data.tables import place_rows, read_rows
 
 CSV = "text,label\n" + "".join(f'"Text, number {n}",{"ab"[n % 2]}\n' for n in range(40))
 
@@ -170,10 +165,10 @@ def test_the_line_is_where_the_row_begins(tmp_path):
 def test_columns_by_other_names(tmp_path):
     rows = [{"a": f"x {n}", "b": f"y {n}", "c": n % 2, "who": f"w {n}"} for n in range(20)]
     path = jsonl(tmp_path / "a.jsonl", rows)
-    task = load_data(path, text="a", text_pair="b", label="c", document="who")
+    task = load_data(path, columns=Columns("a", "b", "c", "who"))
     first = min(everything(task), key=lambda row: int(row["text"][2:]))
     assert first == {"text": "x 0", "text_pair": "y 0", "label": "0", "document": "w 0"}
-    assert read_unlabelled(path, "classification", text="a") == [
+    assert read_unlabelled(path, "classification", Columns("a")) == [
         {"text": f"x {n}"} for n in range(20)
     ]
 
@@ -306,7 +301,11 @@ BAD_ROWS = {
         {"text": "x", "choices": ["a", "b"], "label": 0.5},
         "the label 0.5 is none of the 2 choices",
     ),
-    "no choice": ("multiple-choice", {"text": "x", "choices": ["a"], "label": 0}, "two or more"),
+    "no choice": (
+        "multiple-choice",
+        {"text": "x", "choices": ["a"], "label": 0},
+        "there is only one choice",
+    ),
     "more choices": (
         "multiple-choice",
         {"text": "x", "choices": ["a", "b", "c"], "label": 0},

@@ -17,8 +17,10 @@ from stopping import stopped_in_step
 from torch.testing import assert_close
 
 import minibert
-from minibert.data.batches import EVALUATION_MASKING, Masking, PairBatches, TokenizedCorpus
+from minibert.data.batches import PairBatches
 from minibert.data.corpora import load_corpus
+from minibert.data.masking import EVALUATION_MASKING, Masking
+from minibert.data.tokenized_corpora import TokenizedCorpus
 from minibert.inference.generation import fill_mask
 from minibert.pretraining.run import (
     RECIPES,

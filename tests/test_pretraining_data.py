@@ -10,17 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from minibert.data.batches import (
-    Masker,
-    Masking,
-    PackedBatches,
-    PairBatches,
-    choose_tokens,
-    choose_words,
-    make_pairs,
-    write_tokens,
-)
+from minibert.data.batches import PackedBatches, PairBatches
 from minibert.data.corpora import load_corpus
+from minibert.data.masking import Masker, Masking, choose_tokens, choose_words
+from minibert.data.sentence_pairs import make_pairs
+from minibert.data.tokenized_corpora import write_tokens
 from minibert.tokenizer import SPECIAL_TOKENS, BertTokenizer
 
 
@@ -279,7 +273,7 @@ def test_pairs_are_cut_as_the_original_cuts(corpus):
                 b_length -= 1
         return a_length, b_length
 
-    from minibert.data.batches import _fit_into
+    from minibert.data.sentence_pairs import _fit_into
 
     a, a_length, b, b_length = _fit_into(
         room, long.a, long.a_length, long.b, long.b_length, np.random.default_rng(0)
@@ -329,7 +323,9 @@ import gc
 import sys
 from pathlib import Path
 from minibert.data.corpora import Corpus, Sentences
-from minibert.data.batches import Masking, PackedBatches, write_tokens
+from minibert.data.batches import PackedBatches
+from minibert.data.masking import Masking
+from minibert.data.tokenized_corpora import write_tokens
 from minibert.tokenizer import BertTokenizer
 
 def anonymous():  # megabytes in use that are not a mapped file

@@ -17,8 +17,9 @@ from stopping import stopped_in_step
 
 from minibert.cli import main
 from minibert.data import corpora
-from minibert.data.batches import Masking, PackedBatches, PairBatches
+from minibert.data.batches import PackedBatches, PairBatches
 from minibert.data.corpora import load_corpus
+from minibert.data.masking import Masking
 from minibert.data.shards import PreparedCorpus, prepare
 from minibert.model import IGNORE_INDEX
 from minibert.pretraining.run import RECIPES, Run, find_corpus, pretrain

@@ -10,8 +10,8 @@ from safetensors import safe_open
 from torch.testing import assert_close
 
 import minibert
-from minibert.data.batches import write_tokens
 from minibert.data.corpora import load_corpus
+from minibert.data.tokenized_corpora import write_tokens
 from minibert.files import SHIPPED
 from minibert.pretraining.run import PretrainingObjective, held_out_batches
 

@@ -22,8 +22,9 @@ from stopping import stopped_in_step
 
 from minibert.cli import main
 from minibert.data import streaming as streams
-from minibert.data.batches import Masking, PackedBatches
+from minibert.data.batches import PackedBatches
 from minibert.data.corpora import hub_dataset, load_corpus
+from minibert.data.masking import Masking
 from minibert.data.streaming import Lane, Place, StreamedBatches, StreamedCorpus, WindowMaker
 from minibert.files import read_json
 from minibert.model import IGNORE_INDEX

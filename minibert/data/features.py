@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from minibert.data.batches import Batch
-from minibert.data.labelled_texts import Row
+from minibert.data.tables import Row
 from minibert.model import IGNORE_INDEX
 from minibert.tokenizer import CLS, PAD, SEP, UNK, BertTokenizer, truncate_longest_first
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from minibert.data.grammar_templates import TEMPLATES, Template
-from minibert.data.labelled_texts import Placed, read_hub, read_rows
+from minibert.data.tables import Placed, read_hub, read_rows
 from minibert.files import read_text
 from minibert.tokenizer import BertTokenizer
 

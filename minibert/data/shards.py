@@ -30,8 +30,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from minibert.data.batches import ShardedCorpus, write_tokens
 from minibert.data.corpora import HUB, PREPARED, Sentences, load_corpus, pinned
+from minibert.data.tokenized_corpora import ShardedCorpus, write_tokens
 from minibert.files import find_directory, read_json, sha256, to_disk, write_json
 from minibert.tokenizer import BertTokenizer
 

@@ -27,8 +27,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minibert.data.batches import Batch, ShardedCorpus, TokenizedCorpus, write_tokens
+from minibert.data.batches import Batch
 from minibert.data.corpora import HELD_OUT_EVERY, Corpus, Document, hub_dataset, split_sentences
+from minibert.data.tokenized_corpora import ShardedCorpus, TokenizedCorpus, write_tokens
 from minibert.files import read_json, to_disk, write_json
 from minibert.tokenizer import BertTokenizer
 

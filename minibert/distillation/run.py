@@ -23,8 +23,9 @@ from torch import Tensor, nn
 
 from minibert.attention import additive_mask, catching, split_heads
 from minibert.config import BertConfig
-from minibert.data.batches import Batch, Masking
+from minibert.data.batches import Batch
 from minibert.data.corpora import Corpus
+from minibert.data.masking import Masking
 from minibert.data.shards import PreparedCorpus
 from minibert.data.streaming import StreamedCorpus, TrainingCorpus
 from minibert.files import find_directory, read_json

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from minibert.data.labelled_texts import Row, TaskData
+from minibert.data.splits import TaskData
+from minibert.data.tables import Row
 from minibert.finetuning.metrics import LOWER_IS_BETTER, MAIN_METRIC, score
 
 STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0)

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from minibert.data.labelled_texts import take
-from minibert.data.tasks import GLUE, load_task
+from minibert.data.glue_tasks import GLUE
+from minibert.data.splits import subsample
+from minibert.data.tasks import load_task
 from minibert.finetuning.metrics import class_f1
 from minibert.finetuning.run import SETTINGS, Finetuning, Result, finetune, over_seeds, shown
 from minibert.model import BertModel
@@ -49,7 +50,7 @@ def run_glue(
     """
     out = Path(out)
     try:
-        data = {name: take(load_task(f"glue/{name}", folder), rows) for name in tasks}
+        data = {name: subsample(load_task(f"glue/{name}", folder), rows) for name in tasks}
     except ImportError as error:
         raise ImportError(f"{error}; or give a folder with GLUE's files (--data)") from None
     results = {}

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minibert.data.labelled_texts import Row
+from minibert.data.tables import Row
 
 Scores = dict[str, float]
 Counts = dict[str, dict[str, int]]

@@ -25,7 +25,8 @@ from tqdm import tqdm
 from minibert.config import BertConfig
 from minibert.data.batches import Batch
 from minibert.data.features import Feature, best_span, collate, make_features
-from minibert.data.labelled_texts import Row, TaskData
+from minibert.data.splits import TaskData
+from minibert.data.tables import Row
 from minibert.files import find_directory, read_json, write_json
 from minibert.finetuning.baselines import baseline_answers
 from minibert.finetuning.metrics import (

@@ -19,17 +19,9 @@ from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
 from minibert.config import BertConfig
-from minibert.data.batches import (
-    EVALUATION_MASKING,
-    AnyCorpus,
-    Batch,
-    Masking,
-    PackedBatches,
-    PairBatches,
-    TokenizedCorpus,
-    write_tokens,
-)
+from minibert.data.batches import Batch, PackedBatches, PairBatches
 from minibert.data.corpora import HUB, PREPARED, Corpus, Sentences, load_corpus
+from minibert.data.masking import EVALUATION_MASKING, Masking
 from minibert.data.shards import PreparedCorpus, is_prepared
 from minibert.data.streaming import (
     STREAM,
@@ -38,6 +30,7 @@ from minibert.data.streaming import (
     TrainingCorpus,
     beginning,
 )
+from minibert.data.tokenized_corpora import AnyCorpus, TokenizedCorpus, write_tokens
 from minibert.embeddings import cooccurrence_embeddings, sinusoidal_positions, token_counts
 from minibert.files import find_directory, read_json, to_disk, write_json
 from minibert.model import IGNORE_INDEX, BertForPreTraining

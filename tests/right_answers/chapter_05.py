@@ -4,7 +4,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-import minibert.data.batches as package
+import minibert.data.masking as package
 
 PAD, UNK, CLS, SEP, MASK = range(5)
 

@@ -1,0 +1,134 @@
+"""Sentence pairs for next sentence prediction (Devlin et al., 2019, 3.1 and appendix A)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from minibert.data.tokenized_corpora import AnyCorpus, TokenizedCorpus
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Sentence pairs as places in the tokens: A is [a, a + a_length), B is [b, b + b_length)."""
+
+    a: np.ndarray  # (P,)
+    a_length: np.ndarray
+    b: np.ndarray
+    b_length: np.ndarray
+    is_random: np.ndarray  # (P,) 0: B follows A; 1: B comes from another place
+
+
+def check_pairs(corpus: AnyCorpus) -> None:
+    """Raise `ValueError` if no pairs can be made of the corpus."""
+    if corpus.sizes[:, 1].min() < 2:
+        raise ValueError(
+            "next sentence prediction needs at least two documents to train on, and there is one: "
+            "a random sentence would come from the same text. Give more files (of two, one is held "
+            "out), or train without it (--recipe fast)"
+        )
+
+
+def make_pairs(
+    corpus: TokenizedCorpus,
+    max_length: int,
+    rng: np.random.Generator,
+    elsewhere: float = 0.0,
+    short_sequence_probability: float = 0.1,
+) -> Pairs:
+    """One pass over a corpus as pairs for next sentence prediction, in the original's way.
+
+    Sentences are gathered up to the length that is aimed at (a random shorter one with
+    `short_sequence_probability`, drawn for each pair; the original draws it for each document) and
+    cut in two at a random sentence. Half of the time B is what follows; else B begins at any
+    sentence of another document, and the sentences that it displaced are put back for the next
+    pair. A share of `elsewhere` of these random Bs comes from another place in the same document:
+    harder to tell from a true B, as its topic is the same. What is too long loses tokens of its
+    longer side, at its front or its back at random. Raises `ValueError` for a corpus of a single
+    document: there is no other document to take a random B from.
+    """
+    check_pairs(corpus)
+    room = max_length - 3  # [CLS] A [SEP] B [SEP]
+    starts, documents = corpus.sentence_starts, corpus.document_starts
+    rows: list[tuple[int, int, int, int, int]] = []  # a, end of a, b, end of b, is_random
+    for document in range(corpus.num_documents):
+        # Without the [SEP] that ends the document.
+        borders = starts[documents[document] : documents[document + 1]].tolist()
+        last = len(borders) - 1
+        first = 0
+        while first < last:
+            target = room
+            if rng.random() < short_sequence_probability:
+                target = int(rng.integers(2, room + 1))
+            end = _gather(borders, first, last, target)
+            a_end = first + 1 if end - first == 1 else int(rng.integers(first + 1, end))
+            if end - first == 1 or rng.random() < 0.5:
+                length = target - (borders[a_end] - borders[first])
+                if elsewhere and first + last - end > 0 and rng.random() < elsewhere:
+                    b, b_end = _segment_elsewhere(borders, first, end, length, rng)
+                else:
+                    b, b_end = _random_segment(corpus, document, length, rng)
+                rows.append((borders[first], borders[a_end], b, b_end, 1))
+                first = a_end  # what B displaced is put back
+            else:
+                rows.append((borders[first], borders[a_end], borders[a_end], borders[end], 0))
+                first = end
+    a, a_end, b, b_end, is_random = np.array(rows, dtype=np.int64).T
+    a, a_length, b, b_length = _fit_into(room, a, a_end - a, b, b_end - b, rng)
+    return Pairs(a, a_length, b, b_length, is_random)
+
+
+def _gather(borders: Sequence[int], first: int, last: int, target: int) -> int:
+    """The end of the sentences from `first` on that have `target` tokens, `last` at most."""
+    end = first + 1
+    while end < last and borders[end] - borders[first] < target:
+        end += 1
+    return end
+
+
+def _random_segment(
+    corpus: TokenizedCorpus, document: int, target: int, rng: np.random.Generator
+) -> tuple[int, int]:
+    """Sentences of another document, `target` tokens or what is left of it: start and end.
+
+    Any sentence outside of `document` is as likely a beginning as any other, so long documents
+    are drawn from more often. (The original draws a document first.)
+    """
+    starts = corpus.document_starts_without_separators
+    own, after = starts[document : document + 2].tolist()
+    sentence = int(rng.integers(starts[-1] - (after - own)))
+    sentence += (after - own) * (sentence >= own)  # step over the document that A is from
+    other = int(np.searchsorted(starts, sentence, side="right")) - 1
+    begin, end = corpus.document_starts[other : other + 2].tolist()
+    borders = corpus.sentence_starts[begin:end]  # without the document's [SEP]
+    first = int(sentence - starts[other])
+    return int(borders[first]), int(borders[_gather(borders, first, len(borders) - 1, target)])
+
+
+def _segment_elsewhere(
+    borders: Sequence[int], begin: int, end: int, target: int, rng: np.random.Generator
+) -> tuple[int, int]:
+    """Sentences of the same document that lie outside of sentences [begin, end): start and end."""
+    last = len(borders) - 1
+    first = int(rng.integers(begin + last - end))
+    first += (end - begin) * (first >= begin)
+    limit = begin if first < begin else last
+    return borders[first], borders[_gather(borders, first, limit, target)]
+
+
+def _fit_into(
+    room: int,
+    a: np.ndarray,
+    a_length: np.ndarray,
+    b: np.ndarray,
+    b_length: np.ndarray,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Shorten the longer side, token by token, until A and B fit into `room`: all pairs at once."""
+    a_new = np.minimum(a_length, np.maximum(room - b_length, room - room // 2))
+    b_new = np.minimum(b_length, np.maximum(room - a_length, room // 2))
+    a_front = rng.binomial(a_length - a_new, 0.5)
+    b_front = rng.binomial(b_length - b_new, 0.5)
+    return a + a_front, a_new, b + b_front, b_new
