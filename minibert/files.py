@@ -6,12 +6,18 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 SHIPPED = {"mini-sotu": Path(__file__).parent / "mini-sotu"}
 """Models that come with the package, each with a card beside its weights (`README.md`)."""
 SHIPPED_NAMES = f"With the package comes {', '.join(SHIPPED)}"
+LOCK = ".lock"
+"""The file that `locked` leaves in a folder."""
 
 
 def find_directory(name_or_path: str | Path) -> Path:
@@ -52,6 +58,26 @@ def new_folder(path: str | Path) -> Path:
         raise FileExistsError(f"{path} is there already, and not empty: choose another folder")
     path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+@contextmanager
+def locked(folder: Path, what: str) -> Iterator[None]:
+    """Keep other processes that ask for it out of a folder, as long as the block runs.
+
+    `what` says what goes on there: "training". Raises `FileExistsError` if another process has the
+    folder.
+    """
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise FileExistsError(
+            f"another process is {what} in {folder}: stop it first, or choose another folder"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def read_text(file: Path) -> str:

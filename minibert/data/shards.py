@@ -27,17 +27,15 @@ from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
-from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from minibert.data.corpora import HUB, PREPARED, Sentences, load_corpus, pinned
 from minibert.data.tokenized_corpora import ShardedCorpus, write_tokens
-from minibert.files import find_directory, read_json, sha256, to_disk, write_json
+from minibert.files import LOCK, find_directory, locked, read_json, sha256, to_disk, write_json
 from minibert.tokenizer import BertTokenizer
 
 KINDS = ("training", "held_out")
 TOKENIZER = "tokenizer"
-LOCK = ".lock"
 VOCABULARY_CHARACTERS = 200_000_000
 """A vocabulary is learned from the first documents of every part, so much text altogether."""
 
@@ -101,12 +99,7 @@ def own_folder(out: Path, settings: dict[str, Any], version: str) -> Iterator[No
     if out.exists() and not begun.exists() and any(p.name not in left for p in out.iterdir()):
         raise FileExistsError(f"{out} holds something else: choose another folder")
     out.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(out / LOCK)
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        raise FileExistsError(f"another process is at work in {out}") from None
-    try:
+    with locked(out, "preparing a corpus"):
         if begun.exists():
             earlier = read_json(begun)
             for name, value in settings.items():
@@ -123,8 +116,6 @@ def own_folder(out: Path, settings: dict[str, Any], version: str) -> Iterator[No
         else:
             write_json(begun, {**settings, "version": version})
         yield
-    finally:
-        lock.release()
 
 
 def write_parts(source: str, out: Path, numbers: list[int], workers: int) -> None:
