@@ -21,9 +21,9 @@ from safetensors.torch import load_file, save_file
 
 from minibert.data.corpora import load_corpus
 from minibert.data.tokenized_corpora import TokenizedCorpus
-from minibert.embeddings import token_counts
 from minibert.files import SHIPPED
 from minibert.model import IGNORE_INDEX, load
+from minibert.pretraining.counted_embeddings import token_counts
 from minibert.pretraining.counting_baselines import CountBaselines
 from minibert.pretraining.run import RECIPES, Run, held_out_batches, pretrain
 from minibert.training.trainer import read_history

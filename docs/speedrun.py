@@ -131,7 +131,7 @@ def train(run: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     config = replace(make_config(recipe, preset, tokenizer.vocab_size), **shape)
     model = make_model(recipe, config, training, seed, batches(0))
     if recipe.sampled_softmax:
-        model.training_loss = make_sampled_softmax(recipe, training, config.vocab_size)
+        model.sampled_softmax = make_sampled_softmax(recipe, training, config.vocab_size)
     length = {"steps": run.get("steps")}
     if "minutes" in run:
         length["minutes"] = run["minutes"] - (time.monotonic() - begun) / 60

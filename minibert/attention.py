@@ -7,14 +7,13 @@ forms the (T, T) matrix on a GPU, so it is the one to train with.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minibert.config import BertConfig
+from minibert.config import BertConfig, choose
 
 
 def additive_mask(attention_mask: Tensor | None, dtype: torch.dtype) -> Tensor | None:
@@ -65,10 +64,19 @@ def merge_heads(x: Tensor) -> Tensor:
     return x.transpose(1, 2).flatten(-2)
 
 
-def take(x: Tensor, places: Tensor) -> Tensor:
-    """(B, T, D), (B, R) -> (B, R, D): of each sequence the tokens at its places."""
-    rows = torch.arange(len(x), device=x.device)[:, None]
-    return x[rows, places]
+class AbsolutePositions(nn.Module):
+    """BERT's positions are vectors added to the embeddings: queries and keys stay as they are."""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+
+    def forward(self, x: Tensor, position_ids: Tensor | None) -> Tensor:
+        """Queries or keys (B, H, T, K) of tokens at `position_ids` (B, T) -> (B, H, T, K)."""
+        return x
+
+
+POSITION_SCHEMES: dict[str, Callable[[BertConfig], nn.Module]] = {"absolute": AbsolutePositions}
+"""What each `position_embedding_type` does to queries and keys before they are compared."""
 
 
 class BertSelfAttention(nn.Module):
@@ -83,28 +91,25 @@ class BertSelfAttention(nn.Module):
         self.key = nn.Linear(config.hidden_size, config.hidden_size)
         self.value = nn.Linear(config.hidden_size, config.hidden_size)
         self.output = nn.Linear(config.hidden_size, config.hidden_size)
+        scheme = config.position_embedding_type
+        self.positions = choose("position_embedding_type", scheme, POSITION_SCHEMES)(config)
 
     def forward(
         self,
         hidden_states: Tensor,
         mask: Tensor | None = None,
         output_attentions: bool = False,
-        places: Tensor | None = None,
+        position_ids: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        """(B, T, D) -> (B, T, D), and the weights (B, H, T, T) where they are asked for.
+        """(B, T, D) -> (B, T, D), and the weights (B, H, T, T) if they are asked for.
 
-        `mask` is what `additive_mask` gives. Asking for weights takes the path from scratch,
-        whatever `attn_implementation` says, since torch's built-in has none to give. With `places`
-        (B, R) only the tokens there ask, and R stands for the first T of both results.
+        `mask` is what `additive_mask` returns. Torch's built-in has no weights to return, so asking
+        for them takes the path from scratch, whatever `attn_implementation` says.
         """
-        asking = hidden_states
-        if places is not None:
-            asking = take(hidden_states, places)  # (B, R, D)
-            if mask is not None and mask.shape[2] > 1:  # (B, 1, T, T)
-                mask = take(mask[:, 0], places)[:, None]
-        query = split_heads(self.query(asking), self.num_heads)  # (B, H, T, K)
+        query = split_heads(self.query(hidden_states), self.num_heads)  # (B, H, T, K)
         key = split_heads(self.key(hidden_states), self.num_heads)
         value = split_heads(self.value(hidden_states), self.num_heads)
+        query, key = self.positions(query, position_ids), self.positions(key, position_ids)
         dropout_p = self.dropout_prob if self.training else 0.0
         if output_attentions or self.implementation == "eager":
             context, weights = scaled_dot_product_attention(query, key, value, mask, dropout_p)
@@ -114,48 +119,26 @@ class BertSelfAttention(nn.Module):
         return self.output(merge_heads(context)), weights if output_attentions else None
 
 
-@contextmanager
-def catching(
-    model: nn.Module, names: Sequence[str] = ("query", "key", "value")
-) -> Iterator[dict[str, list[Tensor]]]:
-    """What the attention layers of `model` make of their input meanwhile: (B, T, D) for each layer.
-
-    By name, and in the order of the layers; Hugging Face's BERT has the same names. Whichever way
-    attention is computed, these are there, and with their gradient.
-    """
-    caught: dict[str, list[Tensor]] = {name: [] for name in names}
-
-    def collector(into: list[Tensor]):
-        return lambda module, inputs, output: into.append(output)
-
-    hooks = [
-        getattr(module, name).register_forward_hook(collector(caught[name]))
-        for module in model.modules()
-        for name in names
-        if isinstance(getattr(module, "query", None), nn.Linear)
-    ]
-    try:
-        yield caught
-    finally:
-        for hook in hooks:
-            hook.remove()
+def mean_of_real_tokens(hidden_states: Tensor, attention_mask: Tensor | None) -> Tensor:
+    """States (B, T, D) and a mask (B, T) -> their mean (B, D), without padding."""
+    if attention_mask is None:
+        return hidden_states.mean(1)
+    real = attention_mask[..., None].to(hidden_states.dtype)  # (B, T, 1)
+    return (hidden_states * real).sum(1) / real.sum(1).clamp(min=1)
 
 
 class PooledQueryAttention(nn.Module):
-    """One vector for a whole sequence: attention whose single query is the pooled sequence.
+    """One vector for a whole sequence: attention whose single query is the mean of all tokens.
 
-    In BERT each token has a query of its own. Here the mean (or the maximum) of all tokens asks
-    once, and the answer is a sentence vector, a learned weighted mean of the values.
+    In BERT each token has a query of its own. Here the mean asks once, and the answer is a sentence
+    vector: a learned weighted mean of the values.
     """
 
-    def __init__(self, hidden_size: int, num_heads: int, pooling: str = "mean") -> None:
+    def __init__(self, hidden_size: int, num_heads: int) -> None:
         super().__init__()
-        if pooling not in ("mean", "max"):
-            raise ValueError(f"pooling must be 'mean' or 'max', not {pooling!r}")
         if hidden_size % num_heads:
             raise ValueError(f"hidden_size {hidden_size} does not divide by {num_heads} heads")
         self.num_heads = num_heads
-        self.pooling = pooling
         self.query = nn.Linear(hidden_size, hidden_size)
         self.key = nn.Linear(hidden_size, hidden_size)
         self.value = nn.Linear(hidden_size, hidden_size)
@@ -165,15 +148,7 @@ class PooledQueryAttention(nn.Module):
         self, hidden_states: Tensor, attention_mask: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """(B, T, D) and a mask (B, T) -> the vector (B, D) and the weights (B, H, T)."""
-        if attention_mask is None:
-            attention_mask = torch.ones(hidden_states.shape[:2], device=hidden_states.device)
-        real = attention_mask[..., None].to(hidden_states.dtype)  # (B, T, 1)
-        if self.pooling == "mean":
-            pooled = (hidden_states * real).sum(1) / real.sum(1).clamp(min=1)  # (B, D)
-        else:
-            lowest = torch.finfo(hidden_states.dtype).min
-            pooled = hidden_states.masked_fill(real == 0, lowest).amax(1)  # (B, D)
-            pooled = pooled * real.amax(1)  # no real token, no maximum: 0, as the mean has it
+        pooled = mean_of_real_tokens(hidden_states, attention_mask)  # (B, D)
         query = split_heads(self.query(pooled)[:, None], self.num_heads)  # (B, H, 1, K)
         key = split_heads(self.key(hidden_states), self.num_heads)  # (B, H, T, K)
         value = split_heads(self.value(hidden_states), self.num_heads)

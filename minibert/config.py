@@ -11,27 +11,16 @@ The dimensions that the whole package speaks of:
     V  vocabulary       `vocab_size`
     L  layers           `num_hidden_layers`
     M  masked           positions of a batch whose token is to be predicted
-    R  read             positions of a sequence whose last state the loss reads: `[CLS]`, masked
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from minibert.files import find_directory, read_json
-
-ACTIVATIONS = ("gelu", "gelu_tanh", "relu", "sigmoid", "tanh", "silu")
-
-# Names under which Hugging Face configs know the same activation.
-_ACTIVATION_ALIASES = {
-    "gelu_new": "gelu_tanh",
-    "gelu_pytorch_tanh": "gelu_tanh",
-    "gelu_python": "gelu",
-    "swish": "silu",
-}
-_ACTIVATION_TO_HF = {"gelu_tanh": "gelu_pytorch_tanh"}
 
 # Keys of a Hugging Face BERT config that say nothing about the numbers BERT computes.
 _HF_KEYS_WITHOUT_MEANING_HERE = frozenset(
@@ -110,6 +99,16 @@ _HF_KEYS_WITHOUT_MEANING_HERE = frozenset(
 )
 
 
+T = TypeVar("T")
+
+
+def choose(field: str, name: str, table: Mapping[str, T]) -> T:
+    """The entry of a table that a config names. Raises `ValueError` if the table lacks it."""
+    if not isinstance(name, str) or name not in table:
+        raise ValueError(f"{field} {name!r} is not one of {list(table)}")
+    return table[name]
+
+
 @dataclass(frozen=True)
 class BertConfig:
     """Sizes and choices of one BERT; the defaults are those of BERT-base (Devlin et al., 2019, 3).
@@ -131,8 +130,8 @@ class BertConfig:
     initializer_range: float = 0.02
     layer_norm_eps: float = 1e-12
     pad_token_id: int = 0
-    norm_position: str = "post"
-    """`post` is BERT: LayerNorm after the residual sum. `pre` is for study and does not export."""
+    position_embedding_type: str = "absolute"
+    """A name in `attention.POSITION_SCHEMES`. `absolute` is BERT's: learned vectors, added."""
     attn_implementation: str = "sdpa"
     """`sdpa` is torch's built-in, `eager` ours from scratch: equal results."""
 
@@ -154,10 +153,6 @@ class BertConfig:
                 f"hidden_size {self.hidden_size} does not divide by num_attention_heads "
                 f"{self.num_attention_heads}: every head needs the same whole number of dimensions"
             )
-        if self.hidden_act not in ACTIVATIONS:
-            raise ValueError(f"hidden_act {self.hidden_act!r} is not one of {list(ACTIVATIONS)}")
-        if self.norm_position not in ("post", "pre"):
-            raise ValueError(f"norm_position must be 'post' or 'pre', not {self.norm_position!r}")
         if self.attn_implementation not in ("sdpa", "eager"):
             raise ValueError(
                 f"attn_implementation must be 'sdpa' or 'eager', not {self.attn_implementation!r}"
@@ -175,9 +170,7 @@ class BertConfig:
     @classmethod
     def preset(cls, name: str, **overrides: Any) -> BertConfig:
         """A named size of `PRESETS` (Turc et al., 2019), with changes."""
-        if name not in PRESETS:
-            raise ValueError(f"no preset {name!r}; there are {list(PRESETS)}")
-        return replace(PRESETS[name], **overrides)
+        return replace(choose("preset", name, PRESETS), **overrides)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> BertConfig:
@@ -189,8 +182,8 @@ class BertConfig:
         values = dict(values)
         if values.pop("model_type", "bert") != "bert":
             raise ValueError("this config is not of model_type 'bert'")
-        if values.pop("position_embedding_type", "absolute") not in (None, "absolute"):
-            raise ValueError("position_embedding_type: only 'absolute' is BERT's")
+        if values.get("position_embedding_type", "absolute") is None:
+            values["position_embedding_type"] = "absolute"
         if values.pop("is_decoder", False):
             raise ValueError("is_decoder: BERT is an encoder")
         if values.pop("tie_word_embeddings", True) is False:
@@ -202,9 +195,6 @@ class BertConfig:
         known = {f.name for f in fields(cls)}
         if unknown := sorted(set(values) - known):
             raise ValueError(f"unknown config keys {unknown}; known are {sorted(known)}")
-        if "hidden_act" in values:
-            act = values["hidden_act"]
-            values["hidden_act"] = _ACTIVATION_ALIASES.get(act, act)
         if values.get("pad_token_id", 0) is None:
             values["pad_token_id"] = 0
         return cls(**values)
@@ -214,16 +204,10 @@ class BertConfig:
         return asdict(self)
 
     def to_hf_dict(self) -> dict[str, Any]:
-        """The same as a Hugging Face `config.json` says it. Pre-LN has no place there."""
-        if self.norm_position != "post":
-            raise ValueError(
-                "a pre-LN model cannot be exported: Hugging Face's BERT is post-LN; "
-                "train with norm_position='post' to export"
-            )
+        """The fields as a Hugging Face `config.json` has them."""
         values = self.to_dict()
-        del values["norm_position"], values["attn_implementation"]
-        values["hidden_act"] = _ACTIVATION_TO_HF.get(self.hidden_act, self.hidden_act)
-        return {"model_type": "bert", "position_embedding_type": "absolute", **values}
+        del values["attn_implementation"]
+        return {"model_type": "bert", **values}
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | Path, **overrides: Any) -> BertConfig:

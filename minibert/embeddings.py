@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
-import numpy as np
 import torch
-from scipy import sparse
 from torch import Tensor, nn
 
 from minibert.config import BertConfig
-
-TOKENS_AT_ONCE = 1 << 20
 
 
 class BertEmbeddings(nn.Module):
@@ -19,9 +13,14 @@ class BertEmbeddings(nn.Module):
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
+        self.max_length = config.max_position_embeddings
         padding = config.pad_token_id if 0 <= config.pad_token_id < config.vocab_size else None
         self.word_embeddings = nn.Embedding(config.vocab_size, config.hidden_size, padding)
-        self.position_embeddings = nn.Embedding(config.max_position_embeddings, config.hidden_size)
+        self.position_embeddings = (
+            nn.Embedding(config.max_position_embeddings, config.hidden_size)
+            if config.position_embedding_type == "absolute"
+            else None  # another scheme tells the attention where a token is
+        )
         self.token_type_embeddings = nn.Embedding(config.type_vocab_size, config.hidden_size)
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
@@ -40,22 +39,29 @@ class BertEmbeddings(nn.Module):
         if token_type_ids is None:
             token_type_ids = torch.zeros_like(input_ids)
         if position_ids is None:
-            position_ids = torch.arange(input_ids.shape[1], device=input_ids.device)[None]  # (1, T)
-        check_ids("position", position_ids, self.position_embeddings.num_embeddings)
+            position_ids = positions_from_0(input_ids)
+        check_ids("position", position_ids, self.max_length)
         check_ids("input_ids", input_ids, self.word_embeddings.num_embeddings)
         check_ids("token_type_ids", token_type_ids, self.token_type_embeddings.num_embeddings)
-        summed = (
-            self.word_embeddings(input_ids)
-            + self.position_embeddings(position_ids)
-            + self.token_type_embeddings(token_type_ids)
-        )  # (B, T, D)
-        return self.dropout(self.norm(summed))
+        x = self.word_embeddings(input_ids)  # (B, T, D)
+        if self.position_embeddings is not None:
+            x = x + self.position_embeddings(position_ids)
+        x = x + self.token_type_embeddings(token_type_ids)
+        return self.dropout(self.norm(x))
+
+
+def positions_from_0(input_ids: Tensor) -> Tensor:
+    """Ids (B, T) -> the positions 0, 1, ..., T - 1 of their tokens (1, T)."""
+    return torch.arange(input_ids.shape[1], device=input_ids.device)[None]
 
 
 def check_ids(name: str, ids: Tensor, size: int) -> None:
-    """Indexing past a table is a crash on a GPU and a riddle on a CPU: say it in words."""
+    """Raise `ValueError` for ids that a table of `size` rows lacks; torch's own error is obscure.
+
+    On a GPU nothing is checked: looking at the ids would wait for the device at every step.
+    """
     if torch.compiler.is_compiling() or ids.is_cuda or ids.numel() == 0:
-        return  # on a GPU the look would wait for the device at every step
+        return
     low, high = int(ids.min()), int(ids.max())
     if low < 0 or high >= size:
         if name == "position":
@@ -67,91 +73,3 @@ def check_ids(name: str, ids: Tensor, size: int) -> None:
             f"{name} has the id {low if low < 0 else high}, outside 0..{size - 1}: "
             "do the tokenizer and the model belong together?"
         )
-
-
-def sinusoidal_positions(length: int, hidden_size: int, initializer_range: float = 0.02) -> Tensor:
-    """A position matrix (T, D) of sines and cosines (Vaswani et al., 2017, 3.5), at BERT's scale.
-
-    BERT learns its positions from a random start, where any two are as unlike as any others. From
-    this start near ones are alike, and the step to the next token is the same turn everywhere: a
-    head that looks at its neighbour is found sooner.
-    """
-    position = torch.arange(length)[:, None]  # (T, 1)
-    wavelength = 10000 ** (torch.arange(0, hidden_size, 2) / hidden_size)  # (D / 2,), over 2 pi
-    angle = position / wavelength  # (T, D / 2)
-    waves = torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)[:, :hidden_size]  # (T, D)
-    return waves * math.sqrt(2) * initializer_range  # a sine's root mean square is 1 / sqrt(2)
-
-
-def token_counts(tokens: np.ndarray, vocab_size: int) -> np.ndarray:
-    """How often each token occurs: ids (N,) -> (V,)."""
-    counts = np.zeros(vocab_size, dtype=np.int64)
-    for start in range(0, len(tokens), TOKENS_AT_ONCE):
-        counts += np.bincount(tokens[start : start + TOKENS_AT_ONCE], minlength=vocab_size)
-    return counts
-
-
-def cooccurrence_counts(tokens: np.ndarray, vocab_size: int, window: int = 4) -> sparse.csr_matrix:
-    """How often two tokens stand near each other: ids (N,) -> symmetric counts (V, V).
-
-    A neighbour at distance d counts 1/d, up to `window` (Pennington et al., 2014, 4.2).
-    """
-    counts = sparse.csr_matrix((vocab_size, vocab_size))
-    for start in range(0, len(tokens), TOKENS_AT_ONCE):
-        # The window reaches into the next part, or pairs over the border would be lost.
-        part = np.asarray(tokens[start : start + TOKENS_AT_ONCE + window], dtype=np.int64)
-        for distance in range(1, window + 1):
-            left = part[: max(0, min(TOKENS_AT_ONCE, len(part) - distance))]
-            right = part[distance : distance + len(left)]
-            weights = np.full(len(left), 1 / distance)
-            counts = counts + sparse.csr_matrix((weights, (left, right)), counts.shape)
-    return counts + counts.T
-
-
-def ppmi(counts: sparse.csr_matrix, context_power: float = 0.75) -> sparse.csr_matrix:
-    """Positive pointwise mutual information: max(0, log p(a, b) / (p(a) p(b))), (V, V).
-
-    Contexts count to the power of 0.75, without which rare ones would look too telling (Levy,
-    Goldberg and Dagan, 2015, 3.2).
-    """
-    pairs = counts.tocoo()
-    row_share = np.asarray(counts.sum(1)).ravel() / counts.sum()  # (V,)
-    context = np.asarray(counts.sum(0)).ravel() ** context_power
-    context_share = context / context.sum()  # (V,)
-    information = np.log(
-        pairs.data / counts.sum() / (row_share[pairs.row] * context_share[pairs.col])
-    )
-    positive = information > 0
-    kept = (information[positive], (pairs.row[positive], pairs.col[positive]))
-    return sparse.csr_matrix(kept, counts.shape)
-
-
-def cooccurrence_embeddings(
-    tokens: np.ndarray,
-    vocab_size: int,
-    hidden_size: int,
-    window: int = 4,
-    initializer_range: float = 0.02,
-    seed: int = 0,
-) -> Tensor:
-    """A token matrix (V, D) from counting alone: PPMI, its truncated SVD, BERT's scale.
-
-    BERT's embeddings are learned, not counted; but they can start from counts, and then the first
-    minutes of training need not find out which words resemble each other. `tokens` are the ids (N,)
-    of a corpus. Rows are U sqrt(S) (Levy et al., 2015, 3.3), centred and scaled to the standard
-    deviation `initializer_range`; tokens that never occur start at random, as all do in BERT.
-    """
-    information = ppmi(cooccurrence_counts(tokens, vocab_size, window))
-    seen = np.flatnonzero(information.sum(1))
-    information = information[seen][:, seen]
-    rng = np.random.default_rng(seed)
-    rank = min(hidden_size, len(seen))
-    if len(seen) > 2 * hidden_size:
-        left, singular, _ = sparse.linalg.svds(information, k=rank, rng=rng)
-    else:  # a small matrix: the whole decomposition, which needs no random start
-        left, singular, _ = np.linalg.svd(information.toarray())
-    counted = left[:, :rank] * np.sqrt(singular[:rank])
-    counted = counted - counted.mean(0)
-    vectors = rng.normal(0.0, initializer_range, (vocab_size, hidden_size))
-    vectors[seen, :rank] = counted / counted.std() * initializer_range
-    return torch.from_numpy(vectors).float()

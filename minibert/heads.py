@@ -1,7 +1,7 @@
 """BERT put to work: one body, a small head for each kind of task (Devlin et al., 2019, 4).
 
-Classes, arguments and weights bear Hugging Face's names, and give the same numbers. A head is new
-when it is put on a pretrained body: `BertForSequenceClassification.from_bert(model.bert, labels)`.
+Classes, arguments and weights have Hugging Face's names and give the same numbers. To put a new
+head on a pretrained body: `BertForSequenceClassification.from_bert(model.bert, labels)`.
 """
 
 from __future__ import annotations
@@ -13,25 +13,46 @@ from typing import TYPE_CHECKING, Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minibert.attention import PooledQueryAttention
-from minibert.config import BertConfig
+from minibert.attention import PooledQueryAttention, mean_of_real_tokens
+from minibert.config import BertConfig, choose
 from minibert.embeddings import check_ids
 from minibert.encoder import init_weights
-from minibert.model import IGNORE_INDEX, BertModel
+from minibert.model import IGNORE_INDEX, BertModel, BertModelOutput
 from minibert.weights import PretrainedModel
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "regression")
-POOLINGS = ("cls", "mean", "query")
+
+def _single_label_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Class numbers (B,)."""
+    check_ids("labels", labels, logits.shape[-1])
+    return F.cross_entropy(logits, labels)
+
+
+def _multi_label_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Any number of classes for each text: (B, C) of 0 and 1."""
+    return F.binary_cross_entropy_with_logits(logits, labels.float())
+
+
+def _regression_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Numbers (B,), or (B, C) of several."""
+    return F.mse_loss(logits, labels.float().view_as(logits))
+
+
+PROBLEM_TYPES = {
+    "single_label_classification": _single_label_loss,
+    "multi_label_classification": _multi_label_loss,
+    "regression": _regression_loss,
+}
+"""The mean loss of logits (B, C) for each `problem_type`."""
 TWO_LABELS = ("LABEL_0", "LABEL_1")
-"""What Hugging Face means where a `config.json` names no label."""
+"""Hugging Face's labels if a `config.json` names none."""
 
 
 @dataclass
 class ClassifierOutput:
-    """What three of the four heads give; the names are Hugging Face's."""
+    """What three of the four heads return; the names are Hugging Face's."""
 
     loss: Tensor | None  # ()
     logits: Tensor  # (B, C), for tokens (B, T, C)
@@ -41,7 +62,7 @@ class ClassifierOutput:
 
 @dataclass
 class QuestionAnsweringOutput:
-    """What `BertForQuestionAnswering` gives."""
+    """What `BertForQuestionAnswering` returns."""
 
     loss: Tensor | None  # ()
     start_logits: Tensor  # (B, T)
@@ -50,8 +71,48 @@ class QuestionAnsweringOutput:
     attentions: tuple[Tensor, ...] | None
 
 
+class ClsPooling(nn.Module):
+    """BERT's own way: what the pooler makes of the state of `[CLS]`."""
+
+    reads_pooler = True
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__()
+
+    def forward(self, out: BertModelOutput, attention_mask: Tensor | None) -> Tensor:
+        """What the body returns, and a mask (B, T) -> a vector for each text (B, D)."""
+        return out.pooler_output
+
+
+class MeanPooling(ClsPooling):
+    """The mean of the real tokens' states."""
+
+    reads_pooler = False
+
+    def forward(self, out: BertModelOutput, attention_mask: Tensor | None) -> Tensor:
+        """As `ClsPooling.forward`."""
+        return mean_of_real_tokens(out.last_hidden_state, attention_mask)
+
+
+class QueryPooling(PooledQueryAttention):
+    """Attention whose query is the mean of the real tokens' states."""
+
+    reads_pooler = False
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__(config.hidden_size, config.num_attention_heads)
+
+    def forward(self, out: BertModelOutput, attention_mask: Tensor | None) -> Tensor:
+        """As `ClsPooling.forward`."""
+        return super().forward(out.last_hidden_state, attention_mask)[0]
+
+
+POOLINGS = {"cls": ClsPooling, "mean": MeanPooling, "query": QueryPooling}
+"""How a text becomes one vector."""
+
+
 class BertWithHead(PretrainedModel):
-    """What the four have in common: a body `bert`, the names of their labels, freezing."""
+    """What the four heads share: a body `bert`, the names of their labels, freezing."""
 
     head_name = "classifier"
     takes_labels = True
@@ -69,9 +130,9 @@ class BertWithHead(PretrainedModel):
     def from_bert(cls, bert: BertModel, *args: Any, **kwargs: Any) -> Self:
         """A new head, drawn at random, on a copy of a pretrained body.
 
-        Further arguments are the class's own. A pooler is kept where both have one, and is new
-        where the head needs one that the body lacks. Dropout is the body's:
-        `BertModel.from_pretrained(path, hidden_dropout_prob=0.1)` has another.
+        Further arguments are the class's own. A pooler is copied if the body has one and the head
+        needs one; it is new if the body lacks it. Dropout is the body's, so set it there:
+        `BertModel.from_pretrained(path, hidden_dropout_prob=0.1)`.
         """
         model = cls(bert.config, *args, **kwargs)
         missing, extra = model.bert.load_state_dict(bert.state_dict(), strict=False)
@@ -107,7 +168,7 @@ class BertWithHead(PretrainedModel):
     def freeze_body(self) -> None:
         """Keep embeddings and encoder as they are: no gradient, and no dropout either.
 
-        The pooler goes on learning: in a body that was pretrained without NSP it is new.
+        The pooler still learns, because it is new in a body that was pretrained without NSP.
         """
         self.is_frozen = True
         for part in (self.bert.embeddings, self.bert.encoder):
@@ -115,7 +176,7 @@ class BertWithHead(PretrainedModel):
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Self:
-        """As torch has it, but that a frozen body stays in eval mode."""
+        """As in torch, except that a frozen body stays in eval mode."""
         super().train(mode)
         if self.is_frozen:
             self.bert.embeddings.eval()
@@ -126,10 +187,9 @@ class BertWithHead(PretrainedModel):
 class BertForSequenceClassification(BertWithHead):
     """One answer for a whole text, or a pair of texts: a class, several, or a number.
 
-    `labels` names the outputs. `pooling` says how a text becomes one vector: `cls` is BERT's
-    pooler, as in Hugging Face; `mean` takes the mean of the real tokens' states; `query` attention
-    whose query is that mean. The last two have no place in Hugging Face's class: it finds no
-    pooler in a folder of theirs, and says so.
+    `labels` names the outputs. `pooling` is a name in `POOLINGS`: `cls` is BERT's pooler, as in
+    Hugging Face. Hugging Face's class has no other, so it reports a missing pooler if it loads a
+    model with `mean` or `query`.
     """
 
     def __init__(
@@ -139,47 +199,35 @@ class BertForSequenceClassification(BertWithHead):
         problem_type: str = "single_label_classification",
         pooling: str = "cls",
     ) -> None:
-        if problem_type not in PROBLEM_TYPES:
-            raise ValueError(f"problem_type {problem_type!r} is not one of {list(PROBLEM_TYPES)}")
-        if pooling not in POOLINGS:
-            raise ValueError(f"pooling {pooling!r} is not one of {list(POOLINGS)}")
+        loss_function = choose("problem_type", problem_type, PROBLEM_TYPES)
+        pooling_kind = choose("pooling", pooling, POOLINGS)
         if len(labels) < 2 and problem_type == "single_label_classification":
-            raise ValueError(f"to tell classes apart takes two labels at least, not {list(labels)}")
-        super().__init__(config, labels, add_pooling_layer=pooling == "cls")
+            raise ValueError(f"a classifier needs two labels at least, not {list(labels)}")
+        super().__init__(config, labels, add_pooling_layer=pooling_kind.reads_pooler)
         self.problem_type = problem_type
+        self.loss_function = loss_function
         self.pooling = pooling
-        if pooling == "query":
-            self.pooled_query = PooledQueryAttention(config.hidden_size, config.num_attention_heads)
-            init_weights(self.pooled_query, config.initializer_range)
+        self.pooling_layer = pooling_kind(config)
+        init_weights(self.pooling_layer, config.initializer_range)
         self.classifier = nn.Linear(config.hidden_size, len(labels))
         init_weights(self.classifier, config.initializer_range)
 
     @classmethod
     def arguments(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Where no `problem_type` stands, one output is a number, and more are classes."""
+        """Without a `problem_type`, one output is a number and several are classes."""
         arguments = super().arguments(values)
-        default = PROBLEM_TYPES[2 if len(arguments["labels"]) == 1 else 0]
-        problem_type = values.get("problem_type") or default
+        is_number = len(arguments["labels"]) == 1
+        default = "regression" if is_number else "single_label_classification"
         return {
             **arguments,
-            "problem_type": problem_type,
+            "problem_type": values.get("problem_type") or default,
             "pooling": values.get("pooling", "cls"),
         }
 
     def head_config(self) -> dict[str, Any]:
-        """Labels, and what the loss is; `pooling` where it is not Hugging Face's."""
+        """Labels, the problem type, and `pooling` if it is not Hugging Face's."""
         pooling = {} if self.pooling == "cls" else {"pooling": self.pooling}
         return {**super().head_config(), "problem_type": self.problem_type, **pooling}
-
-    def pool(
-        self, hidden_states: Tensor, pooler_output: Tensor | None, mask: Tensor | None
-    ) -> Tensor:
-        """States (B, T, D) and mask (B, T) -> a vector for each text (B, D)."""
-        if self.pooling == "cls":
-            return pooler_output
-        if self.pooling == "query":
-            return self.pooled_query(hidden_states, mask)[0]
-        return mean_of_real_tokens(hidden_states, mask)
 
     def forward(
         self,
@@ -191,10 +239,10 @@ class BertForSequenceClassification(BertWithHead):
         output_attentions: bool = False,
         output_hidden_states: bool = False,
     ) -> ClassifierOutput:
-        """Ids (B, T) -> logits (B, C), and the mean loss where there are labels.
+        """Ids (B, T) -> logits (B, C), and the mean loss if there are labels.
 
-        `labels` are (B,) class numbers; for several classes at once (B, C) of 0 and 1; for
-        regression (B,), or (B, C) where there are several numbers.
+        `labels` are class numbers (B,), or (B, C) of 0 and 1 if a text may have several classes.
+        For regression they are numbers (B,), or (B, C) if there are several.
         """
         out = self.bert(
             input_ids,
@@ -204,26 +252,10 @@ class BertForSequenceClassification(BertWithHead):
             output_attentions,
             output_hidden_states,
         )
-        pooled = self.pool(out.last_hidden_state, out.pooler_output, attention_mask)  # (B, D)
+        pooled = self.pooling_layer(out, attention_mask)  # (B, D)
         logits = self.classifier(self.dropout(pooled))  # (B, C)
-        loss = None
-        if labels is not None:
-            if self.problem_type == "single_label_classification":
-                check_ids("labels", labels, len(self.labels))
-                loss = F.cross_entropy(logits.float(), labels)
-            elif self.problem_type == "multi_label_classification":
-                loss = F.binary_cross_entropy_with_logits(logits.float(), labels.float())
-            else:
-                loss = F.mse_loss(logits.float(), labels.float().view_as(logits))
+        loss = None if labels is None else self.loss_function(logits.float(), labels)
         return ClassifierOutput(loss, logits, out.hidden_states, out.attentions)
-
-
-def mean_of_real_tokens(hidden_states: Tensor, attention_mask: Tensor | None) -> Tensor:
-    """(B, T, D) and a mask (B, T) -> (B, D): padding has no part in the mean."""
-    if attention_mask is None:
-        return hidden_states.mean(1)
-    real = attention_mask[..., None].to(hidden_states.dtype)  # (B, T, 1)
-    return (hidden_states * real).sum(1) / real.sum(1).clamp(min=1)
 
 
 class BertForTokenClassification(BertWithHead):
@@ -244,10 +276,10 @@ class BertForTokenClassification(BertWithHead):
         output_attentions: bool = False,
         output_hidden_states: bool = False,
     ) -> ClassifierOutput:
-        """Ids (B, T) -> logits (B, T, C), and the mean loss over the labels that are not -100.
+        """Ids (B, T) -> logits (B, T, C), and the mean loss of the labels that are not -100.
 
-        `labels` (B, T) are class numbers. A word is several pieces: its label stands at its first
-        piece, and -100 at the others, at `[CLS]`, `[SEP]` and padding.
+        `labels` (B, T) are class numbers. The first piece of a word has the word's label; its other
+        pieces, `[CLS]`, `[SEP]` and padding have -100.
         """
         out = self.bert(
             input_ids,
@@ -268,7 +300,7 @@ class BertForTokenClassification(BertWithHead):
 
 
 class BertForQuestionAnswering(BertWithHead):
-    """Where an answer starts and ends in a text; at `[CLS]` where it holds none."""
+    """Where an answer starts and ends in a text; at `[CLS]` if the text has no answer."""
 
     head_name = "qa_outputs"
     takes_labels = False
@@ -291,8 +323,8 @@ class BertForQuestionAnswering(BertWithHead):
     ) -> QuestionAnsweringOutput:
         """Ids (B, T) -> logits (B, T) for the first and for the last token of the answer.
 
-        `start_positions` and `end_positions` are (B,), both inclusive; T or more says that a row is
-        not asked. The loss is the mean of the two cross-entropies.
+        `start_positions` and `end_positions` are (B,), both inclusive; a row whose position is T or
+        more has no part in the loss, which is the mean of the two cross-entropies.
         """
         out = self.bert(
             input_ids,
@@ -323,7 +355,7 @@ def _position_loss(logits: Tensor, positions: Tensor) -> Tensor:
 
 
 class BertForMultipleChoice(BertWithHead):
-    """One of several texts: each is read by itself and given a score, the highest is chosen."""
+    """One of several texts: each gets a score by itself, and the highest score wins."""
 
     takes_labels = False
 

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from minibert.attention import additive_mask
-from minibert.config import BertConfig
-from minibert.embeddings import BertEmbeddings, check_ids
-from minibert.encoder import ACTIVATION_FUNCTIONS, BertEncoder, init_weights
+from minibert.config import BertConfig, choose
+from minibert.embeddings import BertEmbeddings, check_ids, positions_from_0
+from minibert.encoder import ACTIVATIONS, BertEncoder, init_weights
 from minibert.tokenizer import BertTokenizer
-from minibert.weights import PretrainedModel
+from minibert.weights import HEAD_PREFIXES, PretrainedModel
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 IGNORE_INDEX = -100
 """The MLM label of a token that is not to be predicted. No class: NSP's 0 must never match it."""
@@ -27,7 +28,7 @@ IGNORE_INDEX = -100
 
 @dataclass
 class BertModelOutput:
-    """What `BertModel` gives; the names are Hugging Face's."""
+    """What `BertModel` returns; the names are Hugging Face's."""
 
     last_hidden_state: Tensor  # (B, T, D)
     pooler_output: Tensor | None  # (B, D)
@@ -36,9 +37,9 @@ class BertModelOutput:
 
 
 class BertModel(PretrainedModel):
-    """Embeddings, encoder, and a pooler over `[CLS]` (left out where nothing needs it)."""
+    """Embeddings, encoder, and a pooler over `[CLS]` (left out if nothing needs it)."""
 
-    passes_over = ("cls.", "classifier.", "qa_outputs.", "pooled_query.")
+    passes_over = tuple(prefix for prefix in HEAD_PREFIXES if prefix != "pooler.")
 
     def __init__(self, config: BertConfig, add_pooling_layer: bool = True) -> None:
         super().__init__()
@@ -63,19 +64,17 @@ class BertModel(PretrainedModel):
         position_ids: Tensor | None = None,
         output_attentions: bool = False,
         output_hidden_states: bool = False,
-        places: Tensor | None = None,
     ) -> BertModelOutput:
         """Ids (B, T) -> states (B, T, D).
 
         `attention_mask` is (B, T), 1 for real tokens, or (B, T, T), 1 where a query may see a key;
-        without it every token is real. With `places` (B, R), the first of which is that of `[CLS]`,
-        the last states are worked out there alone: (B, R, D).
+        without it every token is real.
         """
+        if position_ids is None:
+            position_ids = positions_from_0(input_ids)
         x = self.embeddings(input_ids, token_type_ids, position_ids)  # (B, T, D)
         mask = additive_mask(attention_mask, x.dtype)
-        # An encoder from elsewhere, as a reader of chapter 4 writes it, need not know of places.
-        reading = {} if places is None else {"places": places}
-        last, states, attentions = self.encoder(x, mask, output_attentions, **reading)
+        last, states, attentions = self.encoder(x, mask, output_attentions, position_ids)
         return BertModelOutput(
             last_hidden_state=last,
             pooler_output=None if self.pooler is None else self.pooler(last[:, 0]).tanh(),
@@ -90,7 +89,7 @@ class MaskedLMHead(nn.Module):
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
         self.dense = nn.Linear(config.hidden_size, config.hidden_size)
-        self.activation = ACTIVATION_FUNCTIONS[config.hidden_act]
+        self.activation = choose("hidden_act", config.hidden_act, ACTIVATIONS)
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.decoder = nn.Linear(config.hidden_size, config.vocab_size)
 
@@ -103,90 +102,26 @@ class MaskedLMHead(nn.Module):
         return self.decoder(self.transform(hidden_states))
 
 
-class LinearCrossEntropy(torch.autograd.Function):
-    """Cross-entropy of `hidden @ weight.T + bias`, some rows at a time.
-
-    The long way, `F.cross_entropy(F.linear(hidden, weight, bias), targets, reduction="sum")`,
-    writes an (M, V) matrix to memory half a dozen times, and waits for memory more than it
-    computes. Here the gradient of the logits (softmax minus one-hot) is made in place, and used up
-    at once. Same numbers, and about twice as fast. Sums are kept in fp32 at least, whatever the
-    weights are in.
-    """
-
-    ROWS = 512
-
-    @staticmethod
-    def forward(ctx, hidden, weight, bias, targets):
-        """(M, D), (V, D), (V,), (M,) -> the summed loss () and how many rows were right ()."""
-        dtype = hidden.dtype
-        if torch.is_autocast_enabled(hidden.device.type):
-            dtype = torch.get_autocast_dtype(hidden.device.type)
-        wide = torch.promote_types(dtype, torch.float32)  # thousands of terms are added up
-        rows = LinearCrossEntropy.ROWS
-        with torch.autocast(hidden.device.type, enabled=False):
-            narrow_weight, narrow_bias = weight.to(dtype), bias.to(dtype)
-            d_hidden = torch.empty_like(hidden, dtype=dtype)
-            d_weight = torch.zeros_like(weight, dtype=wide)
-            d_bias = torch.zeros_like(bias, dtype=wide)
-            loss = weight.new_zeros((), dtype=wide)
-            correct = weight.new_zeros((), dtype=torch.long)
-            for h, target, d_h in zip(
-                hidden.to(dtype).split(rows),
-                targets[:, None].split(rows),
-                d_hidden.split(rows),
-                strict=True,
-            ):
-                d_logits = F.linear(h, narrow_weight, narrow_bias).softmax(1, wide)  # (rows, V)
-                chosen = d_logits.gather(1, target)
-                correct += (chosen >= d_logits.amax(1, keepdim=True)).sum()
-                loss -= chosen.clamp_min(torch.finfo(wide).tiny).log().sum()
-                narrow = d_logits.scatter_add_(1, target, -torch.ones_like(chosen)).to(dtype)
-                torch.mm(narrow, narrow_weight, out=d_h)
-                d_weight += narrow.T @ h
-                d_bias += narrow.sum(0, dtype=wide)
-        ctx.save_for_backward(d_hidden, d_weight, d_bias)
-        ctx.mark_non_differentiable(correct)
-        return loss, correct
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, d_loss, _):
-        """The gradients are there already: scale them."""
-        d_hidden, d_weight, d_bias = ctx.saved_tensors
-        return d_hidden * d_loss, d_weight * d_loss, d_bias * d_loss, None
-
-
 @dataclass
 class BertForPreTrainingOutput:
-    """What `BertForPreTraining` gives; the names are Hugging Face's."""
+    """What `BertForPreTraining` returns; the names are Hugging Face's, but for `mlm_correct`."""
 
-    loss: Tensor | None  # (), the sum of the two below
-    mlm_loss: Tensor | None  # (), mean over masked positions
-    mlm_correct: Tensor | None  # (), how many masked tokens were predicted right
-    next_sentence_loss: Tensor | None  # (), mean over sequences
-    seq_relationship_logits: Tensor | None  # (B, 2): is next, is random
-    last_hidden_state: Tensor | None  # (B, T, D)
-    hidden_states: tuple[Tensor, ...] | None
-    attentions: tuple[Tensor, ...] | None
     mlm_head: MaskedLMHead
+    loss: Tensor | None = None  # (), the sum of the two below
+    mlm_loss: Tensor | None = None  # (), mean over masked positions
+    mlm_correct: Tensor | None = None  # (), how many masked tokens were predicted right
+    next_sentence_loss: Tensor | None = None  # (), mean over sequences
+    seq_relationship_logits: Tensor | None = None  # (B, 2): is next, is random
+    last_hidden_state: Tensor | None = None  # (B, T, D)
+    hidden_states: tuple[Tensor, ...] | None = None
+    attentions: tuple[Tensor, ...] | None = None
 
     @cached_property
     def prediction_logits(self) -> Tensor:
-        """(B, T, V). With labels it is worked out when first read: training has no need of it."""
+        """(B, T, V). With labels they are computed when first read: the loss does without them."""
         if self.last_hidden_state is None:
-            raise ValueError("there are no logits of every token: they need loss_only=False")
+            raise ValueError("no logits of every token: in train mode, this model has a loss alone")
         return self.mlm_head(self.last_hidden_state)
-
-
-def places_read(labels: Tensor) -> Tensor:
-    """Labels (B, T) -> where pretraining reads the last layer (B, R): at `[CLS]`, then at masks.
-
-    R is that of the row with most; others read a few more, whose label is -100.
-    """
-    is_read = labels != IGNORE_INDEX
-    is_read[:, 0] = True
-    order = torch.sort(is_read, dim=1, descending=True, stable=True).indices  # (B, T)
-    return order[:, : int(is_read.sum(1).max())]
 
 
 class BertForPreTraining(PretrainedModel):
@@ -199,16 +134,12 @@ class BertForPreTraining(PretrainedModel):
         self.mlm_head = MaskedLMHead(config)
         self.nsp_head = nn.Linear(config.hidden_size, 2) if next_sentence else None
         self.passes_over = () if next_sentence else ("pooler.",)
-        self.training_loss: Callable[..., tuple[Tensor, Tensor]] = LinearCrossEntropy.apply
-        """How masked tokens are scored in train mode: `SampledSoftmax` takes less time."""
         init_weights(self, config.initializer_range)
         self.tie_weights()
 
     @classmethod
-    def for_weights(
-        cls, config: BertConfig, names: set[str], values: dict[str, Any]
-    ) -> BertForPreTraining:
-        """With NSP if the weights have it. Raises `ValueError` where they lack the MLM head."""
+    def for_weights(cls, config: BertConfig, names: set[str], values: dict[str, Any]) -> Self:
+        """With NSP if the weights have it. Raises `ValueError` if they lack the MLM head."""
         if not any(name.startswith("cls.predictions.") for name in names):
             raise ValueError(
                 "these weights have no head that guesses masked words: BertModel can load them "
@@ -218,7 +149,7 @@ class BertForPreTraining(PretrainedModel):
 
     @property
     def architecture(self) -> str:
-        """Hugging Face's class for the MLM head alone is another one."""
+        """Hugging Face has a class of its own for the MLM head alone."""
         return "BertForPreTraining" if self.nsp_head else "BertForMaskedLM"
 
     def tie_weights(self) -> None:
@@ -235,78 +166,60 @@ class BertForPreTraining(PretrainedModel):
         next_sentence_label: Tensor | None = None,
         output_attentions: bool = False,
         output_hidden_states: bool = False,
-        loss_only: bool = False,
     ) -> BertForPreTrainingOutput:
-        """Ids (B, T) -> logits, and the loss where there are labels.
+        """Ids (B, T) -> logits, and the loss if there are labels.
 
         `labels` (B, T) hold the id to predict, or -100 where nothing is to be predicted.
-        `next_sentence_label` (B,) is 0 where B followed A, 1 where it was drawn at random.
-        Logits for the loss are computed at the masked positions alone: the others would be
-        multiplied by a vocabulary and thrown away. `loss_only` goes one further: nothing reads the
-        last layer elsewhere either, so it is worked out there alone, and `last_hidden_state` is
-        None. Same loss, same gradients.
+        `next_sentence_label` (B,) is 0 if B followed A, 1 if B was drawn at random. The loss needs
+        logits at the masked positions alone.
         """
-        if loss_only and labels is None:
-            raise ValueError("loss_only needs labels")
-        places = places_read(labels) if loss_only else None  # (B, R)
-        out = self.bert(
+        if next_sentence_label is not None and self.nsp_head is None:
+            raise ValueError("this model was built without next_sentence: it takes no such label")
+        bert = self.bert(
             input_ids,
             attention_mask,
             token_type_ids,
             position_ids,
             output_attentions,
             output_hidden_states,
-            places,
         )
-        if loss_only:
-            labels = labels.gather(1, places)  # (B, R)
-        mlm_loss = mlm_correct = nsp_loss = nsp_logits = None
+        out = BertForPreTrainingOutput(
+            self.mlm_head,
+            last_hidden_state=bert.last_hidden_state,
+            hidden_states=bert.hidden_states,
+            attentions=bert.attentions,
+        )
         if self.nsp_head is not None:
-            nsp_logits = self.nsp_head(out.pooler_output)  # (B, 2)
-        elif next_sentence_label is not None:
-            raise ValueError("this model was built without next_sentence: it takes no such label")
-        if labels is not None:
-            masked = labels != IGNORE_INDEX  # (B, T), or (B, R)
-            check_ids("labels", labels[masked], self.config.vocab_size)
-            decoder = self.mlm_head.decoder
-            loss_of = self.training_loss if self.training else LinearCrossEntropy.apply
-            total, mlm_correct = loss_of(
-                self.mlm_head.transform(out.last_hidden_state[masked]),  # (masked, D)
-                decoder.weight,
-                decoder.bias,
-                labels[masked],
-            )
-            mlm_loss = total / masked.sum().clamp(min=1)  # no mask, no loss: 0 and not NaN
-        if next_sentence_label is not None:
-            nsp_loss = F.cross_entropy(nsp_logits.float(), next_sentence_label.view(-1))
-        losses = [loss for loss in (mlm_loss, nsp_loss) if loss is not None]
-        output = BertForPreTrainingOutput(
-            loss=sum(losses) if losses else None,
-            mlm_loss=mlm_loss,
-            mlm_correct=mlm_correct,
-            next_sentence_loss=nsp_loss,
-            seq_relationship_logits=nsp_logits,
-            last_hidden_state=None if loss_only else out.last_hidden_state,
-            hidden_states=out.hidden_states,
-            attentions=out.attentions,
-            mlm_head=self.mlm_head,
-        )
+            out.seq_relationship_logits = self.nsp_head(bert.pooler_output)  # (B, 2)
         if labels is None:
-            _ = output.prediction_logits  # now, under the gradient mode that we are called in
-        return output
+            _ = out.prediction_logits  # computed now, under the caller's gradient mode
+        else:
+            masked = labels != IGNORE_INDEX  # (B, T)
+            targets = labels[masked]  # (M,)
+            check_ids("labels", targets, self.config.vocab_size)
+            logits = self.mlm_head(bert.last_hidden_state[masked])  # (M, V)
+            total = F.cross_entropy(logits.float(), targets, reduction="sum")
+            out.mlm_loss = total / masked.sum().clamp(min=1)  # no mask, no loss: 0 and not NaN
+            out.mlm_correct = (logits.argmax(-1) == targets).sum()
+        if next_sentence_label is not None:
+            nsp_logits = out.seq_relationship_logits.float()
+            out.next_sentence_loss = F.cross_entropy(nsp_logits, next_sentence_label.view(-1))
+        losses = [loss for loss in (out.mlm_loss, out.next_sentence_loss) if loss is not None]
+        out.loss = sum(losses) if losses else None
+        return out
 
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Without dropout for a while: it would be measured along."""
-    was_training = model.training
-    if is_changed := any(module.training for module in model.modules()):
-        model.eval()  # takes a tenth of the time that a small model needs for a sentence
+    """Eval mode inside the block: no dropout. Each module's own mode is restored after it."""
+    training = [module for module in model.modules() if module.training]
+    if training:
+        model.eval()
     try:
         yield
     finally:
-        if is_changed:
-            model.train(was_training)
+        for module in training:
+            module.training = True
 
 
 def load(name_or_path: str | Path) -> tuple[BertForPreTraining, BertTokenizer]:

@@ -32,11 +32,22 @@ _NAMES = (
     (".feed_forward.output.", ".output.dense."),
     (".feed_forward_norm.", ".output.LayerNorm."),
     ("pooler.", "pooler.dense."),
+    ("pooling_layer.", "pooled_query."),
     ("mlm_head.dense.", "cls.predictions.transform.dense."),
     ("mlm_head.norm.", "cls.predictions.transform.LayerNorm."),
     ("mlm_head.decoder.bias", "cls.predictions.bias"),
     ("nsp_head.", "cls.seq_relationship."),
 )
+
+HEAD_PREFIXES = {
+    "pooler.": "the pooler",
+    "cls.predictions.": "the head that guesses masked words",
+    "cls.seq_relationship.": "the NSP head",
+    "classifier.": "a classifier",
+    "qa_outputs.": "the head that finds answers",
+    "pooled_query.": "a pooled query",
+}
+"""How the names of weights begin that are no part of the body, and what they are."""
 
 _NOT_LEARNED = re.compile(r"(^|\.)(position_ids|token_type_ids)$")
 
@@ -170,6 +181,11 @@ class PretrainedModel(nn.Module):
     def head_config(self) -> dict[str, Any]:
         """What `config.json` says of the head: nothing, where the weights say it all."""
         return {}
+
+    @property
+    def body(self) -> Any:
+        """The `BertModel` of this model, without its heads."""
+        return getattr(self, "bert", self)
 
     @property
     def architecture(self) -> str:

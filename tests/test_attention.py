@@ -42,25 +42,22 @@ def test_a_fully_masked_row_is_finite(attention):
     assert out.last_hidden_state.isfinite().all()
 
 
-@pytest.mark.parametrize("pooling", ["mean", "max"])
-def test_pooled_query(pooling):
+def test_pooled_query():
     torch.manual_seed(0)
-    attention = PooledQueryAttention(12, 3, pooling)
+    attention = PooledQueryAttention(12, 3)
     x = torch.randn(2, 5, 12)
     mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
     vector, weights = attention(x, mask)
     assert vector.shape == (2, 12) and weights.shape == (2, 3, 5)
     assert_close(attention(x[1:, :3])[0], vector[1:])  # padding is as if it were not there
     # By hand, head 1 of sequence 0.
-    pooled = x[0].mean(0) if pooling == "mean" else x[0].max(0).values
-    query, key = attention.query(pooled)[4:8], attention.key(x[0])[:, 4:8]
+    query, key = attention.query(x[0].mean(0))[4:8], attention.key(x[0])[:, 4:8]
     assert_close(weights[0, 1], (key @ query / 2).softmax(0))
 
 
-@pytest.mark.parametrize("pooling", ["mean", "max"])
-def test_pooled_query_of_nothing_is_finite(pooling):
+def test_pooled_query_of_nothing_is_finite():
     torch.manual_seed(0)
-    attention = PooledQueryAttention(12, 3, pooling)
+    attention = PooledQueryAttention(12, 3)
     x = torch.randn(1, 5, 12, requires_grad=True)
     vector, weights = attention(x, torch.zeros(1, 5))
     vector.sum().backward()

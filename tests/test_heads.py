@@ -8,12 +8,12 @@ from torch.testing import assert_close
 
 import minibert
 from minibert import weights
+from minibert.attention import mean_of_real_tokens
 from minibert.heads import (
     BertForMultipleChoice,
     BertForQuestionAnswering,
     BertForSequenceClassification,
     BertForTokenClassification,
-    mean_of_real_tokens,
 )
 
 THREE = {"num_labels": 3, "id2label": {0: "red", 1: "green", 2: "blue"}}

@@ -4,8 +4,7 @@ import numpy as np
 import torch
 from torch.testing import assert_close
 
-from minibert.model import LinearCrossEntropy
-from minibert.training.fast import SampledSoftmax
+from minibert.training.fast import LinearCrossEntropy, SampledSoftmax
 
 V, D, M = 400, 16, 64
 

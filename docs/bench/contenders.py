@@ -23,9 +23,10 @@ from minibert.data.batches import Batch, PairBatches
 from minibert.data.corpora import load_corpus
 from minibert.data.masking import Masking
 from minibert.data.tokenized_corpora import TokenizedCorpus
-from minibert.model import IGNORE_INDEX, BertForPreTraining, LinearCrossEntropy
+from minibert.model import IGNORE_INDEX, BertForPreTraining
 from minibert.pretraining.run import PretrainingObjective, Run, prepare_data
 from minibert.tokenizer import BertTokenizer
+from minibert.training.fast import FastBertForPreTraining, LinearCrossEntropy
 from minibert.training.optimizers import adam
 from minibert.training.trainer import Plan, Trainer, keep_freed_memory
 
@@ -70,7 +71,7 @@ class Setting:
 
 def our_trainer(setting: Setting) -> Timed:
     """Ours, which makes its batches as it goes."""
-    model = BertForPreTraining(setting.config)
+    model = FastBertForPreTraining(setting.config)
     optimizers = [adam(model.parameters(), LR)]
 
     def run(steps: int) -> float:
@@ -240,7 +241,7 @@ STEP_CONTENDERS: dict[str, Callable[[Setting], Timed]] = {
 
 def our_loop(
     setting: Setting,
-    loss_only: bool = True,
+    plain: bool = False,
     every_logit: bool = False,
     keep: bool = True,
     rows: int = LinearCrossEntropy.ROWS,
@@ -260,7 +261,7 @@ def our_loop(
     if keep:
         keep_freed_memory()
     LinearCrossEntropy.ROWS = rows
-    model = BertForPreTraining(config).train()
+    model = (BertForPreTraining if plain else FastBertForPreTraining)(config).train()
     model.bert.embeddings.word_embeddings.sparse = sparse
     optimizer = adam(model.parameters(), LR)
     for group in optimizer.param_groups:
@@ -269,7 +270,7 @@ def our_loop(
 
     def loss_of(batch: Batch) -> Tensor:
         if not every_logit:
-            return forward(**batch, loss_only=loss_only).loss
+            return forward(**batch).loss
         labels, is_random = batch["labels"], batch["next_sentence_label"]
         out = forward(**{name: batch[name] for name in MODEL_INPUTS})
         masked = F.cross_entropy(out.prediction_logits.flatten(0, 1).float(), labels.flatten())
@@ -281,8 +282,8 @@ def our_loop(
 MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 TRIED: dict[str, dict[str, Any]] = {
     "as it is": {},
-    "the last layer everywhere": {"loss_only": False},
-    "that, and logits everywhere": {"loss_only": False, "every_logit": True},
+    "the plain model": {"plain": True},
+    "that, and logits everywhere": {"plain": True, "every_logit": True},
     "cross-entropy in one piece": {"rows": 1 << 30},
     "freed memory handed back": {"keep": False},
     "jemalloc instead": {"keep": False},

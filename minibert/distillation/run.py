@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minibert.attention import additive_mask, catching, split_heads
+from minibert.attention import additive_mask, merge_heads, split_heads
 from minibert.config import BertConfig
 from minibert.data.batches import Batch
 from minibert.data.corpora import Corpus
@@ -47,6 +47,7 @@ from minibert.pretraining.run import (
     write_corpus,
     write_data_once,
 )
+from minibert.training.recording import recording
 from minibert.training.trainer import Numbers, Objective, Plan, Trainer, check_settings
 from minibert.weights import PretrainedModel
 
@@ -210,16 +211,25 @@ class Seen:
 
 
 def see(model: PretrainedModel, batch: Batch, vectors: Sequence[str] = ()) -> Seen:
-    """Logits where the batch has a label, all hidden states, and the `vectors` asked for."""
+    """Logits where the batch has a label, all hidden states, and the `vectors` asked for.
+
+    Queries and keys are those that attention compares, so a position scheme has turned them.
+    """
     inputs = {name: value for name, value in batch.items() if name != "labels"}
     asked = batch["labels"] != IGNORE_INDEX  # (B,) or (B, T)
-    with catching(model.bert, vectors) as caught:
+    layers = [layer.attention for layer in model.bert.encoder.layers] if vectors else []
+    with (
+        recording(attention.positions for attention in layers) as compared,
+        recording(attention.value for attention in layers) as values,
+    ):
         if isinstance(model, BertForPreTraining):  # its head is wide: the asked positions alone
             out = model.bert(**inputs, output_hidden_states=True)
             logits = model.mlm_head(out.last_hidden_state[asked])  # (N, V)
         else:
             out = model(**inputs, output_hidden_states=True)
             logits = out.logits[asked]  # (N, C)
+    compared = [merge_heads(x) for x in compared]  # query, key, query, key ...: (B, T, D)
+    caught = {"query": compared[0::2], "key": compared[1::2], "value": values}
     return Seen(logits, out.hidden_states, caught)
 
 
@@ -236,10 +246,14 @@ class DistillationObjective:
         self, teacher: PretrainedModel, student: PretrainedModel, transfer: Transfer
     ) -> None:
         check_pair(teacher.config, student.config, transfer)
-        if type(teacher) is not type(student):
+        kinds = [
+            BertForPreTraining if isinstance(model, BertForPreTraining) else type(model)
+            for model in (teacher, student)
+        ]
+        if kinds[0] is not kinds[1]:
             raise ValueError(
-                f"the teacher is a {type(teacher).__name__} and the student a "
-                f"{type(student).__name__}: they must have the same head"
+                f"the teacher is a {kinds[0].__name__} and the student a {kinds[1].__name__}: "
+                "they must have the same head"
             )
         theirs, mine = getattr(teacher, "labels", ()), getattr(student, "labels", ())
         if theirs != mine:

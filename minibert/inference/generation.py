@@ -28,6 +28,7 @@ from torch import Tensor
 
 from minibert.model import BertForPreTraining, evaluating
 from minibert.tokenizer import CLS, MASK, PAD, SEP, SPECIAL_TOKENS, BertTokenizer
+from minibert.training.fast import states_at
 
 
 @torch.no_grad()
@@ -296,9 +297,9 @@ def pseudo_log_likelihoods(
         for i, t in zip(text.split(batch_size), at.split(batch_size), strict=True):
             t = t.to(ids.device)
             rows = ids[i].scatter(1, t[:, None], mask)  # (B, T)
-            places = torch.stack([torch.zeros_like(t), t], dim=1)  # (B, 2): [CLS], the mask
+            places = t[:, None]  # (B, 1)
             with evaluating(model):
-                states = model.bert(rows, places=places).last_hidden_state[:, 1]  # (B, D)
+                states = states_at(model.bert, places, rows)[:, 0]  # (B, D)
                 logits = model.mlm_head(states).cpu().double()  # (B, V)
             answers = ids[i].gather(1, t[:, None]).cpu()  # (B, 1)
             picked = logits.log_softmax(-1).gather(1, answers)  # (B, 1)

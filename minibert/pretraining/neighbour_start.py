@@ -27,8 +27,8 @@ from torch import Tensor, nn
 
 from minibert.attention import BertSelfAttention
 from minibert.data.batches import Batch
-from minibert.embeddings import token_counts
 from minibert.model import IGNORE_INDEX, BertForPreTraining
+from minibert.pretraining.counted_embeddings import token_counts
 
 TOKEN_STD = 0.03
 """Of the token matrix. The smaller, the faster it is learned; BERT's own is 0.02."""

@@ -31,13 +31,17 @@ from minibert.data.streaming import (
     beginning,
 )
 from minibert.data.tokenized_corpora import AnyCorpus, TokenizedCorpus, write_tokens
-from minibert.embeddings import cooccurrence_embeddings, sinusoidal_positions, token_counts
 from minibert.files import find_directory, read_json, to_disk, write_json
 from minibert.model import IGNORE_INDEX, BertForPreTraining
+from minibert.pretraining.counted_embeddings import (
+    cooccurrence_embeddings,
+    sinusoidal_positions,
+    token_counts,
+)
 from minibert.pretraining.given_start import MLM_HEAD, load_with_new_heads
 from minibert.pretraining.neighbour_start import start_from_neighbours
 from minibert.tokenizer import BertTokenizer
-from minibert.training.fast import SampledSoftmax
+from minibert.training.fast import FastBertForPreTraining, SampledSoftmax
 from minibert.training.optimizers import Schedule, adam, linear, muon, warmup_stable_decay
 from minibert.training.processes import is_main, main_first, rank, shard, whole, world_size
 from minibert.training.trainer import Numbers, Plan, Trainer, check_settings, read_history
@@ -172,7 +176,7 @@ class PretrainingObjective:
 
     def sums(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
         """Summed losses, and how many predictions were right."""
-        out = model(**batch, loss_only=True)
+        out = model(**batch)
         masked = (batch["labels"] != IGNORE_INDEX).sum()
         sums = {"mlm_loss": out.mlm_loss * masked, "mlm_accuracy": out.mlm_correct}
         if "next_sentence_label" in batch:
@@ -208,13 +212,13 @@ def make_model(
     corpus: TrainingCorpus,
     seed: int,
     batch: Batch | None = None,
-) -> BertForPreTraining:
+) -> FastBertForPreTraining:
     """A BERT at its start. What is counted for it is counted in the corpus's first shard.
 
     `batch` is one to train on, which a start from neighbours is scaled to.
     """
     torch.manual_seed(seed)
-    model = BertForPreTraining(config, recipe.next_sentence)
+    model = FastBertForPreTraining(config, recipe.next_sentence)
     vocab_size, hidden_size = config.vocab_size, config.hidden_size
     embeddings = model.bert.embeddings
     with torch.no_grad():
@@ -392,7 +396,7 @@ def pretrain(
             config = BertConfig.from_pretrained(start, attn_implementation=recipe.attention)
         batches = make_batches(recipe, training, tokenizer, run.seed)
         if resume and any((out / "checkpoints").glob("step-*")):
-            model = BertForPreTraining(config, recipe.next_sentence)  # its weights will be loaded
+            model = FastBertForPreTraining(config, recipe.next_sentence)  # its weights follow
         else:
             if resume:
                 say("Nothing was saved yet: beginning at step 0.")
@@ -403,14 +407,15 @@ def pretrain(
             if run.start is None:
                 model = make_model(recipe, config, training, run.seed, batches(0))
             else:
-                model = BertForPreTraining.from_pretrained(
+                model = FastBertForPreTraining.from_pretrained(
                     start, attn_implementation=recipe.attention
                 )
         model.to("cuda" if torch.cuda.is_available() else "cpu")
         if recipe.sampled_softmax:
-            model.training_loss = make_sampled_softmax(recipe, training, config.vocab_size)
+            model.sampled_softmax = make_sampled_softmax(recipe, training, config.vocab_size)
         if sharded:
-            shard(model, model.bert.encoder.layers)
+            # Parts of the last layer are used alone, so its weights are gathered with the model's.
+            shard(model, model.bert.encoder.layers[:-1])
 
         def save(directory: Path) -> None:
             weights = whole(model.state_dict())  # of all processes

@@ -1,16 +1,146 @@
-"""A softmax over some of the vocabulary, for training (Jean et al., 2015).
+"""Shortcuts for pretraining. Each has a plain twin, and a test that both agree.
 
-In a small BERT, most of a step's time goes into scores of the whole vocabulary for every masked
-token. Frequent tokens need a score each time; of the rare ones a sample will do, if it is weighed.
+- `FastBertForPreTraining`: the last layer and the heads, only where the loss reads them. Its twin
+  is `BertForPreTraining`.
+- `LinearCrossEntropy`: the loss without a matrix of all logits in memory. Its twin is
+  `F.cross_entropy` of `F.linear`.
+- `SampledSoftmax`: the loss over a part of the vocabulary. It has another value than the whole
+  softmax, with its minimum in the same place.
 """
 
 from __future__ import annotations
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
-from minibert.model import LinearCrossEntropy
+from minibert.attention import (
+    additive_mask,
+    merge_heads,
+    scaled_dot_product_attention,
+    split_heads,
+)
+from minibert.config import BertConfig
+from minibert.embeddings import check_ids, positions_from_0
+from minibert.encoder import BertLayer
+from minibert.model import IGNORE_INDEX, BertForPreTraining, BertForPreTrainingOutput, BertModel
+
+
+def gather(x: Tensor, places: Tensor) -> Tensor:
+    """(B, T, ...), (B, R) -> (B, R, ...): the entries of each sequence at its places."""
+    rows = torch.arange(len(x), device=x.device)[:, None]
+    return x[rows, places]
+
+
+def states_at(
+    bert: BertModel,
+    places: Tensor,
+    input_ids: Tensor,
+    attention_mask: Tensor | None = None,
+    token_type_ids: Tensor | None = None,
+    position_ids: Tensor | None = None,
+) -> Tensor:
+    """The last hidden state at `places` (B, R) alone: (B, R, D).
+
+    The last layer is computed for these tokens only. Equal to
+    `gather(bert(input_ids, ...).last_hidden_state, places)`.
+    """
+    if position_ids is None:
+        position_ids = positions_from_0(input_ids)
+    x = bert.embeddings(input_ids, token_type_ids, position_ids)  # (B, T, D)
+    mask = additive_mask(attention_mask, x.dtype)
+    *before, last = bert.encoder.layers
+    for layer in before:
+        x, _ = layer(x, mask, position_ids=position_ids)
+    return _layer_at(last, x, mask, position_ids, places)
+
+
+def _layer_at(
+    layer: BertLayer, x: Tensor, mask: Tensor | None, position_ids: Tensor, places: Tensor
+) -> Tensor:
+    """`BertLayer.forward`, but that only the tokens at `places` (B, R) ask: (B, R, D)."""
+    attention = layer.attention
+    asking = gather(x, places)  # (B, R, D)
+    positions = gather(position_ids.expand(x.shape[:2]), places)  # (B, R)
+    if mask is not None and mask.shape[2] > 1:  # (B, 1, T, T): each query has its own
+        mask = gather(mask[:, 0], places)[:, None]  # (B, 1, R, T)
+    query = split_heads(attention.query(asking), attention.num_heads)  # (B, H, R, K)
+    key = split_heads(attention.key(x), attention.num_heads)  # (B, H, T, K)
+    value = split_heads(attention.value(x), attention.num_heads)
+    query, key = attention.positions(query, positions), attention.positions(key, position_ids)
+    dropout_p = attention.dropout_prob if attention.training else 0.0
+    if attention.implementation == "eager":
+        context, _ = scaled_dot_product_attention(query, key, value, mask, dropout_p)
+    else:
+        context = F.scaled_dot_product_attention(query, key, value, mask, dropout_p)
+    attended = attention.output(merge_heads(context))  # (B, R, D)
+    x = layer.attention_norm(asking + layer.dropout(attended))
+    return layer.feed_forward_norm(x + layer.dropout(layer.feed_forward(x)))
+
+
+def places_read(labels: Tensor) -> Tensor:
+    """Labels (B, T) -> where pretraining reads the last layer (B, R): at `[CLS]`, then at masks.
+
+    R is the largest number that a row needs; the other rows read a few more, whose label is -100.
+    """
+    is_read = labels != IGNORE_INDEX
+    is_read[:, 0] = True
+    order = torch.sort(is_read, dim=1, descending=True, stable=True).indices  # (B, T)
+    return order[:, : int(is_read.sum(1).max())]
+
+
+class LinearCrossEntropy(torch.autograd.Function):
+    """Cross-entropy of `hidden @ weight.T + bias`, some rows at a time.
+
+    Its plain twin, `F.cross_entropy(F.linear(hidden, weight, bias), targets, reduction="sum")`,
+    writes an (M, V) matrix to memory half a dozen times and spends most of its time waiting for
+    memory. Here the gradient of the logits (softmax minus one-hot) is made in place and used at
+    once, in about half the time. Sums are in fp32 or wider, whatever the weights are in.
+    """
+
+    ROWS = 512
+
+    @staticmethod
+    def forward(ctx, hidden, weight, bias, targets):
+        """(M, D), (V, D), (V,), (M,) -> the summed loss () and how many rows were right ()."""
+        dtype = hidden.dtype
+        if torch.is_autocast_enabled(hidden.device.type):
+            dtype = torch.get_autocast_dtype(hidden.device.type)
+        wide = torch.promote_types(dtype, torch.float32)  # thousands of terms are added up
+        rows = LinearCrossEntropy.ROWS
+        with torch.autocast(hidden.device.type, enabled=False):
+            narrow_weight, narrow_bias = weight.to(dtype), bias.to(dtype)
+            d_hidden = torch.empty_like(hidden, dtype=dtype)
+            d_weight = torch.zeros_like(weight, dtype=wide)
+            d_bias = torch.zeros_like(bias, dtype=wide)
+            loss = weight.new_zeros((), dtype=wide)
+            correct = weight.new_zeros((), dtype=torch.long)
+            for h, target, d_h in zip(
+                hidden.to(dtype).split(rows),
+                targets[:, None].split(rows),
+                d_hidden.split(rows),
+                strict=True,
+            ):
+                d_logits = F.linear(h, narrow_weight, narrow_bias).softmax(1, wide)  # (rows, V)
+                chosen = d_logits.gather(1, target)
+                correct += (chosen >= d_logits.amax(1, keepdim=True)).sum()
+                loss -= chosen.clamp_min(torch.finfo(wide).tiny).log().sum()
+                narrow = d_logits.scatter_add_(1, target, -torch.ones_like(chosen)).to(dtype)
+                torch.mm(narrow, narrow_weight, out=d_h)
+                d_weight += narrow.T @ h
+                d_bias += narrow.sum(0, dtype=wide)
+        ctx.save_for_backward(d_hidden, d_weight, d_bias)
+        ctx.mark_non_differentiable(correct)
+        return loss, correct
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, d_loss, _):
+        """The gradients were computed in `forward`: scale them."""
+        d_hidden, d_weight, d_bias = ctx.saved_tensors
+        return d_hidden * d_loss, d_weight * d_loss, d_bias * d_loss, None
 
 
 class SampledSoftmax:
@@ -51,3 +181,53 @@ class SampledSoftmax:
         tokens, places = tokens.to(hidden.device), places.to(hidden.device)
         scores_off = self.log_there.to(hidden.device)[tokens]
         return LinearCrossEntropy.apply(hidden, weight[tokens], bias[tokens] - scores_off, places)
+
+
+class FastBertForPreTraining(BertForPreTraining):
+    """`BertForPreTraining` that, in train mode and given labels, computes the loss alone.
+
+    Same weights, same loss, same gradients. `last_hidden_state` is None then.
+    """
+
+    def __init__(self, config: BertConfig, next_sentence: bool = True) -> None:
+        super().__init__(config, next_sentence)
+        self.sampled_softmax: SampledSoftmax | None = None
+        """Scores masked tokens in train mode, if it is set."""
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        labels: Tensor | None = None,
+        next_sentence_label: Tensor | None = None,
+        output_attentions: bool = False,
+        output_hidden_states: bool = False,
+    ) -> BertForPreTrainingOutput:
+        """As `BertForPreTraining.forward`."""
+        inputs = (input_ids, attention_mask, token_type_ids, position_ids)
+        no_nsp_head = next_sentence_label is not None and self.nsp_head is None  # refused there
+        asks_for_more = labels is None or output_attentions or output_hidden_states
+        if not self.training or asks_for_more or no_nsp_head:
+            wanted = (labels, next_sentence_label, output_attentions, output_hidden_states)
+            return super().forward(*inputs, *wanted)
+        places = places_read(labels)  # (B, R)
+        states = states_at(self.bert, places, *inputs)  # (B, R, D)
+        labels = labels.gather(1, places)  # (B, R)
+        masked = labels != IGNORE_INDEX
+        check_ids("labels", labels[masked], self.config.vocab_size)
+        loss_of = self.sampled_softmax or LinearCrossEntropy.apply
+        decoder = self.mlm_head.decoder
+        hidden = self.mlm_head.transform(states[masked])  # (M, D)
+        total, correct = loss_of(hidden, decoder.weight, decoder.bias, labels[masked])
+        out = BertForPreTrainingOutput(self.mlm_head, mlm_correct=correct)
+        out.loss = out.mlm_loss = total / masked.sum().clamp(min=1)
+        if self.nsp_head is not None:
+            pooled = self.bert.pooler(states[:, 0]).tanh()  # the first place is that of `[CLS]`
+            out.seq_relationship_logits = self.nsp_head(pooled)  # (B, 2)
+        if next_sentence_label is not None:
+            nsp_logits = out.seq_relationship_logits.float()
+            out.next_sentence_loss = F.cross_entropy(nsp_logits, next_sentence_label.view(-1))
+            out.loss = out.mlm_loss + out.next_sentence_loss
+        return out

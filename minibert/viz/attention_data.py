@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from minibert.attention import catching, split_heads
+from minibert.attention import BertSelfAttention, split_heads
 from minibert.model import evaluating
+from minibert.training.recording import recording
 
 ROW_TOLERANCE = 0.01
 """How far from 1 a row may add up: bfloat16 rounds each weight to three digits."""
@@ -79,16 +80,17 @@ class AttentionData:
         that is empty or longer than the model takes, and for a model that gives no attention.
         """
         inputs = encode(model, tokenizer, text, pair)
-        names = ("query", "key") if queries_and_keys else ()
-        with torch.no_grad(), evaluating(model), catching(model, names) as caught:
+        modules, is_split = _compared(model) if queries_and_keys else ([], True)
+        with torch.no_grad(), evaluating(model), recording(modules) as compared:
             attentions = model(**inputs, output_attentions=True).attentions
         tokens = tokenizer.convert_ids_to_tokens(inputs["input_ids"][0].tolist())
         segments = inputs.get("token_type_ids")
         second = [] if pair is None or segments is None else segments[0].nonzero().flatten()
         queries = keys = None
         if queries_and_keys and attentions:
-            heads = attentions[0].shape[1]
-            queries, keys = ([split_heads(x, heads) for x in caught[n]] for n in ("query", "key"))
+            if not is_split:
+                compared = [split_heads(x, attentions[0].shape[1]) for x in compared]
+            queries, keys = compared[0::2], compared[1::2]
         b_start = int(second[0]) if len(second) else None
         return cls(attentions or (), tokens, b_start, queries, keys)
 
@@ -141,6 +143,19 @@ def as_attention(
     if tokens is None:
         raise ValueError("tokens are missing: head_view(attention, tokens), a string for each")
     return AttentionData(attention, tokens, sentence_b_start)
+
+
+def _compared(model: nn.Module) -> tuple[list[nn.Module], bool]:
+    """The modules whose outputs are the queries and keys that attention compares, in turns.
+
+    Ours return (B, H, T, K), after the position scheme: True. Those of transformers return
+    (B, T, D), which are still to be split into heads: False.
+    """
+    ours = [m.positions for m in model.modules() if isinstance(m, BertSelfAttention)]
+    if ours:
+        return ours, True
+    linears = [m for m in model.modules() if isinstance(getattr(m, "query", None), nn.Linear)]
+    return [linear for m in linears for linear in (m.query, m.key)], False
 
 
 def encode(model: nn.Module, tokenizer: Any, text: str, pair: str | None = None) -> dict:

@@ -9,8 +9,9 @@ from scipy import sparse
 from torch import nn
 
 from minibert.config import BertConfig
-from minibert.embeddings import BertEmbeddings, cooccurrence_counts
-from minibert.embeddings import ppmi as package_ppmi
+from minibert.embeddings import BertEmbeddings
+from minibert.pretraining.counted_embeddings import cooccurrence_counts
+from minibert.pretraining.counted_embeddings import ppmi as package_ppmi
 
 
 def gradient_by_torch():

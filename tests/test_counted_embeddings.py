@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from minibert import embeddings
-from minibert.embeddings import (
+from minibert.pretraining import counted_embeddings
+from minibert.pretraining.counted_embeddings import (
     cooccurrence_counts,
     cooccurrence_embeddings,
     ppmi,
@@ -35,7 +35,7 @@ def test_sinusoidal_positions_know_distance_alone():
 
 @pytest.mark.parametrize("at_once", [3, 7, 1 << 20])
 def test_counts_are_those_of_the_slow_way(monkeypatch, at_once):
-    monkeypatch.setattr(embeddings, "TOKENS_AT_ONCE", at_once)
+    monkeypatch.setattr(counted_embeddings, "TOKENS_AT_ONCE", at_once)
     tokens = np.random.default_rng(0).integers(0, 9, 60).astype(np.uint16)
     slow = np.zeros((9, 9))
     for i in range(len(tokens)):
@@ -48,7 +48,7 @@ def test_counts_are_those_of_the_slow_way(monkeypatch, at_once):
 
 def test_ppmi_by_hand():
     """0 and 1 meet 3 times, 0 and 2 once."""
-    counts = embeddings.sparse.csr_matrix(np.array([[0.0, 3, 1], [3, 0, 0], [1, 0, 0]]))
+    counts = counted_embeddings.sparse.csr_matrix(np.array([[0.0, 3, 1], [3, 0, 0], [1, 0, 0]]))
     context = np.array([4.0, 3, 1]) ** 0.75
     context /= context.sum()
     want = np.zeros((3, 3))
