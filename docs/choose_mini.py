@@ -12,28 +12,21 @@ from __future__ import annotations
 import json
 import math
 import sys
-import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from short_run import Length, train_briefly
+
 from minibert.config import BertConfig
 from minibert.data.corpora import Sentences, load_corpus
 from minibert.data.masking import Masking
 from minibert.data.tokenized_corpora import TokenizedCorpus, write_tokens
-from minibert.pretraining.run import (
-    RECIPES,
-    PretrainingObjective,
-    has_bf16,
-    held_out_batches,
-    make_batches,
-    make_model,
-    make_optimizers,
-    make_schedule,
-)
+from minibert.pretraining.recipes import RECIPES
+from minibert.pretraining.run_data import RunData
+from minibert.pretraining.starts import make_model
 from minibert.tokenizer import BertTokenizer
-from minibert.training.trainer import Plan, Trainer, read_history
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "choose_mini.jsonl"
@@ -60,8 +53,8 @@ CHOICES: dict[str, dict[str, Any]] = {
 }
 
 
-def data(vocab_size: int) -> tuple[TokenizedCorpus, TokenizedCorpus, BertTokenizer, float]:
-    """Training and held-out tokens, the tokenizer, and held-out characters per token."""
+def texts(vocab_size: int) -> tuple[RunData, float]:
+    """Training and held-out tokens and the tokenizer, and held-out characters per token."""
     folder = DATA / str(vocab_size)
     if not (folder / "characters.json").exists():
         training, held_out = load_corpus("library").split()
@@ -73,29 +66,26 @@ def data(vocab_size: int) -> tuple[TokenizedCorpus, TokenizedCorpus, BertTokeniz
         (folder / "characters.json").write_text(str(characters), encoding="utf-8")
     held_out = TokenizedCorpus.open(folder / "held_out")
     characters = int((folder / "characters.json").read_text("utf-8"))
-    return (
-        TokenizedCorpus.open(folder / "training"),
-        held_out,
-        BertTokenizer.from_pretrained(folder),
-        characters / held_out.num_tokens,
-    )
+    training = TokenizedCorpus.open(folder / "training")
+    data = RunData(training, held_out, BertTokenizer.from_pretrained(folder))
+    return data, characters / held_out.num_tokens
 
 
 def train(choice: dict[str, Any]) -> dict[str, float]:
     """One run, and what it came to."""
-    training, held_out, tokenizer, characters_per_token = data(choice["vocab"])
+    data, characters_per_token = texts(choice["vocab"])
     recipe = replace(
         RECIPES["fast"],
         lr=choice["lr"],
         matrix_lr=choice["matrix_lr"],
         warmup=0.1,
         masking=Masking(choice["masking"]),
-        next_sentence=choice["nsp"],
+        objective="mlm+nsp" if choice["nsp"] else "mlm",
         batch_size=choice["batch"],
         max_length=choice["length"],
     )
     config = BertConfig(
-        vocab_size=tokenizer.vocab_size,
+        vocab_size=data.tokenizer.vocab_size,
         hidden_size=choice["hidden"],
         num_hidden_layers=choice["layers"],
         num_attention_heads=choice["hidden"] // 64,
@@ -105,24 +95,10 @@ def train(choice: dict[str, Any]) -> dict[str, float]:
         attention_probs_dropout_prob=0.0,
         attn_implementation="eager",
     )
-    model = make_model(recipe, config, training, seed=0)
-    batches = make_batches(recipe, training, tokenizer, seed=0)
+    model = make_model(recipe, config, data.training, seed=0)
     steps = round(TOKENS / choice["batch"] / choice["length"])
-    with tempfile.TemporaryDirectory() as out:
-        started = time.process_time()
-        trainer = Trainer(
-            model,
-            PretrainingObjective(),
-            make_optimizers(recipe, model),
-            make_schedule(recipe),
-            lambda step: [batches(step)],
-            Plan(steps, bf16=has_bf16(), evaluate_every=None, save_every=None),
-            Path(out),
-            held_out=held_out_batches(held_out, tokenizer),
-        )
-        if not trainer.train():
-            sys.exit("stopped")
-        history = read_history(Path(out))
+    started = time.process_time()
+    history = train_briefly(model, recipe, data, Length(steps))
     measured = history[-1]["held_out"]
     return {
         "weights": sum(p.numel() for p in model.parameters()),

@@ -13,27 +13,17 @@ from __future__ import annotations
 import json
 import statistics
 import sys
-import tempfile
 from dataclasses import replace
 from pathlib import Path
+
+from short_run import Length, train_briefly
 
 from minibert.data.corpora import load_corpus
 from minibert.data.masking import Masking
 from minibert.finetuning.metrics import interval
-from minibert.pretraining.run import (
-    RECIPES,
-    PretrainingObjective,
-    Run,
-    has_bf16,
-    held_out_batches,
-    make_batches,
-    make_config,
-    make_model,
-    make_optimizers,
-    make_schedule,
-    prepare_data,
-)
-from minibert.training.trainer import Plan, Trainer, read_history
+from minibert.pretraining.recipes import RECIPES
+from minibert.pretraining.run import Run, prepare_data
+from minibert.pretraining.starts import make_config, make_model
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "recipes.jsonl"
@@ -102,7 +92,9 @@ def train(settings: dict, group: str) -> dict[str, float]:
     """One run; its steps, and accuracy and loss on held-out text."""
     settings = dict(settings)
     name, seed = settings.pop("recipe"), settings.pop("seed", 0)
-    plan = {"steps": settings.pop("steps", None), "minutes": settings.pop("minutes", None)}
+    length = Length(settings.pop("steps", None), settings.pop("minutes", None))
+    if "next_sentence" in settings:  # as the lines of `recipes.jsonl` have it
+        settings["objective"] = "mlm+nsp" if settings.pop("next_sentence") else "mlm"
     if "masking" in settings:
         settings["masking"] = Masking(settings["masking"])
     recipe = replace(RECIPES[name], **settings)
@@ -110,26 +102,13 @@ def train(settings: dict, group: str) -> dict[str, float]:
     if group != "final":
         corpus, data = corpus.split()[0], DATA / "choices"
     data.mkdir(parents=True, exist_ok=True)
-    training, held_out, tokenizer = prepare_data(corpus, Run("sotu"), data)
-    model = make_model(recipe, make_config(recipe, "tiny", tokenizer.vocab_size), training, seed)
-    batches = make_batches(recipe, training, tokenizer, seed)
-    with tempfile.TemporaryDirectory() as out:
-        trainer = Trainer(
-            model,
-            PretrainingObjective(),
-            make_optimizers(recipe, model),
-            make_schedule(recipe),
-            lambda step: [batches(step)],
-            Plan(**plan, bf16=recipe.bf16 and has_bf16(), evaluate_every=None, save_every=None),
-            Path(out),
-            seed=seed,
-            held_out=held_out_batches(held_out, tokenizer),
-        )
-        if not trainer.train():
-            sys.exit("stopped")
-        measured = read_history(Path(out))[-1]["held_out"]
+    texts = prepare_data(corpus, Run("sotu"), data)
+    config = make_config(recipe, "tiny", texts.tokenizer.vocab_size)
+    model = make_model(recipe, config, texts.training, seed)
+    history = train_briefly(model, recipe, texts, length, seed)
+    measured = history[-1]["held_out"]
     return {
-        "steps": trainer.step,
+        "steps": history[-1]["step"],
         "accuracy": round(measured["mlm_accuracy"], 4),
         "loss": round(measured["mlm_loss"], 3),
     }

@@ -26,14 +26,15 @@ from minibert.data.tokenized_corpora import TokenizedCorpus, write_tokens
 from minibert.inference.generation import fill_mask
 from minibert.model import IGNORE_INDEX, BertForPreTraining, load
 from minibert.pretraining.counting_baselines import CountBaselines
-from minibert.pretraining.run import RECIPES, Run, pretrain
+from minibert.pretraining.recipes import RECIPES
+from minibert.pretraining.run import Run, pretrain
 from minibert.tokenizer import BertTokenizer
 
 STEPS = 48_000
 """Of 64 sequences of up to 128 tokens: 360 million tokens, some thirty passes."""
 RECIPE = replace(
     RECIPES["fast"],
-    next_sentence=True,
+    objective="mlm+nsp",
     elsewhere=0.5,
     max_length=128,
     lr=2e-3,

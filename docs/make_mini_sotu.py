@@ -25,8 +25,10 @@ from minibert.files import SHIPPED
 from minibert.model import IGNORE_INDEX, load
 from minibert.pretraining.counted_embeddings import token_counts
 from minibert.pretraining.counting_baselines import CountBaselines
-from minibert.pretraining.run import RECIPES, Run, held_out_batches, pretrain
-from minibert.training.trainer import read_history
+from minibert.pretraining.recipes import RECIPES
+from minibert.pretraining.run import Run, pretrain
+from minibert.pretraining.run_data import held_out_batches
+from minibert.training.history import read_history
 from minibert.viz.style import PALETTE, plot
 
 STEPS = 5_000

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import json
 import sys
-import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -24,25 +23,13 @@ from typing import Any
 
 import torch
 from compare_recipes import mean, tables
+from short_run import Length, train_briefly
 
 from minibert.data.corpora import load_corpus
 from minibert.data.masking import Masking
-from minibert.pretraining.run import (
-    RECIPES,
-    PretrainingObjective,
-    Recipe,
-    Run,
-    has_bf16,
-    held_out_batches,
-    make_batches,
-    make_config,
-    make_model,
-    make_optimizers,
-    make_sampled_softmax,
-    make_schedule,
-    prepare_data,
-)
-from minibert.training.trainer import Plan, Trainer, read_history
+from minibert.pretraining.recipes import RECIPES, Recipe, make_batches
+from minibert.pretraining.run import Run, prepare_data
+from minibert.pretraining.starts import make_config, make_model
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "speedrun.jsonl"
@@ -125,33 +112,16 @@ def train(run: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     if run["group"] in ("sweep", "parts"):
         corpus, data = corpus.split()[0], DATA / "choices"
     data.mkdir(parents=True, exist_ok=True)
-    training, held_out, tokenizer = prepare_data(corpus, Run("sotu"), data)
-    batches = make_batches(recipe, training, tokenizer, seed)
+    texts = prepare_data(corpus, Run("sotu"), data)
     begun, cpu = time.monotonic(), time.process_time()
-    config = replace(make_config(recipe, preset, tokenizer.vocab_size), **shape)
-    model = make_model(recipe, config, training, seed, batches(0))
-    if recipe.sampled_softmax:
-        model.sampled_softmax = make_sampled_softmax(recipe, training, config.vocab_size)
-    length = {"steps": run.get("steps")}
-    if "minutes" in run:
-        length["minutes"] = run["minutes"] - (time.monotonic() - begun) / 60
-    with tempfile.TemporaryDirectory() as out:
-        trainer = Trainer(
-            model,
-            PretrainingObjective(),
-            make_optimizers(recipe, model),
-            make_schedule(recipe),
-            lambda step: [batches(step)],
-            Plan(**length, bf16=has_bf16(), evaluate_every=None, save_every=None),
-            Path(out),
-            seed=seed,
-            held_out=held_out_batches(held_out, tokenizer),
-        )
-        if not trainer.train():
-            sys.exit("stopped")
-        measured = read_history(Path(out))[-1]["held_out"]
+    config = replace(make_config(recipe, preset, texts.tokenizer.vocab_size), **shape)
+    batch = make_batches(recipe, texts.training, texts.tokenizer, seed)(0)
+    model = make_model(recipe, config, texts.training, seed, batch)
+    minutes = run["minutes"] - (time.monotonic() - begun) / 60 if "minutes" in run else None
+    history = train_briefly(model, recipe, texts, Length(run.get("steps"), minutes), seed)
+    measured = history[-1]["held_out"]
     return {
-        "steps": trainer.step,
+        "steps": history[-1]["step"],
         "accuracy": round(measured["mlm_accuracy"], 4),
         "loss": round(measured["mlm_loss"], 3),
         "core_seconds": round(time.process_time() - cpu),

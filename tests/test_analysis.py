@@ -28,7 +28,7 @@ from minibert.config import BertConfig
 from minibert.data.corpora import load_corpus
 from minibert.data.tokenized_corpora import write_tokens
 from minibert.model import BertForPreTraining, BertModel, load
-from minibert.pretraining.run import held_out_batches
+from minibert.pretraining.run_data import held_out_batches
 from minibert.tokenizer import BertTokenizer
 from minibert.viz.attention_data import AttentionData
 

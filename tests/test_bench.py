@@ -16,6 +16,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 
 @pytest.fixture(autouse=True)
 def found(monkeypatch):
+    monkeypatch.syspath_prepend(DOCS)  # for `short_run`
     monkeypatch.syspath_prepend(DOCS / "bench")
 
 

@@ -87,7 +87,7 @@ def test_every_command_has_examples_that_name_real_options(command):
 def test_presets_and_recipes_are_the_packages():
     from minibert.cli.pretrain import pretrain
     from minibert.config import PRESETS
-    from minibert.pretraining.run import RECIPES
+    from minibert.pretraining.recipes import RECIPES
 
     options = {o.name: o for o in pretrain.params}
     assert tuple(options["preset"].type.choices) == tuple(PRESETS)

@@ -19,34 +19,33 @@ import minibert
 from minibert import BertConfig, BertForPreTraining
 from minibert.cli import main
 from minibert.data.corpora import load_corpus
-from minibert.distillation.run import (
-    DistillationObjective,
-    DistillationRun,
-    StudentAndProjections,
-    Transfer,
+from minibert.distillation.comparison import before_and_after, compare, mlm_accuracy
+from minibert.distillation.losses import (
     attention_map_loss,
     attention_scores,
-    before_and_after,
-    compare,
-    copy_layers,
-    distill,
     hidden_state_loss,
-    layer_map,
-    mlm_accuracy,
-    read_distillation,
     relation_loss,
     relations,
-    see,
     soft_target_loss,
 )
+from minibert.distillation.objective import (
+    DistillationObjective,
+    StudentAndProjections,
+    Transfer,
+    layer_map,
+    run_model,
+)
+from minibert.distillation.run import DistillationRun, copy_layers, distill, read_distillation
 from minibert.heads import (
     BertForMultipleChoice,
     BertForSequenceClassification,
     BertForTokenClassification,
 )
-from minibert.pretraining.run import Run, cut, make_batches, pretrain, run_folder
+from minibert.pretraining.recipes import make_batches
+from minibert.pretraining.run import Run, cut, pretrain
 from minibert.tokenizer import BertTokenizer
-from minibert.training.trainer import read_history
+from minibert.training.history import read_history
+from minibert.training.run_folder import run_folder
 
 VOCAB = 75
 HALF = Transfer(temperature=2.0, alpha=0.5)
@@ -199,7 +198,7 @@ def test_what_is_seen_is_what_transformers_has(tmp_path):
     batch = padded_batch()
     inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
     with torch.no_grad():
-        seen = see(ours, batch, ("query", "key"))
+        seen = run_model(ours, batch, ("query", "key"))
         want = theirs(**inputs, output_hidden_states=True, output_attentions=True)
     real = batch["attention_mask"].bool()
     assert_close(seen.logits, want.logits[batch["labels"] != -100], rtol=1e-4, atol=1e-4)
@@ -370,8 +369,7 @@ def test_a_fine_tuned_teacher_teaches_a_student_with_its_head(kind):
     [
         ({"vocab_size": 80}, Transfer(), "75 tokens and the student 80"),
         ({"layers": 5}, Transfer(), "cannot imitate"),
-        ({"hidden": 32, "heads": 2}, Transfer(attention="maps"), "the student has 2 and the"),
-        ({}, Transfer(attention="relations", relation_heads=7), "64 wide, which does not divide"),
+        ({"hidden": 32, "heads": 2}, Transfer(attention="maps"), "the student has 2 heads and"),
         ({"hidden": 30, "heads": 2}, Transfer(attention="relations"), "student is 30 wide"),
     ],
 )

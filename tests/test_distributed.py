@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from minibert.training import processes as distributed
-from minibert.training.trainer import read_history
+from minibert.training.history import read_history
 
 HERE = Path(__file__).parent
 SCRIPT = str(HERE / "train_in_processes.py")

@@ -40,7 +40,8 @@ from minibert.finetuning.run import (
 from minibert.heads import BertForQuestionAnswering, BertForSequenceClassification
 from minibert.model import BertModel
 from minibert.tokenizer import BertTokenizer
-from minibert.training.trainer import Trainer, read_history
+from minibert.training.history import read_history
+from minibert.training.trainer import Trainer
 
 WORDS = "red green blue yes no north south one two three four five".split()  # noqa: SIM905
 TOKENIZER = BertTokenizer(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, "."])
@@ -227,7 +228,9 @@ def test_a_stopped_call_resumes_and_refuses_other_settings(tmp_path, monkeypatch
 
     def stopped(trainer):
         monkeypatch.setattr(Trainer, "train", train)
-        trainer.watch, watch = lambda line: (watch(line), trainer.stop()), trainer.watch
+        watch = trainer.record.watch
+        look = lambda line: (watch(line), trainer.stop())
+        trainer.record = replace(trainer.record, watch=look)
         return train(trainer)
 
     monkeypatch.setattr(Trainer, "train", stopped)

@@ -45,7 +45,9 @@ def test_nine_tasks_and_a_table(files, tmp_path, monkeypatch):
 
     def stopped_at_the_fifth(trainer):
         if next(calls) == 4:
-            trainer.watch, watch = lambda line: (watch(line), trainer.stop()), trainer.watch
+            watch = trainer.record.watch
+            look = lambda line: (watch(line), trainer.stop())
+            trainer.record = replace(trainer.record, watch=look)
         return train(trainer)
 
     monkeypatch.setattr("minibert.finetuning.run.LOG_EVERY", 1)

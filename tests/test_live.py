@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from minibert.training.trainer import read_history
+from minibert.training.history import read_history
 from minibert.viz import live
 from minibert.viz.live import LiveCurve
 from tests.test_trainer import toy

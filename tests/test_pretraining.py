@@ -22,23 +22,14 @@ from minibert.data.corpora import load_corpus
 from minibert.data.masking import EVALUATION_MASKING, Masking
 from minibert.data.tokenized_corpora import TokenizedCorpus
 from minibert.inference.generation import fill_mask
-from minibert.pretraining.run import (
-    RECIPES,
-    PretrainingObjective,
-    Run,
-    cut,
-    held_out_batches,
-    is_snapshot,
-    make_config,
-    make_model,
-    make_optimizers,
-    prepare_data,
-    pretrain,
-    read_run,
-    read_snapshots,
-    run_folder,
-)
-from minibert.training.trainer import read_history
+from minibert.pretraining.objectives import PretrainingObjective
+from minibert.pretraining.recipes import RECIPES, make_optimizers
+from minibert.pretraining.run import Run, cut, prepare_data, pretrain, read_run
+from minibert.pretraining.run_data import held_out_batches
+from minibert.pretraining.snapshots import is_snapshot, read_snapshots
+from minibert.pretraining.starts import make_config, make_model
+from minibert.training.history import read_history
+from minibert.training.run_folder import run_folder
 
 
 def small_texts(number=25):
@@ -185,14 +176,14 @@ def test_nsp_learns_both_classes():
 def test_recipes_name_their_optimizers(optimizer, kinds):
     config = minibert.BertConfig.preset("tiny", vocab_size=50, max_position_embeddings=16)
     made = make_optimizers(
-        replace(RECIPES["original"], optimizer=optimizer), minibert.BertForPreTraining(config)
+        replace(RECIPES["fast"], optimizer=optimizer), minibert.BertForPreTraining(config)
     )
     assert [type(o).__name__ for o in made] == kinds
 
 
 def test_the_original_recipe_is_the_papers():
     recipe = RECIPES["original"]
-    assert recipe.masking == Masking(0.15, 0.8, 0.1) and recipe.next_sentence
+    assert recipe.masking == Masking(0.15, 0.8, 0.1) and recipe.objective == "mlm+nsp"
     assert (recipe.dropout, recipe.optimizer, recipe.schedule) == (0.1, "adam", "linear")
     assert EVALUATION_MASKING.probability == 0.15
 

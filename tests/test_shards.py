@@ -22,8 +22,10 @@ from minibert.data.corpora import load_corpus
 from minibert.data.masking import Masking
 from minibert.data.shards import PreparedCorpus, prepare
 from minibert.model import IGNORE_INDEX
-from minibert.pretraining.run import RECIPES, Run, find_corpus, pretrain
-from minibert.training.trainer import read_history
+from minibert.pretraining.recipes import RECIPES
+from minibert.pretraining.run import Run, pretrain
+from minibert.pretraining.run_data import find_corpus
+from minibert.training.history import read_history
 
 WORDS = [
     "the",

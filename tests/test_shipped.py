@@ -13,7 +13,8 @@ import minibert
 from minibert.data.corpora import load_corpus
 from minibert.data.tokenized_corpora import write_tokens
 from minibert.files import SHIPPED
-from minibert.pretraining.run import PretrainingObjective, held_out_batches
+from minibert.pretraining.objectives import PretrainingObjective
+from minibert.pretraining.run_data import held_out_batches
 
 FOLDER = SHIPPED["mini-sotu"]
 MEASURED = json.loads((FOLDER / "measured.json").read_text("utf-8"))

@@ -28,8 +28,10 @@ from minibert.data.masking import Masking
 from minibert.data.streaming import Lane, Place, StreamedBatches, StreamedCorpus, WindowMaker
 from minibert.files import read_json
 from minibert.model import IGNORE_INDEX
-from minibert.pretraining.run import RECIPES, Run, open_data, pretrain
-from minibert.training.trainer import read_history
+from minibert.pretraining.recipes import RECIPES
+from minibert.pretraining.run import Run, pretrain
+from minibert.pretraining.run_data import open_data
+from minibert.training.history import read_history
 
 SMALL = {name: replace(RECIPES[name], batch_size=8, max_length=16) for name in ("original", "fast")}
 
@@ -232,7 +234,8 @@ from dataclasses import replace
 from minibert.data import streaming as stream
 from minibert.data.corpora import load_corpus
 from minibert.training.processes import process_group
-from minibert.pretraining.run import RECIPES, Run, pretrain
+from minibert.pretraining.recipes import RECIPES
+from minibert.pretraining.run import Run, pretrain
 from stopping import stopped_in_step
 
 stream.WINDOW_CHARACTERS, stream.SAMPLE_CHARACTERS = 2000, 8000

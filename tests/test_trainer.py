@@ -11,14 +11,16 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import load_file
 from tqdm import tqdm
 
-from minibert.training import trainer as trainer_module
-from minibert.training.trainer import Plan, Trainer, read_history
+from minibert.training import checkpoints
+from minibert.training.history import read_history
+from minibert.training.trainer import Data, Plan, Record, Trainer
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="forks the process to kill it")
 
@@ -62,14 +64,9 @@ def toy(out, steps=40, seed=0, batches=None, objective=None, settings=None, watc
         model,
         objective or Squares(),
         [torch.optim.AdamW(model.parameters(), lr=0.01), torch.optim.SGD([torch.zeros(1)], lr=0.1)],
-        lambda done: 1 - done,
-        batches or (lambda step: [toy_batch(step)]),
-        Plan(steps=steps, **plan),
-        out,
-        seed=seed,
-        held_out=[toy_batch(10_000)],
-        settings={"seed": seed, "steps": steps} if settings is None else settings,
-        watch=watch,
+        Data(batches or (lambda step: [toy_batch(step)]), [toy_batch(10_000)]),
+        Plan(steps, schedule=lambda done: 1 - done, seed=seed, **plan),
+        Record(out, {"seed": seed, "steps": steps} if settings is None else settings, watch),
     )
 
 
@@ -103,14 +100,14 @@ def whole(tmp_path_factory):
 
 def stop_after(step, trainer):
     """A batch function that raises SIGTERM when the batch of `step` is asked for."""
-    batches = trainer.batches
+    batches = trainer.data.batches
 
     def stopping(number):
         if number == step:
             os.kill(os.getpid(), signal.SIGTERM)
         return batches(number)
 
-    trainer.batches = stopping
+    trainer.data = replace(trainer.data, batches=stopping)
     return trainer
 
 
@@ -179,7 +176,7 @@ def in_child(work):
 
 def kill_at_call(name, number):
     """Make the `number`-th call of a function that saving uses the process's last act."""
-    function = getattr(trainer_module, name)
+    function = getattr(checkpoints, name)
     calls = iter(range(1, 10**9))
 
     def deadly(*args, **kwargs):
@@ -187,7 +184,7 @@ def kill_at_call(name, number):
             os.kill(os.getpid(), signal.SIGKILL)
         return function(*args, **kwargs)
 
-    setattr(trainer_module, name, deadly)
+    setattr(checkpoints, name, deadly)
 
 
 @needs_fork
@@ -338,14 +335,19 @@ class Uneven(Squares):
         return {"square_loss": (error[counted] ** 2).sum()}
 
 
+@pytest.fixture
+def no_clipping(monkeypatch):
+    monkeypatch.setattr("minibert.training.trainer.MAX_GRADIENT_NORM", 1e9)
+
+
 def gradient_after_a_step(out, batches, objective):
-    trainer = toy(out, steps=1, batches=batches, objective=objective, clip_norm=1e9)
+    trainer = toy(out, steps=1, batches=batches, objective=objective)
     trainer.model.layers[1].p = 0.0
     trainer.train()
     return torch.cat([p.grad.flatten() for p in trainer.model.parameters()])
 
 
-def test_accumulated_loss_is_the_mean_over_everything(tmp_path):
+def test_accumulated_loss_is_the_mean_over_everything(tmp_path, no_clipping):
     batch = toy_batch(0, rows=16)
     parts = [{k: v[a:b] for k, v in batch.items()} for a, b in ((0, 3), (3, 9), (9, 16))]
     counts = [Uneven().counts(part)["square_loss"] for part in parts]
@@ -364,8 +366,9 @@ def test_accumulated_loss_is_the_mean_over_everything(tmp_path):
     assert (naive - whole).norm() / whole.norm() > 0.01
 
 
-def test_clipping_is_global(tmp_path):
-    trainer = toy(tmp_path, steps=1, clip_norm=0.01)
+def test_clipping_is_global(tmp_path, monkeypatch):
+    monkeypatch.setattr("minibert.training.trainer.MAX_GRADIENT_NORM", 0.01)
+    trainer = toy(tmp_path, steps=1)
     trainer.train()
     norms = torch.stack([p.grad.norm() for p in trainer.model.parameters()])
     assert norms.norm().item() == pytest.approx(0.01, rel=1e-3)
@@ -469,7 +472,7 @@ def test_freed_memory_is_used_again():
     """The kernel gives each page once, and not once for each tensor that lies there."""
     program = """if True:
         import resource, sys, torch
-        from minibert.training.trainer import keep_freed_memory
+        from minibert.training.hardware import keep_freed_memory
         if sys.argv[1] == "keep":
             keep_freed_memory()
         for _ in range(20):  # the heap has found its size after a few

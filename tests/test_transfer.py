@@ -19,20 +19,16 @@ from torch.testing import assert_close
 from witnesses import minilm_directory
 
 import minibert
+from minibert import BertForPreTraining
 from minibert.data.corpora import load_corpus
 from minibert.data.tokenized_corpora import TokenizedCorpus
 from minibert.files import find_directory
 from minibert.pretraining.given_start import load_with_new_heads
-from minibert.pretraining.run import (
-    RECIPES,
-    Run,
-    held_out_batches,
-    prepare_data,
-    pretrain,
-    read_run,
-    read_snapshots,
-)
-from minibert.training.trainer import read_history
+from minibert.pretraining.recipes import RECIPES
+from minibert.pretraining.run import Run, prepare_data, pretrain, read_run
+from minibert.pretraining.run_data import held_out_batches
+from minibert.pretraining.snapshots import read_snapshots
+from minibert.training.history import read_history
 
 
 def small_run(start, steps=6, **changes):
@@ -55,7 +51,7 @@ def docstrings(number=60):
 @pytest.fixture(autouse=True)
 def measured_on_less(monkeypatch):
     """On 4096 held-out tokens, in place of 65,536: what is measured differs, and nothing else."""
-    monkeypatch.setattr("minibert.pretraining.run.HELD_OUT_BATCHES", 1)
+    monkeypatch.setattr("minibert.pretraining.run_data.HELD_OUT_BATCHES", 1)
 
 
 @pytest.fixture(scope="module")
@@ -88,17 +84,17 @@ def test_it_learns_another_kind_of_text(tmp_path):
     assert measured[-1]["loss"] == pytest.approx(losses[30], abs=0.02)
 
 
-@pytest.mark.parametrize("next_sentence", [False, True])
-def test_it_starts_as_what_it_was_given(tmp_path, next_sentence):
+@pytest.mark.parametrize("objective", ["mlm", "mlm+nsp"])
+def test_it_starts_as_what_it_was_given(tmp_path, objective):
     """Weights with an MLM head keep it; config and tokenizer are kept; NSP is new if trained."""
     given = find_directory("mini-sotu")
-    settings = small_run("mini-sotu", next_sentence=next_sentence)
+    settings = small_run("mini-sotu", objective=objective)
     prepare_data(load_corpus(small_texts()), settings, tmp_path)
     start = tmp_path / "data" / "start"
     got, wanted = load_file(start / "model.safetensors"), load_file(given / "model.safetensors")
     for name, tensor in wanted.items():
         assert_close(got.pop(name), tensor.float(), rtol=0, atol=0, msg=name)
-    heads = {"bert.pooler.dense", "cls.seq_relationship"} if next_sentence else set()
+    heads = {"bert.pooler.dense", "cls.seq_relationship"} if objective == "mlm+nsp" else set()
     assert set(got) == {f"{head}.{kind}" for head in heads for kind in ("weight", "bias")}
     assert (tmp_path / "data/vocab.txt").read_bytes() == (given / "vocab.txt").read_bytes()
     config = minibert.BertConfig.from_pretrained(start)
@@ -170,7 +166,8 @@ def test_a_run_file_from_before_there_was_a_start_is_read():
     values = json.loads((find_directory("mini-sotu") / "run.json").read_text())
     assert "start" not in values
     found = read_run(find_directory("mini-sotu"))
-    newer = {"elsewhere": 0.0, "ns_steps": 5, "sampled_softmax": False}
+    assert values["recipe"].pop("next_sentence") is False  # what `objective` was then
+    newer = {"elsewhere": 0.0, "ns_steps": 5, "sampled_softmax": False, "objective": "mlm"}
     assert asdict(found) == {**values, "start": None, "recipe": {**values["recipe"], **newer}}
 
 
@@ -186,7 +183,7 @@ def test_old_names_and_another_tasks_head(headless, tmp_path):
         for name, tensor in wanted.items()
     }
     save_file({**old, "classifier.weight": torch.zeros(2, 256)}, file)
-    model, _, new = load_with_new_heads(tmp_path / "old", next_sentence=True)
+    model, _, new = load_with_new_heads(tmp_path / "old", BertForPreTraining)
     for name, tensor in minibert.weights.to_hf_state_dict(model.bert).items():
         if not name.startswith("pooler."):
             assert_close(tensor, wanted[name], rtol=0, atol=0, msg=name)
@@ -194,7 +191,7 @@ def test_old_names_and_another_tasks_head(headless, tmp_path):
     old["cls.predictions.bias"] = torch.zeros(8192)
     save_file(old, file)
     with pytest.raises(ValueError, match=r"missing: cls\.predictions\.transform"):
-        load_with_new_heads(tmp_path / "old")
+        load_with_new_heads(tmp_path / "old", BertForPreTraining)
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,12 @@ import torch
 
 from minibert.config import BertConfig
 from minibert.model import BertForPreTraining
-from minibert.pretraining.run import PretrainingObjective, cut
+from minibert.pretraining.objectives import PretrainingObjective
+from minibert.pretraining.run import cut
 from minibert.training import trainer
 from minibert.training.optimizers import adam
-from minibert.training.processes import process_group, rank, shard, whole, world_size
-from minibert.training.trainer import Plan, Trainer
+from minibert.training.processes import full_state, process_group, rank, shard_weights, world_size
+from minibert.training.trainer import Data, Plan, Record, Trainer
 
 ROWS, TOKENS = 8, 12
 CONFIG = replace(
@@ -60,7 +61,7 @@ def main(
         torch.manual_seed(0)
         model = BertForPreTraining(CONFIG)
         if sharded:
-            shard(model, model.bert.encoder.layers)
+            shard_weights(model, model.bert.encoder.layers)
         if naive:  # each process by its own number of masked tokens, and the mean over processes
             trainer.sum_over_ranks = lambda numbers: numbers
             trainer.world_size = lambda: 1
@@ -82,11 +83,9 @@ def main(
             model,
             PretrainingObjective(),
             [adam(model.parameters(), lr)],
-            lambda done: 1.0,
-            batches,
+            Data(batches, [batch_of(1000)]),
             Plan(steps, save_every=4, log_every=1, evaluate_every=10),
-            out,
-            held_out=[batch_of(1000)],
+            Record(out),
         )
         if naive:
             run.replica = torch.nn.parallel.DistributedDataParallel(model)
@@ -99,7 +98,7 @@ def main(
         if resume:
             run.resume()
         run.train()
-        end = whole({"weights": model.state_dict(), "gradients": gradients})
+        end = full_state({"weights": model.state_dict(), "gradients": gradients})
         if rank() == 0:
             torch.save(end, out / "end.pt")
 

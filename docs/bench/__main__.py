@@ -6,6 +6,9 @@ python docs/bench page             # the pages again, from what has been measure
 """
 
 import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[1]))  # for `short_run`
 
 from harness import measure
 from pages import DOCS, PAGES, PICTURES

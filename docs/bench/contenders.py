@@ -24,11 +24,13 @@ from minibert.data.corpora import load_corpus
 from minibert.data.masking import Masking
 from minibert.data.tokenized_corpora import TokenizedCorpus
 from minibert.model import IGNORE_INDEX, BertForPreTraining
-from minibert.pretraining.run import PretrainingObjective, Run, prepare_data
+from minibert.pretraining.objectives import PretrainingObjective
+from minibert.pretraining.run import Run, prepare_data
 from minibert.tokenizer import BertTokenizer
 from minibert.training.fast import FastBertForPreTraining, LinearCrossEntropy
+from minibert.training.hardware import keep_freed_memory
 from minibert.training.optimizers import adam
-from minibert.training.trainer import Plan, Trainer, keep_freed_memory
+from minibert.training.trainer import Data, Plan, Record, Trainer
 
 DATA = Path(__file__).parents[2] / "runs" / "bench"
 VOCAB_SIZE = 30522
@@ -82,11 +84,9 @@ def our_trainer(setting: Setting) -> Timed:
                 model,
                 PretrainingObjective(),
                 optimizers,
-                lambda done: 1.0,
-                lambda step: [setting.batches(step)],
+                Data(lambda step: [setting.batches(step)]),
                 plan,
-                Path(out),
-                after_step=lambda step: clock.append(time.perf_counter()),
+                Record(Path(out), after_step=lambda step: clock.append(time.perf_counter())),
             )
             with redirect_stderr(nowhere):
                 trainer.train()

@@ -27,7 +27,7 @@ from matplotlib.figure import Figure
 
 from minibert.config import BertConfig
 from minibert.data.corpora import Sentences, load_corpus
-from minibert.training.trainer import read_history
+from minibert.training.history import read_history
 from minibert.viz.style import plot
 
 HERE = Path(__file__).parents[1]

@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from minibert.pretraining.run import has_bf16
+from minibert.training.hardware import has_bf16
 
 ROUNDS = 5
 Timed = Callable[[int], float]

@@ -11,37 +11,26 @@ from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from functools import cache
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
 from contenders import DATA
 from harness import precision, table
+from short_run import Length, train_briefly
 from torch import nn
 
 from minibert.config import BertConfig
-from minibert.data.batches import Batch, PairBatches
+from minibert.data.batches import PairBatches
 from minibert.data.corpora import load_corpus
 from minibert.data.masking import Masking
-from minibert.data.tokenized_corpora import TokenizedCorpus
 from minibert.model import IGNORE_INDEX, BertForPreTraining
-from minibert.pretraining.run import (
-    RECIPES,
-    PretrainingObjective,
-    Run,
-    has_bf16,
-    held_out_batches,
-    make_batches,
-    make_config,
-    make_model,
-    make_optimizers,
-    make_schedule,
-    prepare_data,
-)
-from minibert.tokenizer import BertTokenizer
+from minibert.pretraining.recipes import RECIPES
+from minibert.pretraining.run import Run, prepare_data
+from minibert.pretraining.run_data import RunData
+from minibert.pretraining.starts import make_config, make_model
 from minibert.training.fast import FastBertForPreTraining
-from minibert.training.trainer import Plan, Trainer
+from minibert.training.hardware import has_bf16
 
 LEARNER = BertConfig.preset("tiny", vocab_size=8192, max_position_embeddings=64)
 SEEDS = (0, 1, 2)
@@ -51,12 +40,11 @@ THEIR_LRS = (3e-4, 1e-3, 3e-3)
 
 
 @cache
-def texts() -> tuple[TokenizedCorpus, list[Batch], BertTokenizer]:
-    """Tokens to train on and held-out batches to measure on, with 8,192 word pieces."""
+def texts() -> RunData:
+    """Tokens to train on and to measure on, with 8,192 word pieces."""
     folder = DATA.with_name("bench-small")
     folder.mkdir(parents=True, exist_ok=True)
-    training, held_out, tokenizer = prepare_data(load_corpus("sotu"), Run("sotu"), folder)
-    return training, held_out_batches(held_out, tokenizer), tokenizer
+    return prepare_data(load_corpus("sotu"), Run("sotu"), folder)
 
 
 @torch.inference_mode()
@@ -67,7 +55,7 @@ def measured(model: nn.Module) -> dict[str, float]:
             model.save_pretrained(folder)
             model = BertForPreTraining.from_pretrained(folder)
     loss = right = number = 0.0
-    for batch in texts()[1]:
+    for batch in texts().held_out_batches():
         out = model.eval()(**batch)
         masked = int((batch["labels"] != IGNORE_INDEX).sum())
         loss += float(out.mlm_loss) * masked
@@ -180,24 +168,13 @@ def reach_table(lines: list[dict[str, Any]]) -> str:
 
 def fast_recipe(seed: int, budget: float) -> tuple[nn.Module, float]:
     """As `minibert pretrain sotu --recipe fast`: its model, and the seconds from its making on."""
-    training, _, tokenizer = texts()
+    data = texts()
     recipe = RECIPES["fast"]
     begun = time.perf_counter()
-    model = make_model(recipe, make_config(recipe, "tiny", LEARNER.vocab_size), training, seed)
-    batches = make_batches(recipe, training, tokenizer, seed)
-    with tempfile.TemporaryDirectory() as out, open(os.devnull, "w") as nowhere:
-        trainer = Trainer(
-            model,
-            PretrainingObjective(),
-            make_optimizers(recipe, model),
-            make_schedule(recipe),
-            lambda step: [batches(step)],
-            Plan(minutes=budget / 60, bf16=has_bf16(), evaluate_every=None, save_every=None),
-            Path(out),
-            seed=seed,
-        )
-        with redirect_stderr(nowhere):
-            trainer.train()
+    config = make_config(recipe, "tiny", LEARNER.vocab_size)
+    model = make_model(recipe, config, data.training, seed)
+    with open(os.devnull, "w") as nowhere, redirect_stderr(nowhere):
+        train_briefly(model, recipe, data, Length(minutes=budget / 60), seed, evaluate=False)
     return model, time.perf_counter() - begun
 
 

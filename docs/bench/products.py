@@ -16,8 +16,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from minibert.model import BertModel
 from minibert.training.fast import FastBertForPreTraining
+from minibert.training.hardware import keep_freed_memory
 from minibert.training.optimizers import adam
-from minibert.training.trainer import keep_freed_memory
 
 PRODUCTS = ("mm", "addmm", "bmm", "baddbmm", "linear", "scaled_dot_product", "mkldnn")
 KINDS: dict[str, tuple[str, ...]] = {

@@ -22,8 +22,7 @@ from minibert.config import BertConfig
 from minibert.data.corpora import Sentences, load_corpus
 from minibert.inference.generation import fill_mask
 from minibert.model import BertForPreTraining, BertModel
-from minibert.pretraining.run import has_bf16
-from minibert.training.trainer import keep_freed_memory
+from minibert.training.hardware import has_bf16, keep_freed_memory
 
 
 def looking(model: nn.Module, ids: Tensor, bf16: bool, **options: bool) -> Timed:

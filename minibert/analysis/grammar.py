@@ -18,7 +18,7 @@ from minibert.data.minimal_pairs import Phenomenon
 from minibert.finetuning.metrics import proportion_interval
 from minibert.inference.generation import pseudo_log_likelihoods
 from minibert.model import BertForPreTraining, load
-from minibert.pretraining.run import read_snapshots
+from minibert.pretraining.snapshots import read_snapshots
 from minibert.tokenizer import BertTokenizer
 
 CHANCE = 0.5

@@ -49,8 +49,10 @@ def demo(minutes: float, out: Path, seed: int) -> None:
     from minibert.inference.generation import fill_mask
     from minibert.model import load
     from minibert.pretraining.counting_baselines import CountBaselines
-    from minibert.pretraining.run import RECIPES, Run, held_out_batches, pretrain
-    from minibert.training.trainer import read_history
+    from minibert.pretraining.recipes import RECIPES
+    from minibert.pretraining.run import Run, pretrain
+    from minibert.pretraining.run_data import held_out_batches
+    from minibert.training.history import read_history
 
     begun = time.monotonic()
     click.echo(f"1. Pretraining for {minutes:g} minutes, on the State of the Union messages.")

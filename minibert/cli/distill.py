@@ -77,14 +77,10 @@ def distill(
     from dataclasses import replace
 
     from minibert.data.corpora import pinned
-    from minibert.distillation.run import (
-        DistillationRun,
-        Transfer,
-        before_and_after,
-        distill,
-        read_distillation,
-    )
-    from minibert.pretraining.run import find_corpus
+    from minibert.distillation.comparison import before_and_after
+    from minibert.distillation.objective import Transfer
+    from minibert.distillation.run import DistillationRun, distill, read_distillation
+    from minibert.pretraining.run_data import find_corpus
 
     run = read_distillation(out) if resume else DistillationRun("", "")
     given = {

@@ -66,7 +66,7 @@ def grammar(
     from minibert.data.minimal_pairs import choose_phenomena
     from minibert.files import write_json
     from minibert.model import load
-    from minibert.pretraining.run import read_snapshots
+    from minibert.pretraining.snapshots import read_snapshots
 
     for path, suffixes in ((out, (".json",)), (curve, (".png", ".svg"))):
         if path is not None and path.suffix not in suffixes:

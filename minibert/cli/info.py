@@ -30,7 +30,7 @@ def info(model: str) -> None:
         from minibert.distillation.run import read_distillation
         from minibert.files import read_json
         from minibert.pretraining.run import read_run
-        from minibert.training.trainer import read_history
+        from minibert.training.history import read_history
 
         is_student = "teacher" in read_json(folder / "run.json")
         run = read_distillation(folder) if is_student else read_run(folder)
@@ -43,7 +43,8 @@ def info(model: str) -> None:
         for line in history[-1:]:
             rows.append(("trained", f"{line['step']} steps, {line['seconds']:.0f} s"))
         for line in [line for line in history if "held_out" in line][-1:]:
-            accuracy = f"{line['held_out']['mlm_accuracy']:.1%} of masked tokens right"
+            task = run.recipe.task
+            accuracy = f"{line['held_out'][task.metric]:.1%} {task.metric_says}"
             rows.append(("held out", f"{accuracy}, after {line['step']} steps"))
     for name, value in rows:
         click.echo(f"{name:13s} {value}")

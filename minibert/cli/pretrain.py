@@ -89,7 +89,9 @@ def pretrain(
     from minibert.data.corpora import pinned
     from minibert.data.shards import PreparedCorpus
     from minibert.files import SHIPPED
-    from minibert.pretraining.run import RECIPES, Run, find_corpus, pretrain, read_run
+    from minibert.pretraining.recipes import RECIPES
+    from minibert.pretraining.run import Run, pretrain, read_run
+    from minibert.pretraining.run_data import find_corpus
     from minibert.training.processes import is_main, launcher, process_group
 
     given = {

@@ -46,10 +46,13 @@ from minibert.heads import (
     BertWithHead,
 )
 from minibert.model import IGNORE_INDEX, BertModel, evaluating
-from minibert.pretraining.run import has_bf16, remove, run_folder
 from minibert.tokenizer import BertTokenizer
+from minibert.training.hardware import best_device, has_bf16
+from minibert.training.history import read_history
 from minibert.training.optimizers import adam, linear
-from minibert.training.trainer import Numbers, Plan, Trainer, check_settings, read_history
+from minibert.training.run_folder import remove_files, run_folder
+from minibert.training.settings import check_same
+from minibert.training.trainer import Data, Numbers, Plan, Record, Trainer
 
 PROBLEM_TYPE = {
     "classification": "single_label_classification",
@@ -256,11 +259,6 @@ class TaskObjective:
 # One run
 
 
-def _device() -> str:
-    """Where a head is trained and scored."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
 def train_head(
     bert: BertModel,
     tokenizer: BertTokenizer,
@@ -280,7 +278,7 @@ def train_head(
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     model = make_head(bert, data, settings, seed)
-    model.to(_device())
+    model.to(best_device())
     max_length = min(settings.max_length, model.config.max_position_embeddings)
     standard = Standard.of(data)
 
@@ -291,6 +289,8 @@ def train_head(
     steps = max(1, round(settings.epochs * batches.steps_per_epoch))
     plan = Plan(
         steps,
+        schedule=linear(settings.warmup),
+        seed=seed,
         bf16=has_bf16(),
         log_every=LOG_EVERY,
         evaluate_every=batches.steps_per_epoch,
@@ -319,14 +319,9 @@ def train_head(
         model,
         TaskObjective(),
         make_optimizers(model, lr, settings.layer_decay),
-        linear(settings.warmup),
-        batches,
+        Data(batches, held_out),
         plan,
-        out,
-        seed=seed,
-        held_out=held_out,
-        settings={**asdict(settings), "lr": lr, "task": data.name, "seed": seed},
-        watch=look,
+        Record(out, {**asdict(settings), "lr": lr, "task": data.name, "seed": seed}, look),
     )
     trainer.resume()
     stopping.read(read_history(out))
@@ -627,7 +622,7 @@ def finetune(
             "seeds": list(seeds),
         }
         if resume:
-            check_settings(out, read_json(out / SETTINGS), told)
+            check_same(out, read_json(out / SETTINGS), told)
             if (out / RESULTS).exists():
                 return Result.read(out / RESULTS)
         write_json(out / SETTINGS, told)
@@ -642,7 +637,7 @@ def finetune(
             if model is None:
                 return None
             say(f"{phase}: scoring {len(data.test):,} test rows.")
-            model.to(_device())
+            model.to(best_device())
             asked = predict(model, tokenizer, data.test, settings.max_length, has_bf16())
             model.cpu()
             of_seeds.append([prediction.answer for prediction in asked])
@@ -655,7 +650,7 @@ def finetune(
         result = _scored(data, of_seeds, saved)
         write_json(out / RESULTS, asdict(result))
         for seed in seeds:  # their history stays
-            remove(out / f"seed-{seed}", ("checkpoints", BEST))
+            remove_files(out / f"seed-{seed}", ("checkpoints", BEST))
         return result
 
 

@@ -10,14 +10,21 @@ from torch import Tensor, nn
 Schedule = Callable[[float], float]
 """From the share of training that is done, in [0, 1], to the share of the learning rate."""
 
+STATE_NAMES = {
+    "BertAdam": {"m", "v"},
+    "AdamW": {"step", "exp_avg", "exp_avg_sq"},
+    "Muon": {"momentum_buffer"},
+}
+"""What each optimizer keeps of every parameter, by the name of its class."""
+
 
 class BertAdam(torch.optim.Optimizer):
-    """Adam as BERT was trained with: decoupled weight decay, and no bias correction.
+    """The Adam that BERT was trained with: decoupled weight decay, and no bias correction.
 
-    m and v start at 0 and are used as they are, which makes the first steps larger than Adam's
-    (Kingma and Ba, 2015, 3): for a gradient that stays the same, m / sqrt(v) begins at
-    (1 - beta1) / sqrt(1 - beta2), here about 3, and is longest at step 12, with 6.6. Warm-up is
-    what keeps that harmless. `torch.optim.AdamW` is the corrected one.
+    m and v start at 0 and are not corrected for that, so the first steps are larger than Adam's
+    (Kingma and Ba, 2015, 3). For a constant gradient, m / sqrt(v) begins at
+    (1 - beta1) / sqrt(1 - beta2), about 3, and peaks at 6.6 in step 12. Warm-up keeps this
+    harmless. `torch.optim.AdamW` has the correction.
     """
 
     def __init__(
@@ -52,7 +59,7 @@ class BertAdam(torch.optim.Optimizer):
 
 
 def is_decayed(parameter: Tensor) -> bool:
-    """Matrices and embeddings are; biases and LayerNorms, which are vectors, are not."""
+    """Matrices and embeddings decay; biases and LayerNorms, which are vectors, do not."""
     return parameter.dim() >= 2
 
 
@@ -72,7 +79,7 @@ def adam(
     weight_decay: float = 0.01,
     bias_correction: bool = True,
 ) -> torch.optim.Optimizer:
-    """AdamW over two groups, decayed and not, with BERT's betas (0.9, 0.999) and eps 1e-6."""
+    """AdamW over a decayed and an undecayed group, with BERT's betas (0.9, 0.999) and eps 1e-6."""
     parameters = list(parameters)
     groups = [
         {"params": [p for p in parameters if is_decayed(p)], "weight_decay": weight_decay},
@@ -89,7 +96,7 @@ def muon(
 ) -> list[torch.optim.Optimizer]:
     """Muon (Jordan et al., 2024) for the hidden matrices, AdamW for everything else.
 
-    Muon makes every matrix's update orthogonal, by `ns_steps` of Newton-Schulz's iteration: all
+    Muon orthogonalises the update of every matrix with `ns_steps` Newton-Schulz iterations, so all
     directions move about equally fast.
     """
     matrices = hidden_matrices(model)
@@ -101,11 +108,16 @@ def muon(
     ]
 
 
-def linear(warmup: float) -> Schedule:
-    """Up from 0 over the first `warmup` of training; down to 0 at its end.
+def constant(done: float) -> float:
+    """The whole learning rate, always."""
+    return 1.0
 
-    The way down counts from the very beginning, as in the original: after the warm-up the rate
-    jumps to 1 - `warmup`, where Hugging Face's begins at 1.
+
+def linear(warmup: float) -> Schedule:
+    """Up from 0 over the first `warmup` of training, then down to 0 at its end.
+
+    As in the original, the way down is counted from the beginning of training: after the warm-up
+    the rate jumps to 1 - `warmup`. Hugging Face's schedule falls from 1.
     """
     return lambda done: done / warmup if done < warmup else max(0.0, 1 - done)
 

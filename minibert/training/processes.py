@@ -1,8 +1,9 @@
-"""Many processes that train one model: which one this is, and what all of them share.
+"""Many processes that train one model: the number of this process, and what all of them share.
 
-`torchrun` starts the processes and tells each its rank; without it there is one, and nothing here
-does anything. Torch itself brings gradients together: `DistributedDataParallel` where each process
-has the whole model, `fully_shard` (Rajbhandari et al., 2020) where each has a part of every weight.
+`torchrun` starts the processes and gives each a rank. Without it there is a single process, and
+nothing here does anything. Torch itself averages the gradients: `DistributedDataParallel` if each
+process has the whole model, `fully_shard` (Rajbhandari et al., 2020) if each has a part of every
+weight.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-# What only many processes need is imported where it is used: one process should not wait for it.
+# What only many processes need is imported where it is used: a single process should not wait.
 
 
 def world_size() -> int:
@@ -27,33 +28,34 @@ def world_size() -> int:
 
 
 def rank() -> int:
-    """The number of this one, from 0."""
+    """The number of this process, from 0."""
     return dist.get_rank() if world_size() > 1 else 0
 
 
 def is_main() -> bool:
-    """Whether this is the one that writes files and speaks to the user."""
+    """Whether this process writes files and talks to the user."""
     return rank() == 0
 
 
 @contextmanager
 def process_group() -> Iterator[None]:
-    """Join the other processes, if `torchrun` has started this one: NCCL on GPUs, else gloo."""
+    """Join the other processes if `torchrun` started this one: NCCL on GPUs, else gloo."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    yield  # after an error there is nobody to wait for: torchrun ends the others
-    # A thread that still holds a tensor of the last exchange needs Python's lock to let it go. It
-    # gets it while we wait here, and would not while the group is taken down, which waits for it.
+    yield  # after an error there is nothing to wait for: torchrun ends the other processes
+    # A thread that still holds a tensor of the last exchange needs Python's lock to release it. It
+    # gets the lock while we wait here. It would not while the group, which waits for the thread,
+    # is destroyed.
     dist.barrier()
     dist.destroy_process_group()
 
 
 def launcher() -> str:
-    """What stands before `minibert` in the command that starts as many processes again."""
+    """What precedes `minibert` in the command that starts as many processes again."""
     if world_size() == 1:
         return ""
     here = int(os.environ["LOCAL_WORLD_SIZE"])
@@ -63,10 +65,10 @@ def launcher() -> str:
 
 @contextmanager
 def main_first() -> Iterator[None]:
-    """The main process goes through the block, then all others: what it wrote is there for them.
+    """The main process runs the block first, then all others, which find what it wrote.
 
-    It may take hours, as tokenizing does. Where it raises, the others wait until `torchrun` ends
-    them.
+    The block may take hours, as tokenizing does. If it raises, the others wait until `torchrun`
+    ends them.
     """
     if world_size() == 1:
         yield
@@ -80,7 +82,7 @@ def main_first() -> Iterator[None]:
 
 
 def sum_over_ranks(numbers: dict[str, float]) -> dict[str, float]:
-    """Each number summed over all processes, which must call this with the same names."""
+    """Each number summed over all processes. All must call this with the same names."""
     if world_size() == 1:
         return numbers
     device = "cuda" if dist.get_backend() == "nccl" else "cpu"
@@ -90,12 +92,12 @@ def sum_over_ranks(numbers: dict[str, float]) -> dict[str, float]:
 
 
 def replicate(model: nn.Module) -> nn.Module:
-    """What to call in place of `model`, so that gradients are means over the processes."""
+    """The module to call instead of `model`, whose gradients are means over the processes."""
     return model if world_size() == 1 or is_sharded(model) else DistributedDataParallel(model)
 
 
-def shard(model: nn.Module, layers: Iterable[nn.Module]) -> None:
-    """Leave each process a part of every weight; layer by layer they are whole while used."""
+def shard_weights(model: nn.Module, layers: Iterable[nn.Module]) -> None:
+    """Leave each process a part of every weight. Each layer is put together while it is used."""
     from torch.distributed.fsdp import fully_shard
 
     for layer in layers:
@@ -104,7 +106,7 @@ def shard(model: nn.Module, layers: Iterable[nn.Module]) -> None:
 
 
 def is_sharded(model: nn.Module) -> bool:
-    """Whether `shard` has been at this model."""
+    """Whether `shard_weights` has split this model."""
     if world_size() == 1:
         return False
     from torch.distributed.fsdp import FSDPModule
@@ -114,7 +116,7 @@ def is_sharded(model: nn.Module) -> bool:
 
 @contextmanager
 def no_sync(model: nn.Module) -> Iterator[None]:
-    """Gradients of this process alone meanwhile; the next ones bring all of them together."""
+    """Skip the exchange of gradients inside the block; the next backward pass makes up for it."""
     if isinstance(model, DistributedDataParallel):
         with model.no_sync():
             yield
@@ -126,8 +128,8 @@ def no_sync(model: nn.Module) -> Iterator[None]:
         yield
 
 
-def whole(state: Any) -> Any:
-    """A state with the whole of each tensor of which this process has a part. All must call it."""
+def full_state(state: Any) -> Any:
+    """A state in which every split tensor is put together. All processes must call it."""
     if world_size() == 1:
         return state
     from torch.distributed.tensor import DTensor
@@ -135,14 +137,14 @@ def whole(state: Any) -> Any:
     if isinstance(state, DTensor):
         return state.full_tensor()
     if isinstance(state, dict):
-        return {name: whole(value) for name, value in state.items()}
+        return {name: full_state(value) for name, value in state.items()}
     if isinstance(state, list):
-        return [whole(value) for value in state]
+        return [full_state(value) for value in state]
     return state
 
 
 def part_of(tensor: Tensor, parameter: Tensor) -> Tensor:
-    """Of a whole tensor, what this process has of a parameter of this shape. All must call it."""
+    """This process's part of a full tensor, split like `parameter`. All processes must call it."""
     if world_size() == 1:
         return tensor
     from torch.distributed.tensor import DTensor, distribute_tensor

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from minibert.analysis.heads import describe_heads, without_heads
 from minibert.model import BertForPreTraining, BertModel, evaluating, load
-from minibert.pretraining.run import read_snapshots
+from minibert.pretraining.snapshots import read_snapshots
 from minibert.tokenizer import MASK, SPECIAL_TOKENS, BertTokenizer
 from minibert.viz.attention_data import AttentionData, encode
 from minibert.viz.attention_map import attention_map, describe_attention

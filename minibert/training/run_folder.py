@@ -1,0 +1,97 @@
+"""The folder of a run: whose it is, what it holds, and that one process works in it at a time."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from minibert.files import LOCK, locked, to_disk, write_json
+
+SETTINGS = "run.json"
+DATA, DATA_WRITING = "data", "data.writing"
+LAYOUT = {
+    SETTINGS: "the settings of the run",
+    DATA: "what it learns from: tokenizer, tokens, and weights to start from",
+    "history.jsonl": "loss, metrics and speed on the way",
+    "checkpoints": "what a stopped run resumes from",
+    "snapshots": "the model on the way",
+    "config.json": "the finished model, a Hugging Face directory ...",
+    "model.safetensors": "... its weights ...",
+    "vocab.txt": "... and its tokenizer",
+    "tokenizer_config.json": "",
+    "distillation.json": "teacher, student and counting, measured on held-out text",
+    "demo.json": "what `minibert demo` measured ...",
+    "attention.html": "... and its page ...",
+    "attention.png": "... and picture of attention",
+}
+"""Every file that minibert writes into the folder of a pretraining or distillation run."""
+
+
+@contextmanager
+def run_folder(
+    out: Path,
+    resume: bool,
+    overwrite: bool,
+    settings_file: str = SETTINGS,
+    files: Sequence[str] = tuple(LAYOUT),
+) -> Iterator[None]:
+    """Make and lock the folder of a run, which must be writable and hold nobody else's files.
+
+    A folder with a `settings_file` is a run. `overwrite` removes the `files` (names or patterns) of
+    an earlier run but its settings, which keep marking the folder as a run until new ones are
+    written. Raises `FileExistsError`, `FileNotFoundError` or `PermissionError` for other folders.
+    """
+    if resume and overwrite:
+        raise ValueError("--resume continues what is there, --overwrite removes it: choose one")
+    if out.exists() and not out.is_dir():
+        raise FileExistsError(f"{out} is a file, not a folder")
+    is_run = (out / settings_file).exists()
+    if resume and not is_run:
+        raise FileNotFoundError(f"there is no run in {out} to resume")
+    # A run that was killed while it prepared its data leaves these files, and nothing to resume.
+    left = (LOCK, DATA_WRITING, f"{settings_file}.writing")
+    if out.exists() and any(p.name not in left for p in out.iterdir()):
+        if not is_run:
+            raise FileExistsError(f"{out} holds files that are no run of minibert: choose another")
+        if not (resume or overwrite):
+            raise FileExistsError(
+                f"{out} holds a run already: --resume goes on with it, --overwrite begins anew"
+            )
+    out.mkdir(parents=True, exist_ok=True)
+    if not os.access(out, os.W_OK):
+        raise PermissionError(f"{out} cannot be written to")
+    with locked(out, "training"):
+        if overwrite:
+            remove_files(out, [name for name in files if name != settings_file])
+        yield
+
+
+def remove_files(out: Path, patterns: Sequence[str]) -> None:
+    """Remove the files and folders in `out` with these names."""
+    for path in [path for pattern in patterns for path in out.glob(pattern)]:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def write_data_once(out: Path, settings: dict[str, Any], write: Callable[[Path], None]) -> None:
+    """`out/data` as `write` writes it, and `settings` as `out/run.json`: both, or neither."""
+    data, writing = out / DATA, out / DATA_WRITING
+    if data.exists():
+        return
+    shutil.rmtree(writing, ignore_errors=True)
+    try:
+        write(writing)
+    except BaseException:  # Ctrl-C too: the next try must find nothing in its way
+        shutil.rmtree(writing, ignore_errors=True)
+        raise
+    write_json(out / SETTINGS, settings)
+    for path in (*writing.rglob("*"), writing):
+        to_disk(path)
+    writing.rename(data)
+    to_disk(out)
