@@ -26,8 +26,11 @@ from minibert.data.splits import TaskData, subsample
 from minibert.data.tasks import load_task
 from minibert.files import find_directory
 from minibert.finetuning.baselines import baseline_answers
+from minibert.finetuning.head_training import HeadTraining
 from minibert.finetuning.metrics import score
-from minibert.finetuning.run import Finetuning, body_settings, evaluate, shown, train_head
+from minibert.finetuning.predict import evaluate
+from minibert.finetuning.results import shown
+from minibert.finetuning.settings import Finetuning, body_settings
 from minibert.model import BertModel
 from minibert.tokenizer import BertTokenizer
 
@@ -83,7 +86,7 @@ def train_and_score(data: TaskData, asked: list, settings: Finetuning, seed: int
     """The scores of one run on the rows `asked`."""
     bert, tokenizer = body()
     with tempfile.TemporaryDirectory() as out:
-        model = train_head(bert, tokenizer, data, out, settings, seed)
+        model = HeadTraining(bert, tokenizer, data, out, settings, seed).train()
     if model is None:
         sys.exit("stopped")
     return evaluate(model, tokenizer, asked, settings.max_length)

@@ -23,7 +23,7 @@ from minibert.data.corpora import load_corpus
 from minibert.data.library import SOURCES
 from minibert.data.masking import EVALUATION_MASKING
 from minibert.data.tokenized_corpora import TokenizedCorpus, write_tokens
-from minibert.inference.generation import fill_mask
+from minibert.inference.fill_mask import fill_mask
 from minibert.model import IGNORE_INDEX, BertForPreTraining, load
 from minibert.pretraining.counting_baselines import CountBaselines
 from minibert.pretraining.recipes import RECIPES

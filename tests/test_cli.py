@@ -402,7 +402,7 @@ def test_a_fault_of_our_own_is_one_line_too(monkeypatch, model):
     def broken(*_):
         raise KeyError("surprise")
 
-    monkeypatch.setattr("minibert.inference.generation.fill_mask", broken)
+    monkeypatch.setattr("minibert.inference.fill_mask.fill_mask", broken)
     shown = run("fill-mask", model, "a [MASK]", expect=1)
     assert "surprise" in shown and "MINIBERT_TRACEBACK" in shown
 

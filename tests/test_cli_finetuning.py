@@ -9,12 +9,13 @@ import torch
 from click.testing import CliRunner
 from hostile import HOSTILE_TOKENS
 from test_cli import run
-from test_finetuning import COLOURS, TOKENIZER, small_bert, toy
+from toy_tasks import COLOURS, TOKENIZER, small_bert, toy
 
 from minibert.cli import main
 from minibert.data.labelled_rows import KINDS
 from minibert.data.tasks import TASKS
-from minibert.finetuning.run import load_finetuned, predict
+from minibert.finetuning.predict import predict
+from minibert.finetuning.task_heads import load_finetuned
 from minibert.heads import BertForQuestionAnswering, BertForSequenceClassification
 
 FAST = ("--epochs", 1, "--seeds", 1, "--max-length", 16, "--batch-size", 16)

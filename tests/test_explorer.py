@@ -10,9 +10,9 @@ import pytest
 import torch
 
 import minibert
-from minibert.analysis.heads import without_heads
+from minibert.analysis.ablation import without_heads
 from minibert.config import BertConfig
-from minibert.inference.generation import fill_mask
+from minibert.inference.fill_mask import fill_mask
 from minibert.model import BertForPreTraining, BertModel
 from minibert.viz.attention_data import AttentionData
 from minibert.viz.attention_map import attention_map

@@ -9,7 +9,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-import transformers
 from torch import nn
 from transformers.generation.logits_process import (
     TemperatureLogitsWarper,
@@ -18,25 +17,28 @@ from transformers.generation.logits_process import (
 )
 
 from minibert.config import BertConfig
-from minibert.data.corpora import load_corpus
-from minibert.files import SHIPPED
+from minibert.inference.fill_mask import fill_mask
 from minibert.inference.generation import (
     GREEDY,
     Sampling,
-    fill_mask,
     gibbs,
     left_to_right,
     make_frame,
     mask_predict,
-    pseudo_log_likelihood,
-    pseudo_perplexity,
 )
+from minibert.inference.pseudo_likelihood import pseudo_log_likelihood
 from minibert.model import BertForPreTraining, load
 from minibert.tokenizer import MASK, SPECIAL_TOKENS, BertTokenizer
 
 FRAME = "The [MASK] of the [MASK] must, in 1923, [MASK] [MASK] café."
+
+
 METHODS = [left_to_right, partial(gibbs, steps=30), partial(mask_predict, passes=3)]
+
+
 NAMES = ["left_to_right", "gibbs", "mask_predict"]
+
+
 each_method = pytest.mark.parametrize("write", METHODS, ids=NAMES)
 
 
@@ -46,13 +48,14 @@ def shipped():
 
 
 @pytest.fixture(scope="module")
-def theirs():
-    return transformers.BertForMaskedLM.from_pretrained(
-        SHIPPED["mini-sotu"], dtype=torch.float32
-    ).eval()
-
-
-# Sampling
+def small(shipped):
+    """Random weights, large enough that some tokens are much likelier than others."""
+    torch.manual_seed(0)
+    config = BertConfig.preset(
+        "tiny", vocab_size=shipped[1].vocab_size, hidden_size=32, intermediate_size=64,
+        num_attention_heads=4, max_position_embeddings=128, initializer_range=0.4,
+    )  # fmt: skip
+    return BertForPreTraining(config, next_sentence=False).eval(), shipped[1]
 
 
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 2.5])
@@ -103,33 +106,30 @@ def test_sampling_refuses_what_makes_no_sense(wrong):
         Sampling(**wrong)
 
 
-# Every method
-
-
 @each_method
-def test_a_seed_is_a_text(shipped, write):
+def test_a_seed_is_a_text(small, write):
     state = torch.get_rng_state()
-    first = write(*shipped, FRAME, Sampling(), seed=3)
+    first = write(*small, FRAME, Sampling(), seed=3)
     assert torch.equal(torch.get_rng_state(), state)
     torch.manual_seed(99)
-    assert write(*shipped, FRAME, Sampling(), seed=3) == first
-    assert len({write(*shipped, FRAME, Sampling(), seed=seed).text for seed in range(6)}) > 3
+    assert write(*small, FRAME, Sampling(), seed=3) == first
+    assert len({write(*small, FRAME, Sampling(), seed=seed).text for seed in range(6)}) > 3
 
 
 @each_method
 @pytest.mark.parametrize("sampling", [Sampling(), GREEDY], ids=["sampled", "greedy"])
-def test_the_frame_stays_and_every_mask_is_filled(shipped, write, sampling):
-    made = write(*shipped, FRAME, sampling, seed=1)
-    frame = shipped[1].tokenize(FRAME)
+def test_the_frame_stays_and_every_mask_is_filled(small, write, sampling):
+    made = write(*small, FRAME, sampling, seed=1)
+    frame = small[1].tokenize(FRAME)
     assert made.steps[0].tokens == tuple(frame) and made.steps[0].written == ()
     assert MASK not in made.tokens and made.tokens == made.steps[-1].tokens
     for step in made.steps:
         assert len(step.tokens) == len(step.ids) == len(frame)
-        assert tuple(shipped[1].convert_tokens_to_ids(step.tokens)) == step.ids
+        assert tuple(small[1].convert_tokens_to_ids(step.tokens)) == step.ids
         for given, token in zip(frame, step.tokens, strict=True):
             assert given in (MASK, token)
-    assert made.text == shipped[1].decode(made.steps[-1].ids)
-    assert re.match(r"the .* must, in 1923, .* caf.*\.$", made.text)
+    assert made.text == small[1].decode(made.steps[-1].ids)
+    assert re.match(r"the.* must, in 1923,.* caf.*\.$", made.text)
 
 
 def all_probabilities(model, tokenizer, ids):
@@ -140,9 +140,9 @@ def all_probabilities(model, tokenizer, ids):
 
 
 @each_method
-def test_each_step_replayed(shipped, write):
+def test_each_step_replayed(small, write):
     """What was written was masked, all else was seen, and the model gave it that probability."""
-    model, tokenizer = shipped
+    model, tokenizer = small
     made = write(model, tokenizer, FRAME, Sampling(temperature=2.0), seed=2)
     for before, step in itertools.pairwise(made.steps):
         ids = list(before.ids)
@@ -200,9 +200,9 @@ def test_a_model_in_training_writes_without_dropout_and_stays_there(write):
         ("[MASK]" * 127, "the text is 127 tokens long and 126 fit"),
     ],
 )
-def test_frames_that_cannot_be_filled(shipped, write, frame, says):
+def test_frames_that_cannot_be_filled(small, write, frame, says):
     with pytest.raises(ValueError, match=says):
-        write(*shipped, frame)
+        write(*small, frame)
 
 
 @pytest.mark.parametrize(
@@ -210,27 +210,24 @@ def test_frames_that_cannot_be_filled(shipped, write, frame, says):
     ["[MASK]", "[MASK][MASK]", "[MASK] 我 \U0001f600 \ud800 e\u0301 [MASK]", "##[MASK]##"],
 )
 @each_method
-def test_odd_frames(shipped, write, frame):
+def test_odd_frames(small, write, frame):
     """What the vocabulary lacks is [UNK], and stays."""
-    made = write(*shipped, frame)
+    made = write(*small, frame)
     assert MASK not in made.tokens
-    assert made.tokens.count("[UNK]") == shipped[1].tokenize(frame).count("[UNK]")
+    assert made.tokens.count("[UNK]") == small[1].tokenize(frame).count("[UNK]")
     made.text.encode("utf-8")
 
 
-def test_as_long_as_the_model_takes(shipped):
-    assert len(mask_predict(*shipped, make_frame("", 126, ""), passes=1).tokens) == 126
+def test_as_long_as_the_model_takes(small):
+    assert len(mask_predict(*small, make_frame("", 126, ""), passes=1).tokens) == 126
 
 
-def test_a_frame_of_a_prompt_and_a_length(shipped):
+def test_a_frame_of_a_prompt_and_a_length(small):
     assert make_frame("The people", 2) == "The people [MASK] [MASK] ."
     assert make_frame("", 1, end="") == "[MASK]"
     assert make_frame("The [MASK] is", 1, "?") == "The [MASK] is [MASK] ?"
     with pytest.raises(ValueError, match="the length is 0"):
         make_frame("The people", 0)
-
-
-# One method each
 
 
 @pytest.mark.parametrize(
@@ -262,9 +259,9 @@ def test_one_pass_of_mask_predict_fills_each_mask_by_itself(shipped):
     ("masks", "passes", "counts"),
     [(12, 4, [12, 9, 6, 3]), (10, 4, [10, 7, 5, 2]), (3, 5, [3, 2, 1, 1]), (4, 2, [4, 2])],
 )
-def test_mask_predict_writes_the_least_sure_again(shipped, masks, passes, counts):
+def test_mask_predict_writes_the_least_sure_again(small, masks, passes, counts):
     """As the paper has it, N (passes - t) / passes of them."""
-    made = mask_predict(*shipped, make_frame("In this", masks), passes=passes)
+    made = mask_predict(*small, make_frame("In this", masks), passes=passes)
     assert [len(step.written) for step in made.steps[1:]] == counts
     sureness = {}
     for number, step in enumerate(made.steps[1:]):
@@ -303,7 +300,9 @@ class Conditionals(nn.Module):
 
 
 JOINT = np.array([[0.30, 0.02, 0.08], [0.05, 0.25, 0.05], [0.02, 0.08, 0.15]])
-STEPS = 16_000
+
+
+STEPS = 8_000
 
 
 def visited(first, second, seed):
@@ -341,161 +340,34 @@ def test_gibbs_with_conditionals_of_no_joint_distribution():
     assert abs(visited(first, second, seed=1) - stationary).sum() / 2 < 0.025
 
 
-def test_gibbs_visits_each_mask_first_and_then_at_random(shipped):
-    made = gibbs(*shipped, make_frame("The", 6), Sampling(), steps=60)
+def test_gibbs_visits_each_mask_first_and_then_at_random(small):
+    made = gibbs(*small, make_frame("The", 6), Sampling(), steps=60)
     order = [place for step in made.steps for place in step.written]
     assert len(order) == 60 and sorted(order[:6]) == [1, 2, 3, 4, 5, 6] != order[:6]
     assert set(order[6:]) == set(order[:6])
     assert any(one == other for one, other in itertools.pairwise(order))  # no sweeps
 
 
-def test_burn_in_draws_from_the_softmax_as_it_is(shipped):
-    """Greedy from the first step on: every token is the likeliest. With burn-in: not yet."""
-    model, tokenizer = shipped
-    for burn_in in (0, 20, 40):
-        made = gibbs(model, tokenizer, FRAME, GREEDY, steps=40, burn_in=burn_in)
-        likeliest = []
-        for before, step in itertools.pairwise(made.steps):
-            (place,) = step.written
-            ids = [*before.ids[:place], tokenizer.vocab[MASK], *before.ids[place + 1 :]]
-            best = int(all_probabilities(model, tokenizer, ids)[place].argmax())
-            likeliest.append(step.ids[place] == best)
-        assert all(likeliest[burn_in:])
-        assert burn_in == 0 or not all(likeliest[:burn_in])
-    default = gibbs(model, tokenizer, FRAME, GREEDY, steps=40)
-    assert default == gibbs(model, tokenizer, FRAME, GREEDY, steps=40, burn_in=20)
+def test_burn_in_draws_from_the_softmax_as_it_is(small):
+    """Greedy only from the 21st of 40 steps on."""
+    model, tokenizer = small
+    made = gibbs(model, tokenizer, FRAME, GREEDY, steps=40)
+    likeliest = []
+    for before, step in itertools.pairwise(made.steps):
+        (place,) = step.written
+        ids = [*before.ids[:place], tokenizer.vocab[MASK], *before.ids[place + 1 :]]
+        best = int(all_probabilities(model, tokenizer, ids)[place].argmax())
+        likeliest.append(step.ids[place] == best)
+    assert all(likeliest[20:]) and not all(likeliest[:20])
 
 
 @pytest.mark.parametrize(
     ("write", "says"),
     [
         (partial(gibbs, steps=3), "steps is 3: the 4 masks"),
-        (partial(gibbs, burn_in=-1), "burn_in is -1"),
-        (partial(gibbs, steps=9, burn_in=10), "burn_in is 10.* steps, 9"),
         (partial(mask_predict, passes=0), "passes is 0"),
     ],
 )
-def test_numbers_of_steps_that_make_no_sense(shipped, write, says):
+def test_numbers_of_steps_that_make_no_sense(small, write, says):
     with pytest.raises(ValueError, match=says):
-        write(*shipped, FRAME)
-
-
-# How likely a text is
-
-
-def log_probabilities(theirs, tokenizer, text, masked_with):
-    """One token after the other, by transformers, in nats.
-
-    `masked_with(i)` are the places that are masked for place i; [CLS] is 0.
-    """
-    ids = tokenizer([text], return_tensors="pt")["input_ids"]
-    found = []
-    for place in range(1, ids.shape[1] - 1):
-        masked = ids.clone()
-        masked[0, masked_with(place)] = tokenizer.vocab[MASK]
-        with torch.no_grad():
-            logits = theirs(input_ids=masked).logits[0, place].double()
-        found.append(float(logits.log_softmax(-1)[ids[0, place]]))
-    return found
-
-
-SCORED = "The constitutionality of gerrymandering, in 1923, is a \U0001f600 matter."
-
-
-@pytest.mark.parametrize("batch_size", [1, 3, 64])
-def test_the_log_probabilities_of_transformers_one_by_one(shipped, theirs, batch_size):
-    scores = pseudo_log_likelihood(*shipped, SCORED, batch_size=batch_size)
-    want = log_probabilities(theirs, shipped[1], SCORED, lambda place: [place])
-    assert scores.tokens == tuple(shipped[1].tokenize(SCORED)) and "[UNK]" in scores.tokens
-    assert list(scores.log_probabilities) == pytest.approx(want, abs=2e-4)
-    assert scores.total == pytest.approx(sum(want), abs=2e-3)
-
-
-def test_within_a_word_later_pieces_are_masked_too(shipped, theirs):
-    model, tokenizer = shipped
-    words = tokenizer.to_fast()(SCORED).word_ids()
-    assert len(words) - 2 > len(set(words) - {None})  # there are words of several pieces
-
-    def masked_with(place):
-        return [i for i, word in enumerate(words) if i >= place and word == words[place]]
-
-    scores = pseudo_log_likelihood(model, tokenizer, SCORED, within_word_l2r=True)
-    want = log_probabilities(theirs, tokenizer, SCORED, masked_with)
-    assert list(scores.log_probabilities) == pytest.approx(want, abs=2e-4)
-    plain = pseudo_log_likelihood(model, tokenizer, SCORED)
-    last = [i for i, word in enumerate(words) if word is not None and word != words[i + 1]]
-    for place in last:  # nothing of its word comes after it
-        assert scores.log_probabilities[place - 1] == pytest.approx(
-            plain.log_probabilities[place - 1], abs=1e-4
-        )
-
-
-def test_perplexity_by_hand():
-    """A model that is nothing but its decoder's bias guesses by frequency."""
-    tokenizer = BertTokenizer([*SPECIAL_TOKENS, "a", "b", "c"])
-    config = BertConfig.preset("tiny", vocab_size=8)
-    model = BertForPreTraining(config, next_sentence=False).eval()
-    with torch.no_grad():
-        model.bert.embeddings.word_embeddings.weight.zero_()
-        model.mlm_head.decoder.bias.copy_(
-            torch.tensor([0, 0, 0, 0, 0, 0.5, 0.25, 0.25]).log().clamp(min=-1e4)
-        )
-    first, second = (pseudo_log_likelihood(model, tokenizer, text) for text in ("a a b", "c"))
-    assert first.tokens == ("a", "a", "b") and second.tokens == ("c",)
-    assert first.log_probabilities == pytest.approx(np.log([0.5, 0.5, 0.25]), abs=1e-6)
-    assert first.total == pytest.approx(math.log(1 / 16), abs=1e-6)
-    assert pseudo_perplexity([first]) == pytest.approx(16 ** (1 / 3), rel=1e-6)
-    assert pseudo_perplexity([first, second]) == pytest.approx(64 ** (1 / 4), rel=1e-6)
-
-
-def test_only_so_many_copies_at_a_time(shipped, monkeypatch):
-    model, tokenizer = shipped
-    sizes = []
-    hook = model.bert.register_forward_pre_hook(lambda _, args: sizes.append(len(args[0])))
-    pseudo_log_likelihood(model, tokenizer, "the " * 10, batch_size=4)
-    hook.remove()
-    assert sizes == [4, 4, 2]
-
-
-def test_a_real_sentence_is_likelier_than_its_words_shuffled(shipped, record_property):
-    """Sentences that the model never saw."""
-    _, held_out = load_corpus("sotu").split()
-    sentences = [
-        sentence
-        for document in held_out
-        for sentence in document.sentences
-        if 8 <= len(sentence.split()) <= 20 and sentence[-1] == "."
-    ]
-    rng = np.random.default_rng(0)
-    pairs = []
-    for sentence in (sentences[i] for i in rng.choice(len(sentences), 20, replace=False)):
-        words = sentence[:-1].split()
-        shuffled = " ".join(rng.permutation(words)) + "."
-        pairs.append([pseudo_log_likelihood(*shipped, text) for text in (sentence, shuffled)])
-    likelier = sum(real.total > shuffled.total for real, shuffled in pairs)
-    real, shuffled = (pseudo_perplexity(scores) for scores in zip(*pairs, strict=True))
-    record_property(
-        "measured",
-        f"mini-sotu: {likelier} of 20 held-out sentences likelier than shuffled; "
-        f"pseudo-perplexity {real:.1f} and {shuffled:.0f}",
-    )
-    assert likelier >= 18 and shuffled > 5 * real
-
-
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ("", "the text is empty"),
-        ("The [MASK].", r"a \[MASK\] in the text"),
-        ("A. [SEP] B.", r"a \[SEP\] in the text"),
-        ("the " * 127, "127 tokens long and 126 fit"),
-    ],
-)
-def test_texts_that_cannot_be_scored(shipped, text, says):
-    with pytest.raises(ValueError, match=says):
-        pseudo_log_likelihood(*shipped, text)
-
-
-def test_no_text_has_no_perplexity():
-    with pytest.raises(ValueError, match="no text"):
-        pseudo_perplexity([])
+        write(*small, FRAME)

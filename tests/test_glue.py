@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import scipy.stats
 import sklearn.metrics
-from test_finetuning import FAST, TOKENIZER, small_bert
-from test_tasks import hub_rows
+from toy_tasks import FAST, TOKENIZER, small_bert
+from witnesses import hub_rows
 
 from minibert.data.glue_tasks import GLUE
-from minibert.finetuning import glue
-from minibert.finetuning.glue import SYSTEMS, glue_scores, glue_table, run_glue
+from minibert.finetuning.glue import SYSTEMS, glue_scores, glue_table, load_glue, run_glue
 from minibert.finetuning.metrics import class_counts, score
-from minibert.finetuning.run import Result
+from minibert.finetuning.results import Result
+from minibert.finetuning.settings import Runs
 from minibert.training.trainer import Trainer
 
 SETTINGS = replace(FAST, epochs=1, max_length=12, patience=2)
@@ -25,7 +25,7 @@ SETTINGS = replace(FAST, epochs=1, max_length=12, patience=2)
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """Of every task 40 rows to learn from, and 20 more."""
+    """40 training rows of every task, and 20 more."""
     folder = tmp_path_factory.mktemp("GLUE")
     for name in GLUE:
         (folder / name).mkdir()
@@ -38,8 +38,9 @@ def files(tmp_path_factory):
 
 def test_nine_tasks_and_a_table(files, tmp_path, monkeypatch):
     out, said = tmp_path / "out", []
-    arguments = (small_bert(), TOKENIZER, out, SETTINGS)
-    options = {"folder": files, "seeds": [0, 1], "say": said.append}
+    tasks = load_glue(folder=files)
+    arguments = (small_bert(), TOKENIZER, tasks, out, SETTINGS)
+    runs = Runs([0], say=said.append)
     train = Trainer.train
     calls = iter(range(100))
 
@@ -50,18 +51,16 @@ def test_nine_tasks_and_a_table(files, tmp_path, monkeypatch):
             trainer.record = replace(trainer.record, watch=look)
         return train(trainer)
 
-    monkeypatch.setattr("minibert.finetuning.run.LOG_EVERY", 1)
+    monkeypatch.setattr("minibert.finetuning.head_training.LOG_EVERY", 1)
     monkeypatch.setattr(Trainer, "train", stopped_at_the_fifth)
-    assert run_glue(*arguments, **options) is None
+    assert run_glue(*arguments, runs) is None
     monkeypatch.setattr(Trainer, "train", lambda trainer: next(calls) and train(trainer))
     with pytest.raises(FileExistsError, match="holds a run already: --resume goes on"):
-        run_glue(*arguments, **options)
-    table = run_glue(*arguments, resume=True, **options)
-    assert (
-        next(calls) == 19
-    )  # 18 runs and the one that was cut: what was finished is not done again
+        run_glue(*arguments, runs)
+    table = run_glue(*arguments, replace(runs, resume=True))
+    assert next(calls) == 10  # nine runs and the interrupted one: no finished run is repeated
     assert (out / "glue.md").read_text() == table + "\n"
-    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()]
     assert lines[0] == ["task", "metric", *SYSTEMS]
     metrics = [(name, metric) for name in GLUE for metric in GLUE[name].metrics]
     assert [tuple(line[:2]) for line in lines[2:]] == [*metrics, ("average", "")]
@@ -70,8 +69,9 @@ def test_nine_tasks_and_a_table(files, tmp_path, monkeypatch):
         assert [bool(cell) for cell in line[2:]] == [True, True, True, paired]
     for name in GLUE:
         assert (out / name / "model.safetensors").exists()
-    anew = run_glue(*arguments, overwrite=True, tasks=["rte"], **options)
-    assert anew.splitlines()[4] == next(x for x in table.splitlines() if x.startswith("| rte "))
+    rte = {"rte": tasks["rte"]}
+    anew = run_glue(*arguments[:2], rte, out, SETTINGS, replace(runs, overwrite=True))
+    assert anew.splitlines()[2] == next(x for x in table.splitlines() if x.startswith("| rte "))
 
 
 def outcome(task, seeds=3):
@@ -125,16 +125,14 @@ def test_the_average_is_over_tasks_and_a_task_counts_once():
     assert average.endswith("|  |")  # no task here has the fourth
 
 
-def test_without_datasets_one_line_says_what_to_do(monkeypatch, tmp_path):
+def test_without_datasets_one_line_says_what_to_do(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(ImportError, match=r"install the library datasets.*; or give a folder"):
-        run_glue(small_bert(), TOKENIZER, tmp_path / "out", SETTINGS, ["rte"])
-    assert not (tmp_path / "out").exists()
+        load_glue(["rte"])
 
 
-def test_all_data_is_read_before_anything_is_learned(files, tmp_path, monkeypatch):
-    monkeypatch.setattr(glue, "finetune", None)
+def test_what_cannot_be_loaded_is_named(files, tmp_path):
     with pytest.raises(ValueError, match=re.escape("GLUE has no task 'squad'")):
-        run_glue(small_bert(), TOKENIZER, tmp_path, SETTINGS, ["rte", "squad"], files)
+        load_glue(["rte", "squad"], files)
     with pytest.raises(FileNotFoundError, match="there is no folder"):
-        run_glue(small_bert(), TOKENIZER, tmp_path, SETTINGS, ["rte"], tmp_path / "nowhere")
+        load_glue(["rte"], tmp_path / "nowhere")

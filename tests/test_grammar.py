@@ -28,7 +28,8 @@ from minibert.config import BertConfig
 from minibert.data.grammar_templates import TEMPLATES
 from minibert.data.minimal_pairs import Pair, Phenomenon, load_minimal_pairs, make_minimal_pairs
 from minibert.finetuning.metrics import proportion_interval
-from minibert.inference.generation import pseudo_log_likelihood, pseudo_log_likelihoods
+from minibert.inference import pseudo_likelihood
+from minibert.inference.pseudo_likelihood import pseudo_log_likelihood, pseudo_log_likelihoods
 from minibert.model import BertForPreTraining
 from minibert.tokenizer import SPECIAL_TOKENS, BertTokenizer
 from minibert.viz.grammar_curve import draw_grammar_curve
@@ -161,13 +162,14 @@ def test_scores_are_those_of_a_loop_over_hugging_faces_model(tmp_path):
     assert max(abs(d) for score in scores for d in score.differences) > 1
 
 
-@pytest.mark.parametrize("batch_size", [1, 7, 256])
-def test_many_texts_score_as_one_does(batch_size):
+@pytest.mark.parametrize("batch_tokens", [1, 70, 8192])
+def test_many_texts_score_as_one_does(monkeypatch, batch_tokens):
+    monkeypatch.setattr(pseudo_likelihood, "BATCH_TOKENS", batch_tokens)
     bert = small_bert()
     texts = [
         text for one in make_minimal_pairs(TOKENIZER, 2)[::4] for pair in one.pairs for text in pair
     ]
-    got = pseudo_log_likelihoods(bert, TOKENIZER, texts, batch_size)
+    got = pseudo_log_likelihoods(bert, TOKENIZER, texts)
     want = [pseudo_log_likelihood(bert, TOKENIZER, text).total for text in texts]
     assert got == pytest.approx(want, abs=1e-4)
 

@@ -77,7 +77,7 @@ IGNORED = {
         "08_fine_tuning",
         "chooses = lambda data: BertForMultipleChoice.from_bert(bert)",
     ): SHORTER,
-    ("08_fine_tuning", "from minibert.finetuning.run import Finetuning, finetune"): SHORTER,
+    ("08_fine_tuning", "from minibert.finetuning.run import finetune"): SHORTER,
     ("10_distillation", "def one_step(way):"): TIMES,
     (
         "10_distillation",

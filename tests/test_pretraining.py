@@ -21,7 +21,7 @@ from minibert.data.batches import PairBatches
 from minibert.data.corpora import load_corpus
 from minibert.data.masking import EVALUATION_MASKING, Masking
 from minibert.data.tokenized_corpora import TokenizedCorpus
-from minibert.inference.generation import fill_mask
+from minibert.inference.fill_mask import fill_mask
 from minibert.pretraining.objectives import PretrainingObjective
 from minibert.pretraining.recipes import RECIPES, make_optimizers
 from minibert.pretraining.run import Run, cut, prepare_data, pretrain, read_run

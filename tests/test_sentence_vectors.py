@@ -21,17 +21,16 @@ SENTENCES = [
 ]
 
 
-@pytest.mark.parametrize("batch_size", [1, 32])
-def test_sentence_vectors_are_sentence_transformers(batch_size):
+def test_sentence_vectors_are_sentence_transformers(monkeypatch):
     """Of real weights, padded or one at a time; its folder says to cut at 256 tokens."""
-    theirs = SentenceTransformer(str(minilm_directory()), device="cpu")
+    want = SentenceTransformer(str(minilm_directory()), device="cpu").encode(SENTENCES)
     model = minibert.BertModel.from_pretrained(minilm_directory())
     tokenizer = minibert.BertTokenizer.from_pretrained(minilm_directory())
-    got = sentence_vectors(
-        model, tokenizer, SENTENCES, normalize=True, max_length=256, batch_size=batch_size
-    )
-    assert got.shape == (5, 384) and got.dtype == np.float32
-    assert np.abs(got - theirs.encode(SENTENCES)).max() < 1e-5
+    for batch_size in (1, 32):
+        monkeypatch.setattr("minibert.inference.sentence_vectors.BATCH_SIZE", batch_size)
+        got = sentence_vectors(model, tokenizer, SENTENCES, normalize=True, max_length=256)
+        assert got.shape == (5, 384) and got.dtype == np.float32
+        assert np.abs(got - want).max() < 1e-5
 
 
 def test_sentence_vectors_leave_a_model_as_it_is():
@@ -42,6 +41,15 @@ def test_sentence_vectors_leave_a_model_as_it_is():
     assert np.array_equal(sentence_vectors(model, tokenizer, SENTENCES), quiet)
     assert model.training
     assert sentence_vectors(model, tokenizer, []).shape == (0, 256)
+
+
+def test_a_model_with_any_head_has_the_vectors_of_its_body():
+    model, tokenizer = minibert.load("mini-sotu")
+    classifier = minibert.BertForSequenceClassification.from_bert(model.bert).eval()
+    choice = minibert.BertForMultipleChoice.from_bert(model.bert).eval()
+    want = sentence_vectors(model.bert, tokenizer, SENTENCES[:2])
+    for other in (model, classifier, choice):
+        assert np.array_equal(sentence_vectors(other, tokenizer, SENTENCES[:2]), want)
 
 
 def test_what_makes_no_sentence_vectors_is_named():
@@ -59,10 +67,9 @@ def test_what_makes_no_sentence_vectors_is_named():
 # Passed on
 
 
-@pytest.mark.parametrize("pooling", ["mean", "cls"])
-@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize(("pooling", "normalize"), [("mean", True), ("cls", False)])
 def test_sentence_transformers_loads_what_is_exported(tmp_path, pooling, normalize):
-    """Ours, with its heads: the same vectors there; and what it saves in turn is read here."""
+    """The same vectors in both, from a model with heads; what it saves is read here again."""
     model, tokenizer = minibert.load("mini-sotu")
     ours = sentence_vectors(model, tokenizer, SENTENCES, pooling, normalize)
     export_sentence_transformer(model, tokenizer, tmp_path / "out", pooling, normalize)

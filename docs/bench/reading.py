@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader
 
 from minibert.config import BertConfig
 from minibert.data.corpora import Sentences, load_corpus
-from minibert.inference.generation import fill_mask
+from minibert.inference.fill_mask import fill_mask
 from minibert.model import BertForPreTraining, BertModel
 from minibert.training.hardware import has_bf16, keep_freed_memory
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from minibert.data.minimal_pairs import Phenomenon
 from minibert.finetuning.metrics import proportion_interval
-from minibert.inference.generation import pseudo_log_likelihoods
+from minibert.inference.pseudo_likelihood import pseudo_log_likelihoods
 from minibert.model import BertForPreTraining, load
 from minibert.pretraining.snapshots import read_snapshots
 from minibert.tokenizer import BertTokenizer

@@ -46,7 +46,7 @@ def demo(minutes: float, out: Path, seed: int) -> None:
 
     from minibert.data.corpora import load_corpus
     from minibert.data.tokenized_corpora import TokenizedCorpus
-    from minibert.inference.generation import fill_mask
+    from minibert.inference.fill_mask import fill_mask
     from minibert.model import load
     from minibert.pretraining.counting_baselines import CountBaselines
     from minibert.pretraining.recipes import RECIPES

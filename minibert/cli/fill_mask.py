@@ -24,7 +24,7 @@ def fill_mask(model: str, text: str, top_k: int) -> None:
 
     MODEL is `mini-sotu`, a folder, or a name on the hub.
     """
-    from minibert.inference.generation import fill_mask
+    from minibert.inference.fill_mask import fill_mask
     from minibert.model import load
 
     bert, tokenizer = load(model)

@@ -78,17 +78,18 @@ def finetune(
     from minibert.data.labelled_texts import load_data
     from minibert.data.splits import subsample
     from minibert.data.tasks import describe, load_task
-    from minibert.finetuning.run import RESULTS, Finetuning, body_settings, finetune
+    from minibert.finetuning.run import RESULTS, finetune
+    from minibert.finetuning.settings import Finetuning, Runs, body_settings
 
     use = Finetuning(**settings)
-    runs = choose_seeds(seeds, quick, rows)
+    runs = Runs(choose_seeds(seeds, quick, rows), resume, overwrite, click.echo)
     with warnings_in_a_line():
         labelled = load_task(task) if task else load_data(data, kind, Columns(**columns))
     labelled = subsample(labelled, rows)
     for line in describe(labelled):
         click.echo(printable(line))
     bert, tokenizer = load_body(model, **body_settings(dropout))
-    result = finetune(bert, tokenizer, labelled, out, use, runs, resume, overwrite, say=click.echo)
+    result = finetune(bert, tokenizer, labelled, out, use, runs)
     if result is None:
         click.echo("Stopped and saved. Go on with the same command and --resume")
         return

@@ -50,17 +50,15 @@ def glue(
     to learn from, is much for a CPU: --rows, --seeds and --tasks make it less.
     """
     from minibert.data.glue_tasks import GLUE
-    from minibert.finetuning.glue import TABLE, run_glue
-    from minibert.finetuning.run import Finetuning, body_settings
+    from minibert.finetuning.glue import TABLE, load_glue, run_glue
+    from minibert.finetuning.settings import Finetuning, Runs, body_settings
 
     use = Finetuning(**settings)
-    runs = choose_seeds(seeds, quick, rows)
+    runs = Runs(choose_seeds(seeds, quick, rows), resume, overwrite, click.echo)
     names = tuple(dict.fromkeys(tasks.split(","))) if tasks else tuple(GLUE)
     bert, tokenizer = load_body(model, **body_settings(dropout))
     with warnings_in_a_line():
-        table = run_glue(
-            bert, tokenizer, out, use, names, data, rows, runs, resume, overwrite, click.echo
-        )  # fmt: skip
+        table = run_glue(bert, tokenizer, load_glue(names, data, rows), out, use, runs)
     if table is None:
         click.echo("Stopped and saved. Go on with the same command and --resume")
         return

@@ -33,7 +33,7 @@ def perplexity(model: str, texts: tuple[str, ...], file: Path | None, within_wor
     MODEL is `mini-sotu`, a folder, or a name on the hub.
     """
     from minibert.files import read_text
-    from minibert.inference.generation import pseudo_log_likelihood, pseudo_perplexity
+    from minibert.inference.pseudo_likelihood import pseudo_log_likelihood, pseudo_perplexity
     from minibert.model import load
 
     if bool(texts) == (file is not None):

@@ -44,7 +44,8 @@ def predict(
     """
     from minibert.data.labelled_rows import Columns
     from minibert.data.labelled_texts import read_unlabelled
-    from minibert.finetuning.run import kind_of, load_finetuned, longest, predict
+    from minibert.finetuning.predict import predict
+    from minibert.finetuning.task_heads import finetuned_length, kind_of, load_finetuned
 
     if bool(texts) == (data is not None):
         raise click.UsageError("it takes either TEXTS or --data")
@@ -58,9 +59,10 @@ def predict(
         rows = read_unlabelled(data, kind, Columns(text, text_pair))
     else:
         rows = _rows_of_texts(kind, texts)
+    predictions = predict(bert, tokenizer, rows, finetuned_length(model))
     answers = [
         {**row, "prediction": p.answer, "probability": p.probability}
-        for row, p in zip(rows, predict(bert, tokenizer, rows, longest(model)), strict=True)
+        for row, p in zip(rows, predictions, strict=True)
     ]
     if out is None:
         for answer in answers:

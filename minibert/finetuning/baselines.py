@@ -1,7 +1,7 @@
-"""What every score of a BERT is set beside: no reading at all, and the counting of words.
+"""Baselines for every score: answers without reading, and answers from counting words.
 
-Counting is scikit-learn's where there is something to weigh: TF-IDF of words and word pairs, and a
-linear model on top. What a baseline may choose, it chooses on the validation rows.
+Where weights are learned, scikit-learn learns them: a linear model on the TF-IDF of words and word
+pairs. A baseline's own settings are chosen on the validation rows.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from minibert.data.tables import Row
 from minibert.finetuning.metrics import LOWER_IS_BETTER, MAIN_METRIC, score
 
 STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0)
-"""To choose from: C of the logistic regression, 1 / alpha of ridge."""
+"""The values to choose from: C of the logistic regression, 1 / alpha of ridge."""
 FEWEST_WORDS_AROUND = range(13)
-"""To choose from: how many words around a gap must agree before it is filled."""
+"""The values to choose from: how many words around a gap must agree before it is filled."""
 LONGEST_FILLING = 3
-"""Words in a gap, at most."""
+"""The most words that fill a gap."""
 QUESTION_WORDS = frozenset(("what", "which", "who", "whom", "whose", "when", "where", "why", "how"))
 MARKS = ".,;:!?\"'()[]“”‘’"
 
 Answers = dict[str, list[Any]]
 Matrix = Any
-"""Of scipy, sparse: a row for each text."""
+"""A sparse matrix of scipy, with a row for each text."""
 
 
 def baseline_answers(data: TaskData, rows: Sequence[Row] | None = None) -> Answers:
     """The answers of each baseline to the test rows (or to `rows`), by its name.
 
-    They are learned on the training rows; labels of `rows` are not looked at. See `score` for what
+    They are learned on the training rows, and labels of `rows` are ignored. `score` says what
     answers look like.
     """
     rows = data.test if rows is None else rows
@@ -42,7 +42,7 @@ def baseline_answers(data: TaskData, rows: Sequence[Row] | None = None) -> Answe
 
 
 def _best(data: TaskData, choices: Sequence[Any], answers: Callable[[Any], list[Any]]) -> Any:
-    """The choice with the best `answers(choice)` to the validation rows, the first of equals."""
+    """The choice whose `answers(choice)` to the validation rows score best; the first of equals."""
     metric = MAIN_METRIC[data.kind]
     sign = -1 if metric in LOWER_IS_BETTER else 1
     return max(
@@ -60,9 +60,9 @@ def _linear(
     make: Callable[[float], Any],
     read: Callable[[np.ndarray], list[Any]],
 ) -> Answers:
-    """What linear models say; `make(strength)` is one of scikit-learn, and `read` its answers.
+    """The answers of linear models: `make(strength)` makes one, `read` reads its predictions.
 
-    Of pairs a second one is given nothing but how many words they share.
+    For pairs of texts, a second model sees only how many words they share.
     """
 
     def answers(features: Callable[[Sequence[Row]], Matrix]) -> list[Any]:
@@ -83,17 +83,17 @@ def _texts(rows: Sequence[Row]) -> list[str]:
 
 
 def _vectorizer(texts: list[str]) -> Any:
-    """TF-IDF of words and pairs of neighbours, those that stand in one text alone left out."""
+    """TF-IDF of words and of neighbouring pairs that occur in at least two texts."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     try:
         return TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True).fit(texts)
-    except ValueError:  # no word stands in two texts, or none is of two letters
+    except ValueError:  # no word is in two texts, or none has two letters
         return TfidfVectorizer(analyzer="char", ngram_range=(1, 3)).fit(texts)
 
 
 def _tfidf(train: Sequence[Row]) -> Callable[[Sequence[Row]], Matrix]:
-    """Of a pair: both, how they differ and what they share."""
+    """For a pair: both texts, their difference, and what they share."""
     from scipy.sparse import hstack
 
     words = _vectorizer(_texts(train))
@@ -110,7 +110,7 @@ def _tfidf(train: Sequence[Row]) -> Callable[[Sequence[Row]], Matrix]:
 
 
 def _shared_words(train: Sequence[Row]) -> Callable[[Sequence[Row]], np.ndarray]:
-    """Of a pair: the cosine of its TF-IDF, and its common words as a share of all."""
+    """For a pair: the cosine of its TF-IDF, and its common words as a share of all words."""
     words = _vectorizer(_texts(train))
 
     def matrix(rows: Sequence[Row]) -> np.ndarray:
@@ -132,9 +132,9 @@ def _classification(data: TaskData, rows: Sequence[Row]) -> Answers:
 
     right = [row["label"] for row in data.train]
     make = lambda strength: LogisticRegression(C=strength, max_iter=1000)
-    often = Counter(right).most_common(1)[0][0]
+    most_frequent = Counter(right).most_common(1)[0][0]
     return {
-        "the most frequent label": [often] * len(rows),
+        "the most frequent label": [most_frequent] * len(rows),
         **_linear(data, rows, np.array(right), make, np.ndarray.tolist),
     }
 
@@ -144,42 +144,38 @@ def _multi_label(data: TaskData, rows: Sequence[Row]) -> Answers:
 
     right = np.array([[name in row["label"] for name in data.labels] for row in data.train])
     make = lambda strength: _EachLabel(lambda: LogisticRegression(C=strength, max_iter=1000))
-    often = [name for name, share in zip(data.labels, right.mean(0), strict=True) if share > 0.5]
+    most_frequent = [
+        name for name, share in zip(data.labels, right.mean(0), strict=True) if share > 0.5
+    ]
 
     def read(given: np.ndarray) -> list[list[str]]:
         return [[name for name, yes in zip(data.labels, row, strict=True) if yes] for row in given]
 
     return {
-        "each label that most rows have": [often] * len(rows),
+        "each label that most rows have": [most_frequent] * len(rows),
         **_linear(data, rows, right, make, read),
     }
 
 
 class _EachLabel:
-    """A model for each label; one that all rows have, or none, takes no model."""
+    """A model for each label, or its constant answer if all rows have it, or none."""
 
     def __init__(self, make: Callable[[], Any]) -> None:
         self.make = make
 
     def fit(self, features: Matrix, right: np.ndarray) -> _EachLabel:
         """`right` is (rows, C) of yes and no."""
+        from sklearn.dummy import DummyClassifier
+
         self.models = [
-            yes[0] if yes.all() or not yes.any() else self.make().fit(features, yes)
+            (DummyClassifier() if yes.all() or not yes.any() else self.make()).fit(features, yes)
             for yes in right.T
         ]
         return self
 
     def predict(self, features: Matrix) -> np.ndarray:
         """Yes and no, (rows, C)."""
-        return np.stack(
-            [
-                model.predict(features)
-                if hasattr(model, "predict")
-                else np.full(features.shape[0], model)
-                for model in self.models
-            ],
-            axis=1,
-        )
+        return np.stack([model.predict(features) for model in self.models], axis=1)
 
 
 def _regression(data: TaskData, rows: Sequence[Row]) -> Answers:
@@ -228,7 +224,7 @@ def _tagging(data: TaskData, rows: Sequence[Row]) -> Answers:
 
 
 def _neighbours(words: list[str], side: int) -> list[tuple[str, str]]:
-    """Each word with the one before it (-1) or after it (1); at an edge with nothing."""
+    """Each word with the word before it (-1) or after it (1); at an edge, with an empty string."""
     return list(zip(words, ["", *words] if side < 0 else [*words[1:], ""], strict=False))
 
 
@@ -262,7 +258,7 @@ def _question_answering(data: TaskData, rows: Sequence[Row]) -> Answers:
 
 
 def _words(text: str) -> list[tuple[str, int, int]]:
-    """What blanks separate, without marks and in small letters, and where it stands."""
+    """The words between blanks, without punctuation and in lower case: (word, start, end)."""
     found = []
     for match in re.finditer(r"\S+", text):
         bare = match[0].strip(MARKS)
@@ -273,24 +269,24 @@ def _words(text: str) -> list[tuple[str, int, int]]:
 
 
 def _alignment(row: Row) -> tuple[str, int]:
-    """What the context has where the question has a gap, and how many words around it agree.
+    """The words of the context that fill the question's gap, and how many words around it agree.
 
-    A gap is a question word, or a word that the context lacks. It is laid over one to three words
-    of the context at every place; words agree as far as they are the same, in order, to the left
-    and to the right without a break.
+    A gap is a question word, or a word that the context lacks. Every span of one to three words in
+    the context is tried as its filling. Words around it agree as long as they are the same, to the
+    left and to the right, without a break.
     """
     asked = [word for word, *_ in _words(row["question"])]
     placed = _words(row["context"])
-    there = [word for word, *_ in placed]
-    known = set(there) - QUESTION_WORDS
+    context = [word for word, *_ in placed]
+    known = set(context) - QUESTION_WORDS
     best, text = 0, ""
     for gap, word in enumerate(asked):
         if word in known:
             continue
-        for start in range(len(there)):
-            left = _agreeing(asked[:gap][::-1], there[:start][::-1])
-            for end in range(start + 1, min(len(there), start + LONGEST_FILLING) + 1):
-                around = left + _agreeing(asked[gap + 1 :], there[end:])
+        for start in range(len(context)):
+            left = _agreeing(asked[:gap][::-1], context[:start][::-1])
+            for end in range(start + 1, min(len(context), start + LONGEST_FILLING) + 1):
+                around = left + _agreeing(asked[gap + 1 :], context[end:])
                 if around > best:
                     best, text = around, row["context"][placed[start][1] : placed[end - 1][2]]
     return text, best
@@ -309,12 +305,15 @@ def _multiple_choice(data: TaskData, rows: Sequence[Row]) -> Answers:
 
     texts = [text for row in data.train for text in (row["text"], *row["choices"])]
     words = TfidfVectorizer(sublinear_tf=True, token_pattern=r"\S+").fit(texts)
-    often = Counter(row["label"] for row in data.train).most_common(1)[0][0]
+    most_frequent = Counter(row["label"] for row in data.train).most_common(1)[0][0]
     nearest = []
     for row in rows:
-        likeness = words.transform(row["choices"]) @ words.transform([row["text"]]).T  # (C, 1)
-        nearest.append(int(likeness.toarray().argmax()))
-    return {"the most frequent place": [often] * len(rows), "the nearest by TF-IDF": nearest}
+        cosines = words.transform(row["choices"]) @ words.transform([row["text"]]).T  # (C, 1)
+        nearest.append(int(cosines.toarray().argmax()))
+    return {
+        "the most frequent place": [most_frequent] * len(rows),
+        "the nearest by TF-IDF": nearest,
+    }
 
 
 _BASELINES: dict[str, Callable[[TaskData, Sequence[Row]], Answers]] = {

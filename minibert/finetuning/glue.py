@@ -1,20 +1,24 @@
-"""GLUE (Wang et al., 2019): nine tasks learned one after the other, and one table at the end.
+"""GLUE (Wang et al., 2019): fine-tuning on nine tasks, and one table of their scores.
 
-Its test labels are hidden: scores are on its validation rows, which no choice here is made on.
+The test labels are hidden, so scores are on GLUE's validation rows. No choice is made on them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from minibert.data.glue_tasks import GLUE
-from minibert.data.splits import subsample
+from minibert.data.splits import TaskData, subsample
 from minibert.data.tasks import load_task
 from minibert.finetuning.metrics import class_f1
-from minibert.finetuning.run import SETTINGS, Finetuning, Result, finetune, over_seeds, shown
+from minibert.finetuning.results import Result, over_seeds, shown
+from minibert.finetuning.run import finetune
+from minibert.finetuning.settings import Finetuning, Runs
+from minibert.finetuning.task_heads import SETTINGS
 from minibert.model import BertModel
 from minibert.tokenizer import BertTokenizer
 
@@ -25,42 +29,45 @@ MEASURES = {
     "pearson": "Pearson correlation",
     "spearman": "Spearman correlation",
 }
-"""GLUE's metrics by the names that `score` gives them; `f1` is of the second class alone."""
+"""GLUE's metrics by the names that `score` gives them; `f1` is the F1 of the second class."""
 SYSTEMS = ("minibert", "no reading", "TF-IDF", "shared words")
+
+
+def load_glue(
+    tasks: Sequence[str] = tuple(GLUE), folder: str | Path | None = None, rows: int | None = None
+) -> dict[str, TaskData]:
+    """The tasks by name, from the library `datasets` or from `folder` (see `load_task`).
+
+    `rows` limits the training rows of each. Raises what `load_task` raises.
+    """
+    try:
+        return {name: subsample(load_task(f"glue/{name}", folder), rows) for name in tasks}
+    except ImportError as error:
+        raise ImportError(f"{error}; or give a folder with GLUE's files (--data)") from None
 
 
 def run_glue(
     bert: BertModel,
     tokenizer: BertTokenizer,
+    tasks: Mapping[str, TaskData],
     out: str | Path,
     settings: Finetuning,
-    tasks: Sequence[str] = tuple(GLUE),
-    folder: str | Path | None = None,
-    rows: int | None = None,
-    seeds: Sequence[int] = (0, 1, 2),
-    resume: bool = False,
-    overwrite: bool = False,
-    say: Callable[[str], None] = print,
+    runs: Runs,
 ) -> str | None:
-    """Fine-tune on each of `tasks` in a folder of its own in `out`; the table, also in `glue.md`.
+    """Fine-tune on each task in its own folder in `out`. Returns the table, also in `glue.md`.
 
-    The data is from the library `datasets`, or from `folder` (see `load_task`), and all of it is
-    read before the first task is learned. None says that a signal stopped it: `resume` goes on,
-    and does no finished task again. Raises what `load_task` and `finetune` raise.
+    Returns None if a signal interrupted it: `runs.resume` continues, and repeats no finished task.
+    Raises what `finetune` raises.
     """
     out = Path(out)
-    try:
-        data = {name: subsample(load_task(f"glue/{name}", folder), rows) for name in tasks}
-    except ImportError as error:
-        raise ImportError(f"{error}; or give a folder with GLUE's files (--data)") from None
     results = {}
-    for name in tasks:
-        say(f"\n{name}: {len(data[name].train):,} rows to learn from.")
-        begun = (out / name / SETTINGS).exists()
-        result = finetune(
-            bert, tokenizer, data[name], out / name, settings, seeds,
-            resume and begun, overwrite and begun, say,
-        )  # fmt: skip
+    for name, data in tasks.items():
+        runs.say(f"\n{name}: {len(data.train):,} training rows.")
+        is_begun = (out / name / SETTINGS).exists()
+        of_task = replace(
+            runs, resume=runs.resume and is_begun, overwrite=runs.overwrite and is_begun
+        )
+        result = finetune(bert, tokenizer, data, out / name, settings, of_task)
         if result is None:
             return None
         results[name] = result
@@ -70,7 +77,7 @@ def run_glue(
 
 
 def glue_table(results: Mapping[str, Result]) -> str:
-    """In Markdown: each metric of each task, and the average as GLUE has it."""
+    """In Markdown: each metric of each task, and GLUE's average over tasks."""
     runs = len(next(iter(results.values())).scores["minibert"])
     lines = [over_seeds(runs), ""] if runs > 1 else []
     lines += [_line("task", "metric", *SYSTEMS), _line(*["---"] * (2 + len(SYSTEMS)))]
@@ -93,19 +100,20 @@ def glue_table(results: Mapping[str, Result]) -> str:
 
 
 def glue_scores(task: str, result: Result) -> dict[str, np.ndarray]:
-    """By system: (runs, metrics), in the order that `GLUE` has them in."""
+    """By system: (runs, metrics), in the order of the task's metrics in `GLUE`."""
+
+    def value(metric: str, number: int, name: str) -> float:
+        if metric == "f1":
+            return class_f1(result.counts[name][number]).get(GLUE[task].labels[1], 0.0)
+        return result.scores[name][number][MEASURES[metric]]
+
     scores = {}
     for place, (name, runs) in enumerate(result.scores.items()):
         system = SYSTEMS[place] if place < 2 else name.split(" + ")[0]
         scores[system] = np.array(
             [
-                [
-                    class_f1(counts).get(GLUE[task].labels[1], 0.0)
-                    if metric == "f1"
-                    else run[MEASURES[metric]]
-                    for metric in GLUE[task].metrics
-                ]
-                for run, counts in zip(runs, result.counts[name], strict=True)
+                [value(metric, number, name) for metric in GLUE[task].metrics]
+                for number in range(len(runs))
             ]
         )
     return scores

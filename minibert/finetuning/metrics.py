@@ -1,4 +1,8 @@
-"""How good answers are, in the measures that each kind of task is known by."""
+"""Scores of answers, by the measures that are usual for each kind of task.
+
+scikit-learn, scipy and seqeval compute what they can. They are imported where they are used, so
+that the command line starts without them.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ from minibert.data.tables import Row
 
 Scores = dict[str, float]
 Counts = dict[str, dict[str, int]]
-"""Right answer -> answer that was given -> how often."""
+"""A confusion matrix: right answer -> given answer -> how often."""
 
 MAIN_METRIC = {
     "classification": "accuracy",
@@ -32,8 +36,8 @@ LOWER_IS_BETTER = frozenset({"mean absolute error", "root mean squared error"})
 def score(kind: str, rows: Sequence[Row], answers: Sequence[Any]) -> Scores:
     """Every measure of a kind of task, the main one first.
 
-    `answers` are, row by row: a label; a list of labels; a number; a list of tags; the text of an
-    answer, empty for none; the number of a choice.
+    An answer is, by the kind of task: a label; a list of labels; a number; a list of tags; the text
+    of an answer, empty for none; the number of a choice.
     """
     if len(rows) != len(answers) or not rows:
         raise ValueError(
@@ -46,105 +50,84 @@ def _classification(rows: Sequence[Row], answers: Sequence[str]) -> Scores:
     return _class_scores([row["label"] for row in rows], list(answers))
 
 
-def _class_scores(right: list[str], answers: list[str]) -> Scores:
-    from sklearn.metrics import matthews_corrcoef
+def _class_scores(right: list[str], given: list[str]) -> Scores:
+    from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
-    pairs = list(zip(right, answers, strict=True))
+    labels = sorted(set(right))  # a label that is never right has no F1
     return {
-        "accuracy": float(np.mean([a == b for a, b in pairs])),
-        "macro F1": float(np.mean(list(class_f1(_counts(pairs)).values()))),
-        # One label alone, right and given: nothing is told apart.
-        "Matthews correlation": float(matthews_corrcoef(right, answers))
-        if len({*right, *answers}) > 1
+        "accuracy": float(accuracy_score(right, given)),
+        "macro F1": float(f1_score(right, given, labels=labels, average="macro", zero_division=0)),
+        # Not defined where all is one label.
+        "Matthews correlation": float(matthews_corrcoef(right, given))
+        if len({*right, *given}) > 1
         else 0.0,
     }
 
 
 def class_f1(counts: Counts) -> dict[str, float]:
     """F1 of each class that is right somewhere."""
-    given: Counter[str] = Counter()
-    for answers in counts.values():
-        given.update(answers)
-    return {
-        label: _f1(answers.get(label, 0), sum(answers.values()), given[label])
-        for label, answers in counts.items()
-    }
+    from sklearn.metrics import f1_score
+
+    cells = [(a, b, number) for a, of_a in counts.items() for b, number in of_a.items()]
+    if not cells:
+        return {}
+    right, given, numbers = zip(*cells, strict=True)
+    f1 = f1_score(
+        right, given, labels=list(counts), average=None, sample_weight=numbers, zero_division=0
+    )
+    return dict(zip(counts, f1.tolist(), strict=True))
 
 
 def _multi_label(rows: Sequence[Row], answers: Sequence[Sequence[str]]) -> Scores:
-    right = [set(row["label"]) for row in rows]
-    given = [set(labels) for labels in answers]
-    pairs = list(zip(right, given, strict=True))
-    labels = sorted(set().union(*right))  # one that is never right has no F1 of its own
-    of_each = [
-        _f1(
-            sum(label in a and label in b for a, b in pairs),
-            sum(label in a for a in right),
-            sum(label in b for b in given),
-        )
-        for label in labels
-    ]
-    both = sum(len(a & b) for a, b in pairs)
+    from sklearn.metrics import f1_score
+    from sklearn.preprocessing import MultiLabelBinarizer
+
+    right = [row["label"] for row in rows]
+    labels = sorted({label for row in (*right, *answers) for label in row}) or [""]
+    binarizer = MultiLabelBinarizer(classes=labels)
+    a, b = binarizer.fit_transform(right), binarizer.transform(answers)  # (N, C) of 0 and 1
+    wanted = [label for label, is_right in enumerate(a.any(0)) if is_right]
+    macro = [f1_score(a[:, label], b[:, label], zero_division=0) for label in wanted]
     return {
-        "micro F1": _f1(both, sum(map(len, right)), sum(map(len, given))),
-        "macro F1": float(np.mean(of_each)) if labels else 0.0,
-        "all labels right": float(np.mean([a == b for a, b in pairs])),
+        "micro F1": float(f1_score(a.ravel(), b.ravel(), zero_division=1.0)),
+        "macro F1": float(np.mean(macro)) if wanted else 0.0,
+        "all labels right": float((a == b).all(1).mean()),
     }
 
 
 def _regression(rows: Sequence[Row], answers: Sequence[float]) -> Scores:
-    from scipy.stats import spearmanr
+    from scipy.stats import pearsonr, spearmanr
+    from sklearn.metrics import mean_absolute_error, root_mean_squared_error
 
     right, given = np.array([row["label"] for row in rows]), np.array(answers, dtype=float)
-    errors = given - right
-    scores = {
-        "mean absolute error": float(np.abs(errors).mean()),
-        "root mean squared error": float(np.sqrt((errors**2).mean())),
+    constant = np.ptp(given) == 0 or np.ptp(right) == 0  # then the correlations are not defined
+    return {
+        "mean absolute error": float(mean_absolute_error(right, given)),
+        "root mean squared error": float(root_mean_squared_error(right, given)),
+        "Pearson correlation": 0.0 if constant else float(pearsonr(right, given).statistic),
+        "Spearman correlation": 0.0 if constant else float(spearmanr(right, given).statistic),
     }
-    constant = np.ptp(given) == 0 or np.ptp(right) == 0
-    # One answer for all goes with nothing: the correlation is not defined, and counts as none.
-    scores["Pearson correlation"] = 0.0 if constant else float(np.corrcoef(given, right)[0, 1])
-    scores["Spearman correlation"] = 0.0 if constant else float(spearmanr(given, right).statistic)
-    return scores
 
 
 def _tagging(rows: Sequence[Row], answers: Sequence[Sequence[str]]) -> Scores:
-    right = [tag for row in rows for tag in row["tags"]]
-    given = [tag for tags in answers for tag in tags]
+    tags = [row["tags"] for row in rows]
+    right, given = ([tag for row in side for tag in row] for side in (tags, answers))
     scores = _class_scores(right, given)
     if all(tag == "O" or tag[:2] in ("B-", "I-") for tag in set(right)):
-        scores = {"span F1": span_f1([row["tags"] for row in rows], answers), **scores}
+        scores = {"span F1": span_f1(tags, answers), **scores}
     return scores
 
 
-def spans(tags: Sequence[str]) -> set[tuple[str, int, int]]:
-    """Names in BIO tags: (type, first word, after the last). An `I-` of another type begins one."""
-    found, start, kind = set(), 0, ""
-    for i, tag in enumerate([*tags, "O"]):
-        inside = tag[:2] == "I-" and tag[2:] == kind
-        if not inside:
-            if kind:
-                found.add((kind, start, i))
-            start, kind = i, tag[2:] if tag != "O" else ""
-    return found
-
-
 def span_f1(right: Sequence[Sequence[str]], answers: Sequence[Sequence[str]]) -> float:
-    """F1 over whole names: one counts if its type and both ends are right (CoNLL-2003)."""
-    wanted = [(i, *span) for i, tags in enumerate(right) for span in spans(tags)]
-    given = [(i, *span) for i, tags in enumerate(answers) for span in spans(tags)]
-    return _f1(len(set(wanted) & set(given)), len(wanted), len(given))
+    """F1 over whole names in BIO tags: a name counts if its type and both ends are right."""
+    from seqeval.metrics import f1_score
 
-
-def _f1(both: int, wanted: int, given: int) -> float:
-    """The harmonic mean of precision and recall; where nothing is wanted, nothing is right."""
-    if wanted == 0 and given == 0:
-        return 1.0
-    return 2 * both / (wanted + given)
+    right, given = ([list(row) for row in side] for side in (right, answers))
+    return float(f1_score(right, given, zero_division=1))
 
 
 def normalize_answer(text: str) -> list[str]:
-    """The words of an answer as SQuAD compares them: lower case, no marks, no articles."""
+    """The words of an answer as SQuAD compares them: lower case, no punctuation, no articles."""
     text = "".join(char for char in text.lower() if char not in string.punctuation)
     return re.sub(r"\b(a|an|the)\b", " ", text).split()
 
@@ -152,11 +135,13 @@ def normalize_answer(text: str) -> list[str]:
 def answer_f1(right: str, answer: str) -> float:
     """F1 over the words that two answers share (Rajpurkar et al., 2016)."""
     wanted, given = normalize_answer(right), normalize_answer(answer)
-    return _f1(sum((Counter(wanted) & Counter(given)).values()), len(wanted), len(given))
+    if not wanted and not given:
+        return 1.0
+    return 2 * (Counter(wanted) & Counter(given)).total() / (len(wanted) + len(given))
 
 
 def _question_answering(rows: Sequence[Row], answers: Sequence[str]) -> Scores:
-    """The best over all answers that are right; where there is none, the empty one is."""
+    """The best over all right answers; if there is none, the empty answer is right."""
 
     def best(measure: Callable[[str, str], float]) -> float:
         values = []
@@ -169,29 +154,9 @@ def _question_answering(rows: Sequence[Row], answers: Sequence[str]) -> Scores:
     return {"F1": best(answer_f1), "exact match": best(exact)}
 
 
-def class_counts(kind: str, rows: Sequence[Row], answers: Sequence[Any]) -> Counts:
-    """How often each class or tag was given, by what is right; of other kinds nothing."""
-    if kind == "classification":
-        return _counts(zip((row["label"] for row in rows), answers, strict=True))
-    if kind == "tagging":
-        tagged = zip((row["tags"] for row in rows), answers, strict=True)
-        return _counts(pair for tags, given in tagged for pair in zip(tags, given, strict=True))
-    return {}
-
-
-def _counts(pairs: Iterable[tuple[str, str]]) -> Counts:
-    counts: Counts = {}
-    for (right, answer), number in sorted(Counter(pairs).items()):
-        counts.setdefault(right, {})[answer] = number
-    return counts
-
-
 def _multiple_choice(rows: Sequence[Row], answers: Sequence[int]) -> Scores:
-    return {
-        "accuracy": float(
-            np.mean([row["label"] == a for row, a in zip(rows, answers, strict=True)])
-        )
-    }
+    right = [row["label"] == given for row, given in zip(rows, answers, strict=True)]
+    return {"accuracy": float(np.mean(right))}
 
 
 _SCORES: dict[str, Callable[[Sequence[Row], Any], Scores]] = {
@@ -204,25 +169,42 @@ _SCORES: dict[str, Callable[[Sequence[Row], Any], Scores]] = {
 }
 
 
-def interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float | None]:
-    """The mean, and how far to each side the t-interval reaches; None for a single value.
+def class_counts(kind: str, rows: Sequence[Row], answers: Sequence[Any]) -> Counts:
+    """The confusion matrix of classes or tags; empty for other kinds."""
+    pairs: Iterable[tuple[str, str]] = ()
+    if kind == "classification":
+        pairs = zip((row["label"] for row in rows), answers, strict=True)
+    elif kind == "tagging":
+        pairs = (
+            pair
+            for row, given in zip(rows, answers, strict=True)
+            for pair in zip(row["tags"], given, strict=True)
+        )
+    counts: Counts = {}
+    for (right, answer), number in sorted(Counter(pairs).items()):
+        counts.setdefault(right, {})[answer] = number
+    return counts
 
-    It tells how sure the mean over seeds is, on this test set: another one would give another.
+
+def interval(values: Sequence[float]) -> tuple[float, float | None]:
+    """The mean, and half the width of its 95 % t-interval; None for a single value.
+
+    It says how sure the mean over seeds is on this test set. Another test set would give another
+    mean.
     """
-    from scipy.stats import t
+    from scipy.stats import sem, t
 
     mean = float(np.mean(values))
     if len(values) < 2:
         return mean, None
-    error = np.std(values, ddof=1) / np.sqrt(len(values))
-    return mean, float(t.ppf((1 + confidence) / 2, len(values) - 1) * error)
+    return mean, float(t.ppf(0.975, len(values) - 1) * sem(values))
 
 
 def proportion_interval(right: float, number: int) -> tuple[float, float]:
     """The ends of the 95 % interval of a proportion, `right` of `number` (Wilson, 1927).
 
     It stays within 0 and 1, and has a width even where all or none are right. With a `number` of 0
-    nothing is known: it reaches from 0 to 1.
+    it reaches from 0 to 1, because nothing is known.
     """
     if number == 0:
         return 0.0, 1.0

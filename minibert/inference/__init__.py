@@ -1,1 +1,1 @@
-"""Using a BERT: blanks filled in, texts written and scored, sentences as vectors."""
+"""Using a BERT: filling blanks, writing and scoring texts, sentence vectors."""

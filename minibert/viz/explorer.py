@@ -20,7 +20,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from minibert.analysis.heads import describe_heads, without_heads
+from minibert.analysis.ablation import without_heads
+from minibert.analysis.attention_patterns import describe_heads
 from minibert.model import BertForPreTraining, BertModel, evaluating, load
 from minibert.pretraining.snapshots import read_snapshots
 from minibert.tokenizer import MASK, SPECIAL_TOKENS, BertTokenizer

@@ -17,7 +17,7 @@ from playwright.sync_api import Frame, Locator, Page, expect
 
 import minibert
 from minibert.config import BertConfig
-from minibert.inference.generation import fill_mask
+from minibert.inference.fill_mask import fill_mask
 from minibert.model import BertForPreTraining
 from minibert.tokenizer import SPECIAL_TOKENS, BertTokenizer
 from minibert.viz.attention_data import AttentionData

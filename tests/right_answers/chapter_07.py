@@ -7,7 +7,8 @@ import torch
 from scipy.special import entr
 from scipy.stats import entropy
 
-from minibert.analysis.heads import head_roles, rollout, without_heads
+from minibert.analysis.ablation import without_heads
+from minibert.analysis.attention_patterns import head_roles, rollout
 
 
 def loop_entropy(attention):

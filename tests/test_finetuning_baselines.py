@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics.pairwise import cosine_similarity
 from sklearn.model_selection import GridSearchCV, PredefinedSplit
 from sklearn.pipeline import Pipeline
-from test_finetuning import toy
+from toy_tasks import toy
 
 from minibert.data.labelled_rows import KINDS
 from minibert.data.splits import TaskData
