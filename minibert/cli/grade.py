@@ -23,25 +23,27 @@ from minibert.cli.group import CommandWithExamples
 )
 @click.option(
     "--exercises", type=click.Path(path_type=Path),
-    help="Folder of the exercises as they were given; that of the course if not told.",
+    help="Folder of the exercises as they were given out.  [default: the course's own]",
 )  # fmt: skip
 @click.option(
     "--time-limit", type=click.IntRange(min=4), default=120, show_default=True,
-    help="Seconds for a notebook; a quarter of them for a cell.",
+    help="Seconds for a notebook. A cell gets a quarter of them.",
 )  # fmt: skip
 @click.option(
     "--memory-limit", type=click.FloatRange(min=0.5), default=4.0, show_default=True,
-    help="GB for a notebook.",
+    help="GB of memory for a notebook.",
 )  # fmt: skip
 @click.option(
-    "--jobs", type=click.IntRange(min=1), default=2, show_default=True, help="So many at a time."
-)
+    "--jobs", type=click.IntRange(min=1), default=2, show_default=True,
+    help="Notebooks that are graded at the same time.",
+)  # fmt: skip
 def grade(submissions: Path, out: Path, exercises: Path | None, jobs: int, **limits: Any) -> None:
     """Grade the exercise notebooks in SUBMISSIONS: a folder or a zip for each student.
 
-    One zip of the whole class, as learning platforms export it, will do too. Grades go to
-    grades.csv, feedback to a page for each notebook, and index.html links all. What is graded
-    already and has not changed is kept. Notebooks are run, and could do whatever you can.
+    SUBMISSIONS may also hold one zip of the whole class, as learning platforms export it. Grades
+    go to grades.csv, feedback to a page for each notebook, and index.html links everything.
+    Notebooks that were graded before and have not changed keep their grades. Grading runs the
+    notebooks, and what they run could do whatever you can.
     """
     from minibert.course.grading import Limits, grade
 

@@ -1,6 +1,6 @@
-"""What a class handed in: the notebooks in students' folders, and in zips as platforms export them.
+"""Find the notebooks that a class handed in, in folders and in zips as platforms export them.
 
-Nothing of a zip is written to the disk under a name of its own: a zip can name any place.
+A zip can name any place on the disk, so its names are never used to write files.
 """
 
 from __future__ import annotations
@@ -10,46 +10,49 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import count
 from pathlib import Path, PurePosixPath
 from zipfile import ZipFile, ZipInfo
 
 JUNK = re.compile(r"(^|/)(__MACOSX|\.[^./][^/]*|Thumbs\.db|desktop\.ini)(/|$)", re.IGNORECASE)
-"""What systems and Jupyter leave lying about."""
+"""Files that systems and Jupyter leave behind."""
 COPY = re.compile(r"(-\d+|\s*\(\d+\)|-Copy\d+)$")
-"""What browsers and platforms add to the name of a file that is handed in again."""
+"""What browsers and platforms add to the name of a file that is submitted again."""
 LARGEST = 50 * 2**20
-"""Bytes of one file, and of all that a zip inside a zip holds."""
+"""Bytes of one file, and of everything in a zip inside a zip."""
 LARGEST_ZIP = 40 * LARGEST
 MOST_FILES = 10_000
 LINK = "this is a link, which is not followed"
 
 Found = tuple[str, bytes | str | None]
-"""Where something is, and a notebook's bytes, or what is wrong, or None for what is no notebook."""
+"""A path, and a notebook's bytes, or what is wrong with it, or None for any other file."""
 
 
 @dataclass(frozen=True)
 class Submission:
-    """A notebook that was handed in, or what stands in its place and why it cannot be graded."""
+    """A notebook that was handed in, or the reason why a file cannot be graded."""
 
     student: str
     exercise: str
-    """The exercise's name; "" where the file's tells none."""
+    """The exercise's name, "" if the file's name contains none."""
     file: str
-    """Where it is in the folder of submissions, through zips too."""
+    """Its path in the folder of submissions, which may lead through zips."""
     contents: Path | None
     """A copy of it."""
     reason: str = ""
 
 
 def collect(folder: Path, exercises: Collection[str], copies: Path) -> list[Submission]:
-    """Everything in a folder that is a notebook or should be one; notebooks go to `copies`.
+    """Everything in a folder that is a notebook or should be one. Notebooks are copied to `copies`.
 
-    Students are named by their folder or zip. A zip that is alone and holds the folders or zips
-    of several is the whole class's. Where a platform puts all into one folder, the student is
-    what stands before the exercise's name: `doe_jane_1234_03_attention.ipynb`.
+    Students are named after their folder or zip. A single zip with the folders or zips of several
+    students holds the whole class. Some platforms put all files into one folder and the student
+    before the exercise's name: `doe_jane_1234_03_attention.ipynb`.
     """
     found: list[tuple[PurePosixPath, Path | str | None]] = []
+    names: set[str] = set()
     for number, (name, contents) in enumerate(walk(folder)):
+        name = unused(str(PurePosixPath(name)), names)
         if isinstance(contents, bytes):
             copy = copies / f"{number}.ipynb"
             copy.write_bytes(contents)
@@ -84,8 +87,15 @@ def collect(folder: Path, exercises: Collection[str], copies: Path) -> list[Subm
     ]
 
 
+def unused(name: str, names: set[str]) -> str:
+    """A name that no other file has, because a zip may hold several files of the same name."""
+    tries = (name if number == 1 else f"{name} ({number})" for number in count(1))
+    names.add(found := next(name for name in tries if name not in names))
+    return found
+
+
 def student(parts: Sequence[str], exercises: Collection[str]) -> str:
-    """Whose a file is, by its path; "" where that does not tell."""
+    """The student whose file this is, by its path, or "" if the path does not say."""
     parts = [part for part in parts if part.strip("./")]
     if len(parts) > 1 or (parts and parts[0].lower().endswith(".zip")):
         return re.sub(r"\.zip$", "", parts[0], flags=re.IGNORECASE)
@@ -93,7 +103,7 @@ def student(parts: Sequence[str], exercises: Collection[str]) -> str:
 
 
 def split_name(stem: str, exercises: Collection[str]) -> tuple[str, str]:
-    """What stands before an exercise's name in a file's, and that name; ("", "") for none."""
+    """Split a file's name into what comes before an exercise's name and that name, or ("", "")."""
     stem = COPY.sub("", stem)
     for name in exercises:
         if stem == name or stem.endswith("_" + name):
@@ -102,7 +112,7 @@ def split_name(stem: str, exercises: Collection[str]) -> tuple[str, str]:
 
 
 def walk(folder: Path) -> Iterator[Found]:
-    """All in a folder and in its zips."""
+    """Everything in a folder and in its zips."""
     for place, folders, files in os.walk(folder):
         folders.sort()
         for path in (Path(place, name) for name in sorted(folders + files)):
@@ -120,7 +130,7 @@ def walk(folder: Path) -> Iterator[Found]:
 
 
 def read(file: Path) -> bytes | str:
-    """A file's bytes, or why not."""
+    """A file's bytes, or why they cannot be read."""
     try:
         return too_large(file.stat().st_size) or file.read_bytes()
     except OSError as error:
@@ -128,12 +138,12 @@ def read(file: Path) -> bytes | str:
 
 
 def too_large(size: int) -> str:
-    """What is wrong with a file of this many bytes; "" if nothing."""
+    """What is wrong with a file of this many bytes, or ""."""
     return f"this is larger than {LARGEST // 2**20} MB" if size > LARGEST else ""
 
 
 def unzip(file: Path | BytesIO, label: str, most: int) -> Iterator[Found]:
-    """All in a zip, up to so many bytes."""
+    """Everything in a zip, up to `most` bytes."""
     spent = 0
     try:
         with ZipFile(file) as archive:
@@ -151,11 +161,11 @@ def unzip(file: Path | BytesIO, label: str, most: int) -> Iterator[Found]:
 
 
 def read_member(archive: ZipFile, info: ZipInfo, label: str) -> Iterator[Found]:
-    """One thing in a zip, or all in it where it is a zip itself."""
+    """One member of a zip, or everything in it if it is a zip itself."""
     name = real_name(info)
     kind, label = PurePosixPath(name).suffix.lower(), f"{label}/{name}"
     if name.startswith("/") or re.match("[A-Za-z]:", name) or ".." in name.split("/"):
-        yield label, "in its zip this is told to go outside its folder"
+        yield label, "its name in the zip leads out of the zip's folder"
     elif JUNK.search(name):
         return
     elif info.external_attr >> 28 == 0o12:
@@ -176,10 +186,10 @@ def read_member(archive: ZipFile, info: ZipInfo, label: str) -> Iterator[Found]:
 
 
 def real_name(info: ZipInfo) -> str:
-    """A name in a zip as its maker meant it, with "/" between folders.
+    """A name in a zip as it was meant, with "/" between folders.
 
-    Where no flag says UTF-8, zipfile takes code page 437. It may have been UTF-8 all the same, or
-    Windows' Western code page, whose accents are Greek and lines in 437.
+    zipfile assumes code page 437 unless a flag says UTF-8. But the name may still be UTF-8, or
+    Windows' Western code page, whose accented letters look Greek in 437.
     """
     name = info.filename
     if not info.flag_bits & 0x800:
