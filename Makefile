@@ -1,6 +1,6 @@
 # make demo           pretrain a BERT on real text, fill blanks, draw its attention
-# make test           everything that is checked
-# make test-portable  the notebooks again, as other machines would run them
+# make test           lint, types, unit tests, browser, every chapter and solution: ten minutes
+# make test-all       that, and what takes longer: kills, soak, every mutant, other machines
 # make lab            the course, in JupyterLab
 # make notebooks      run the notebooks and store their outputs; ONLY="03 04" for some of them
 # make exercises      exercises/ from solutions/
@@ -13,7 +13,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test test-portable lab notebooks exercises slides bench soak data speedrun
+.PHONY: install demo test test-all lab notebooks exercises slides bench soak data speedrun
 
 install: .venv/installed
 
@@ -26,17 +26,19 @@ install: .venv/installed
 demo: install
 	$(BIN)/minibert demo
 
-NBVAL = $(BIN)/python -m pytest -p tests.notebooks notebooks solutions \
-	-o addopts="-q -ra -n 2 --dist loadfile --nbval-cell-timeout 300"
+PYTEST = $(BIN)/pytest --durations=20 --durations-min=1
+NBVAL = $(PYTEST) --nbval --nbval-cell-timeout 300 notebooks solutions
 
 test: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser -n 0
+	OMP_NUM_THREADS=1 $(PYTEST)
+	OMP_NUM_THREADS=1 $(PYTEST) tests/browser -n 0
 	MINIBERT_PROFILE=smoke OMP_NUM_THREADS=1 $(NBVAL)
 
-test-portable: install
+# The notebooks again as other machines run them: two threads, and older instruction sets.
+test-all: test
+	OMP_NUM_THREADS=1 $(PYTEST) -m long
 	MINIBERT_PROFILE=smoke OMP_NUM_THREADS=2 $(NBVAL)
 	MINIBERT_PROFILE=smoke OMP_NUM_THREADS=1 ATEN_CPU_CAPABILITY=avx2 $(NBVAL)
 	MINIBERT_PROFILE=smoke OMP_NUM_THREADS=1 ATEN_CPU_CAPABILITY=default $(NBVAL)

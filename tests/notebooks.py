@@ -1,6 +1,7 @@
 """A pytest plugin: nbval, with a comparison that learners' machines pass and mistakes do not.
 
-    python -m pytest -p tests.notebooks -o addopts= notebooks
+    pytest --nbval notebooks/03_attention.ipynb
+    MINIBERT_PROFILE=smoke pytest --nbval notebooks solutions   # with shorter training runs
 
 Words and whole numbers must be the same as in the stored outputs; numbers with a decimal point may
 differ by two units of their last printed digit, or by 1e-4 of their size: other processors and
@@ -25,6 +26,8 @@ UNITS = 2
 RELATIVE = 1e-4
 BYTES = re.compile(r"data:[\w/+-]+;base64,[\w+/=]+")
 SECONDS_BETWEEN_LOOKS = 2.0
+LONG = 24 * 3600
+"""Seconds; in place of the unit tests' limits, because a chapter trains for minutes."""
 
 
 def difference(reference: str, new: str) -> str | None:
@@ -133,13 +136,24 @@ class Notebook(IPyNbFile):
             )
 
 
+@pytest.hookimpl(wrapper=True)
 def pytest_collect_file(file_path, parent):
-    """Every notebook but Jupyter's own copies."""
-    if file_path.suffix == ".ipynb" and ".ipynb_checkpoints" not in file_path.parts:
-        return Notebook.from_parent(parent, path=file_path)
-    return None
+    """Put our class in the place of nbval's."""
+    collected = yield
+    return [
+        Notebook.from_parent(parent, path=file_path) if isinstance(file, IPyNbFile) else file
+        for file in collected
+    ]
+
+
+def pytest_ignore_collect(collection_path):
+    """Jupyter's own copies are no notebooks of the course."""
+    return True if ".ipynb_checkpoints" in collection_path.parts else None
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config):
-    config.option.nbval_lax = False
+    """Notebooks have a limit for each cell: `--nbval-cell-timeout`."""
+    if config.option.nbval:
+        config.option.timeout = config.option.timeout or LONG
+        config.option.session_timeout = config.option.session_timeout or LONG

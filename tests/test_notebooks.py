@@ -217,9 +217,19 @@ def verdicts(tmp_path_factory):
     altered("not_run", change=lambda n: n.cells[1].update(execution_count=None, outputs=[]))
     altered("out_of_order", change=lambda n: n.cells[1].update(execution_count=9))
     altered("dead", change=lambda n: n.cells[1].update(source="os._exit(1)"))
-    options = "-p tests.notebooks -o addopts= -rA -n 2 --dist loadfile --color no"
+    options = "--nbval -o addopts= -rA -n 2 --dist loadfile --color no"
     shown = subprocess.run(
-        [sys.executable, "-m", "pytest", *options.split(), str(folder)],
+        [
+            Path(sys.executable).with_name("pytest"),
+            *options.split(),
+            "-c",
+            ROOT / "pyproject.toml",
+            "--confcutdir",
+            ROOT,
+            "--rootdir",
+            ROOT,
+            str(folder),
+        ],
         capture_output=True,
         text=True,
         cwd=ROOT,
