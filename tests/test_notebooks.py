@@ -1,6 +1,7 @@
 """The notebooks' form, and the comparison that their outputs are held to: does it bite?"""
 
 import copy
+import os
 import re
 import subprocess
 import sys
@@ -217,19 +218,9 @@ def verdicts(tmp_path_factory):
     altered("not_run", change=lambda n: n.cells[1].update(execution_count=None, outputs=[]))
     altered("out_of_order", change=lambda n: n.cells[1].update(execution_count=9))
     altered("dead", change=lambda n: n.cells[1].update(source="os._exit(1)"))
-    options = "--nbval -o addopts= -rA -n 2 --dist loadfile --color no"
+    options = "--nbval -p tests.notebooks -o addopts= -rA -n 2 --dist loadfile --color no"
     shown = subprocess.run(
-        [
-            Path(sys.executable).with_name("pytest"),
-            *options.split(),
-            "-c",
-            ROOT / "pyproject.toml",
-            "--confcutdir",
-            ROOT,
-            "--rootdir",
-            ROOT,
-            str(folder),
-        ],
+        [sys.executable, "-m", "pytest", *options.split(), str(folder)],
         capture_output=True,
         text=True,
         cwd=ROOT,
@@ -238,6 +229,21 @@ def verdicts(tmp_path_factory):
     failed = set(re.findall(r"(?:FAILED|ERROR) .*?(\w+)\.ipynb", shown))
     assert "good" in {p.stem for p in folder.iterdir()}, shown
     return {p.stem: p.stem not in failed for p in folder.iterdir()}, shown
+
+
+def test_the_plain_command_compares_as_we_do():
+    """`pytest --nbval FILE`, typed in the repository, without further options."""
+    pytest_itself = Path(sys.executable).with_name("pytest")
+    shown = subprocess.run(
+        [pytest_itself, "--nbval", "--collect-only", "-v", "-n0", "notebooks/03_attention.ipynb"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
+        timeout=100,
+    )
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    assert "<Notebook 03_attention.ipynb>" in shown.stdout, shown.stdout
 
 
 def test_what_did_not_change_passes(verdicts):

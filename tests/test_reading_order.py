@@ -14,7 +14,7 @@ CORE = re.findall(r"^\| `(\w+)\.py` \|", README, re.MULTILINE)
 FOLDERS = re.findall(r"^\| `(\w+)/` \|", README, re.MULTILINE)
 ORDER = [*CORE, *FOLDERS]
 """Modules of the core, then folders, from the top to the bottom."""
-CORE_LINES = 2000
+CORE_LINES = 2050
 
 
 def imports(file: Path) -> set[str]:
