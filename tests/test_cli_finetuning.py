@@ -171,7 +171,7 @@ def test_a_leak_is_told_in_a_line(body, tmp_path):
         write(tmp_path / "data" / f"{part}.jsonl", rows_of("classification", 20))
     shown = run("finetune", body, "--data", tmp_path / "data", "-o", tmp_path / "out", *FAST)
     notes = [line for line in shown.splitlines() if line.startswith("Note: ")]
-    assert any("20 of 20 rows of test stand in train too" in note for note in notes)
+    assert any("20 of 20 rows of test are in train too" in note for note in notes)
     assert "UserWarning" not in shown
 
 
@@ -212,7 +212,7 @@ FILES = {
         (["--data", "nan.csv", "--kind", "regression"], "line 4: the target 'nan' is not a finite"),
         (["--data", "inf.csv", "--kind", "regression"], "line 4: the target 'inf' is not a finite"),
         (["--data", "same.csv", "--kind", "regression"], "every target to train on is 1.5"),
-        (["--data", "parts"], "test.csv, line 2: the label 'c' is not one of those to train on"),
+        (["--data", "parts"], "test.csv, line 2: the label 'c' is not in the training rows"),
         (["--data", "few.csv"], "too few to hold some out"),
         (["--data", "blank.csv"], "blank.csv is empty"),
         (["--data", "broken.jsonl"], "broken.jsonl, line 2 is not JSON"),

@@ -87,6 +87,24 @@ def test_an_answer_is_found_again_in_a_window(answer):
             assert not (inside[0][0] <= first and inside[-1][1] >= first + len(answer))
 
 
+def test_an_answer_at_the_edge_of_a_window_is_whole_in_another():
+    words = "the old house of the people and the new house of the states " * 4
+    starts = [0, *(place + 1 for place, letter in enumerate(words) if letter == " ")][:-2]
+    for start in starts:
+        text = " ".join(words[start:].split()[:2])
+        row = {"question": "Who?", "context": words, "answers": [{"text": text, "start": start}]}
+        features = make_features([row], "question-answering", (), TOKENIZER, 16)
+        assert any(feature.target != (0, 0) for feature in features)
+
+
+def test_the_first_of_several_answers_is_the_target():
+    one, both = (
+        make_features([question(answers)], "question-answering", (), TOKENIZER, 48)
+        for answers in (["New York"], ["New York", "1790", "States"])
+    )
+    assert [f.target for f in both] == [f.target for f in one]
+
+
 def test_without_an_answer_the_target_is_cls():
     features = make_features([question([])], "question-answering", (), TOKENIZER, 48)
     assert {f.target for f in features} == {(0, 0)}

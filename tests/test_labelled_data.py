@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from minibert.data.labelled_rows import KINDS, Columns
 from minibert.data.labelled_texts import from_parts, load_data, read_unlabelled
+from minibert.data.splits import subsample
 from minibert.data.tables import place_rows, read_rows
 
 CSV = "text,label\n" + "".join(f'"Text, number {n}",{"ab"[n % 2]}\n' for n in range(40))
@@ -197,6 +198,7 @@ def test_the_kind_is_read_off_the_labels(tmp_path, labels, kind):
         ([-1, -1.0, 0.0, -0.0], ("-1", "0")),
         (["caf\u00e9", "cafe\u0301", "bar", " bar "], ("bar", "caf\u00e9")),
         (["1.1", "1.10", "1.1", "1.10"], ("1.1", "1.10")),  # versions, not numbers
+        (["9" * 5000 + ".0", "b", "c", "b"], ("9" * 5000 + ".0", "b", "c")),  # no number is so long
     ],
 )
 def test_labels_that_are_the_same_are_one_class(tmp_path, written, labels):
@@ -264,6 +266,12 @@ BAD = {
     "a text that is none": ("a.jsonl", '{"text": 3, "label": "a"}', "line 1: 'text' is not text"),
     "half a character": ("a.jsonl", '{"text": "\\ud800", "label": "a"}', "line 1: .*surrogate"),
     "no label": ("a.jsonl", '{"text": "x", "label": null}', "line 1: the label is empty"),
+    "half a label": ("a.jsonl", '{"text": "x", "label": "\\ud800"}', "line 1: 'label' has half"),
+    "a label too deep": (
+        "a.jsonl",
+        '{"text": "x", "label": {"a": ' + "[" * 900 + "]" * 900 + "}}",
+        "line 1: the label is",
+    ),
     "a label that is an object": ("a.jsonl", '{"text": "x", "label": {"a": 1}}', "line 1: the lab"),
 }
 
@@ -277,6 +285,11 @@ def test_what_is_wrong_with_a_file_is_said_in_a_line(tmp_path, name):
 
 
 BAD_ROWS = {
+    "a label that is no number": (
+        "classification",
+        {"text": "x", "text_pair": "p", "label": float("nan")},
+        "the label is nan",
+    ),
     "not a number": ("regression", {"text": "x", "label": "3,5"}, "target '3,5' is not a finite"),
     "not-a-number": ("regression", {"text": "x", "label": "NaN"}, "target 'NaN' is not a finite"),
     "infinite": ("regression", {"text": "x", "label": 1e999}, "target inf is not a finite"),
@@ -309,17 +322,17 @@ BAD_ROWS = {
     "more choices": (
         "multiple-choice",
         {"text": "x", "choices": ["a", "b", "c"], "label": 0},
-        "3 choices, where the first row has 2",
+        "3 choices, but the first row has 2",
     ),
     "a shifted answer": (
         "question-answering",
         {"question": "q", "context": "a b c", "answers": [{"text": "b", "start": 1}]},
-        "'b' does not stand at character 1",
+        "'b' is not at character 1",
     ),
     "an answer from the end": (
         "question-answering",
         {"question": "q", "context": "a b", "answers": [{"text": "b", "start": -1}]},
-        "'b' does not stand at character -1",
+        "'b' is not at character -1",
     ),
     "an empty answer": (
         "question-answering",
@@ -394,6 +407,15 @@ def test_every_label_has_its_share_of_each_part(tmp_path):
         assert "only" in {row["label"] for row in task.train}
 
 
+def test_rows_with_a_label_of_their_own_are_trained_on_and_none_is_lost(tmp_path):
+    rows = [{"text": f"t {n}", "label": "ab"[n % 2]} for n in range(100)]
+    rows += [{"text": f"u {n}", "label": f"only {n}"} for n in range(40)]
+    task = load_data(jsonl(tmp_path / "a.jsonl", rows))
+    assert sorted(everything(task), key=str) == sorted(rows, key=str)
+    assert {row["label"] for row in task.train} == {row["label"] for row in rows}
+    assert len(task.validation) > 5 and len(task.test) > 5
+
+
 def test_the_split_is_the_seeds_and_the_same_in_every_process(tmp_path):
     path = write(tmp_path / "a.csv", CSV)
     program = (
@@ -407,6 +429,17 @@ def test_the_split_is_the_seeds_and_the_same_in_every_process(tmp_path):
         return subprocess.run(command, env=environment, capture_output=True, check=True).stdout
 
     assert split("0", "1") == split("0", "2") != split("1", "1")
+
+
+def test_a_subsample_has_other_rows_with_another_seed_and_the_same_test(tmp_path):
+    task = load_data(write(tmp_path / "a.csv", CSV))
+    drawn = [subsample(task, 12, seed) for seed in (0, 0, 1)]
+    texts = [{row["text"] for row in each.train} for each in drawn]
+    assert texts[0] == texts[1] != texts[2] and len(texts[0]) == len(texts[2]) == 12
+    assert all(each.test == task.test and each.validation == task.validation for each in drawn)
+    assert subsample(task, None) is task and subsample(task, 1000) is task
+    with pytest.raises(ValueError, match=r"1 rows of a\.csv do not have every label: take more"):
+        subsample(task, 1)
 
 
 def test_a_folder_is_taken_as_it_is(tmp_path):
@@ -438,7 +471,7 @@ def test_a_text_on_two_sides_is_warned_of(tmp_path):
     rows = [ROWS["classification"](n) for n in range(60)]
     parts = {"train": rows[:40], "validation": rows[40:50], "test": [*rows[37:40], *rows[50:]]}
     placed = {part: place_rows(part, each) for part, each in parts.items()}
-    with pytest.warns(UserWarning, match="t: 3 of 13 rows of test stand in train too"):
+    with pytest.warns(UserWarning, match="t: 3 of 13 rows of test are in train too, so"):
         from_parts("t", placed)
     placed["test"] = placed["test"][3:]
     with warnings.catch_warnings():
@@ -468,6 +501,6 @@ def test_squads_own_form_of_answers():
         "answers": {"text": ["Bob", "Ada"], "answer_start": [8, 0]},
     }
     parts = {part: place_rows(part, [squad]) for part in ("train", "validation", "test")}
-    with pytest.warns(UserWarning, match="stand in"):
+    with pytest.warns(UserWarning, match="are in train too"):
         (row,) = from_parts("squad", parts).test
     assert row["answers"] == [{"text": "Bob", "start": 8}, {"text": "Ada", "start": 0}]

@@ -13,7 +13,7 @@ import torch
 from minibert.data.batches import PackedBatches, PairBatches
 from minibert.data.corpora import load_corpus
 from minibert.data.masking import Masker, Masking, choose_tokens, choose_words
-from minibert.data.sentence_pairs import make_pairs
+from minibert.data.sentence_pairs import _fit_into, make_pairs
 from minibert.data.tokenized_corpora import write_tokens
 from minibert.tokenizer import SPECIAL_TOKENS, BertTokenizer
 
@@ -55,6 +55,24 @@ def test_tokens_on_the_disk(texts, tokenizer, corpus):
 
 
 # Masking
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"probability": 7}, "probability is 7: give a share from 0 to 1"),
+        ({"probability": float("nan")}, "probability is nan"),
+        ({"mask": -0.1}, "mask is -0.1"),
+        ({"random": "0.1"}, "random is '0.1'"),
+        ({"mask": 0.9, "random": 0.9}, "mask 0.9 and random 0.9 add up to more than 1"),
+        ({"whole_word": "no"}, "whole_word is 'no': give True or False"),
+        ({"max_predictions": 0}, "max_predictions is 0"),
+        ({"max_predictions": 2.5}, "max_predictions is 2.5"),
+    ],
+)
+def test_a_masking_that_makes_no_sense_is_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Masking(**settings)
 
 
 @pytest.mark.parametrize("probability", [0.15, 0.3])
@@ -162,6 +180,22 @@ def test_a_batch_is_a_function_of_seed_and_step(kind, corpus, tokenizer):
 
 
 @KINDS
+def test_masks_are_drawn_anew_for_each_step_and_seed(kind, corpus, tokenizer):
+    draws = []
+
+    def masker(ids, rng):
+        draws.append(rng.random())
+        return ids, ids
+
+    for seed in (0, 1):
+        batches = kind(corpus, tokenizer, Masking(), 4, 32, seed)
+        batches.__dict__["masker"] = masker
+        for step in range(3):
+            batches(step)
+    assert len(set(draws)) == 6
+
+
+@KINDS
 def test_a_pass_goes_everywhere(kind, corpus, tokenizer):
     batches = kind(corpus, tokenizer, Masking(), 16, 32, 0)
     seen = Counter()
@@ -173,6 +207,19 @@ def test_a_pass_goes_everywhere(kind, corpus, tokenizer):
             .tolist()
         )
     assert set(corpus.tokens.tolist()) <= set(seen)
+
+
+def test_each_pass_has_its_pairs_in_a_new_order(corpus, tokenizer):
+    """A batch is drawn from the whole corpus, not from one document after another."""
+    batches = PairBatches(corpus, tokenizer, Masking(), 8, 32, 0)
+    orders = [batches._visit(number)[2].tolist() for number in (0, 1)]
+    for order in orders:
+        assert sorted(order) == list(range(len(order))) != order
+    length = min(map(len, orders))
+    assert orders[0][:length] != orders[1][:length]
+    _, pairs, order = batches._visit(0)
+    lengths = (pairs.a_length + pairs.b_length + 3)[order[8:16]]
+    assert batches(1)["attention_mask"].sum(1).tolist() == lengths.tolist()
 
 
 def test_packed_sequences_are_text_without_padding(corpus, tokenizer):
@@ -273,8 +320,6 @@ def test_pairs_are_cut_as_the_original_cuts(corpus):
                 b_length -= 1
         return a_length, b_length
 
-    from minibert.data.sentence_pairs import _fit_into
-
     a, a_length, b, b_length = _fit_into(
         room, long.a, long.a_length, long.b, long.b_length, np.random.default_rng(0)
     )
@@ -282,6 +327,28 @@ def test_pairs_are_cut_as_the_original_cuts(corpus):
         assert (a_length[i], b_length[i]) == slow(long.a_length[i], long.b_length[i])
         assert long.a[i] <= a[i] and a[i] + a_length[i] <= long.a[i] + long.a_length[i]
         assert long.b[i] <= b[i] and b[i] + b_length[i] <= long.b[i] + long.b_length[i]
+    # Each lost token was the first or the last of its side, as a coin decided.
+    for front, lost in (
+        (a - long.a, long.a_length - a_length),
+        (b - long.b, long.b_length - b_length),
+    ):
+        assert lost.sum() > 500
+        assert front.sum() / lost.sum() == pytest.approx(0.5, abs=0.1)
+
+
+def test_one_pair_in_ten_aims_at_a_shorter_length(tokenizer, tmp_path):
+    """In documents without end, only these are shorter than they might be."""
+    texts = [" ".join(["The cat sat."] * 2000) for _ in range(2)]
+    made = write_tokens(load_corpus(texts), tokenizer, tmp_path)
+    shorter, number = 0, 0
+    for seed in range(4):
+        pairs = make_pairs(made, 64, np.random.default_rng(seed))
+        lengths = pairs.a_length + pairs.b_length
+        assert lengths.max() == 61
+        shorter, number = shorter + (lengths < 57).sum(), number + len(lengths)
+    # Targets from 2 to 61 are equally likely, and a sentence has four tokens.
+    assert number > 1000
+    assert shorter / number == pytest.approx(0.1 * 54 / 60, abs=0.025)
 
 
 def test_pair_batches_have_the_input_format(corpus, tokenizer):
@@ -309,6 +376,28 @@ def test_pair_batches_have_the_input_format(corpus, tokenizer):
             assert types == [0] * (first + 1) + [1] * second + [0] * (len(row) - length)
     assert max(lengths) == 40
     assert 0.3 < np.mean(next_labels) < 0.7
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "message"),
+    [
+        (PackedBatches, {"batch_size": 0}, "batch_size is 0: give 1 or more"),
+        (PackedBatches, {"max_length": 2}, "max_length is 2: give 3 or more"),
+        (PairBatches, {"max_length": 4}, "max_length is 4: give 5 or more"),
+        (PairBatches, {"seed": -1}, "seed is -1: give 0 or more"),
+        (PairBatches, {"elsewhere": 1.5}, "elsewhere is 1.5: give a share from 0 to 1"),
+    ],
+)
+def test_batches_that_cannot_be_made_are_refused(corpus, tokenizer, kind, settings, message):
+    usual = {"batch_size": 4, "max_length": 16, "seed": 0}
+    with pytest.raises(ValueError, match=message):
+        kind(corpus, tokenizer, Masking(), **{**usual, **settings})
+
+
+def test_the_shortest_sequences_have_a_token_of_each_side(corpus, tokenizer):
+    assert PackedBatches(corpus, tokenizer, Masking(), 4, 3, 0)(0)["input_ids"].shape == (4, 3)
+    batch = PairBatches(corpus, tokenizer, Masking(), 4, 5, 0)(0)
+    assert batch["attention_mask"].sum(1).tolist() == [5] * 4
 
 
 def test_next_sentence_prediction_needs_two_documents(tokenizer, tmp_path):

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from filelock import FileLock
 from stopping import stopped_in_step
 
 from minibert.cli import main
@@ -20,7 +21,7 @@ from minibert.data import corpora
 from minibert.data.batches import PackedBatches, PairBatches
 from minibert.data.corpora import load_corpus
 from minibert.data.masking import Masking
-from minibert.data.shards import PreparedCorpus, prepare
+from minibert.data.shards import PreparedCorpus, is_whole, prepare, write_sums
 from minibert.model import IGNORE_INDEX
 from minibert.pretraining.recipes import RECIPES
 from minibert.pretraining.run import Run, pretrain
@@ -205,6 +206,9 @@ def test_a_run_notices_that_its_tokens_are_others(dataset, prepared, tmp_path):
     run = Run(str(tokens), recipe=small, steps=3, vocab_size=100)
     with stopped_in_step(1):
         assert not pretrain(find_corpus(str(tokens)), tmp_path / "run", run)
+    rewrite(tokens / "training" / "00001" / "tokens.bin", "u2", 0, 7)
+    with pytest.raises(ValueError, match=r"part 00001 of .* is damaged"):
+        pretrain(find_corpus(str(tokens)), tmp_path / "run", run, resume=True)
     shutil.rmtree(tokens)
     other.write_text("An other text, of other words. " * 30, encoding="utf-8")
     prepare(str(other), tokens, vocab_size=100)
@@ -271,6 +275,100 @@ def test_from_the_command_line_the_vocabulary_is_that_of_the_folder(prepared, tm
     assert (tmp_path / "run" / "vocab.txt").read_bytes() == (prepared / "vocab.txt").read_bytes()
     found = CliRunner().invoke(main, [*command, "--overwrite", "--vocab-size", "90"])
     assert "was prepared with vocab_size 100, not 90" in found.stderr
+
+
+def change_json(file, **changes):
+    file.write_text(json.dumps({**json.loads(file.read_text("utf-8")), **changes}), "utf-8")
+
+
+def rewrite(file, dtype, place, value):
+    array = np.fromfile(file, dtype)
+    array[place] = value
+    array.tofile(file)
+
+
+DAMAGE = {
+    "objects": ("tokens must be uint16 or uint32", lambda f: arrays(f, tokens=["O", 1])),
+    "another size": ("tokens must be", lambda f: arrays(f, tokens=["uint8", 1])),
+    "floats": (
+        "sentence_starts must be int64",
+        lambda f: arrays(f, sentence_starts=["float64", 1]),
+    ),
+    "no dtype": ("document_starts must be", lambda f: arrays(f, document_starts=7)),
+    "a length below 0": ("tokens must be", lambda f: arrays(f, tokens=["uint16", -1])),
+    "too long": (r"tokens\.bin is damaged: it has", lambda f: arrays(f, tokens=["uint16", 10**15])),
+    "an end elsewhere": ("do not fit", lambda f: rewrite(f / "document_starts.bin", "i8", -1, 7)),
+    "an id too high": ("do not fit", lambda f: rewrite(f / "tokens.bin", "u2", 0, 60000)),
+    "a step back": ("do not fit", lambda f: rewrite(f / "sentence_starts.bin", "i8", 1, 0)),
+    "a late beginning": ("do not fit", lambda f: rewrite(f / "sentence_starts.bin", "i8", 0, 1)),
+}
+
+
+def arrays(folder, **changes):
+    change_json(folder / "arrays.json", **changes)
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_damage_under_new_checksums_is_an_error_and_no_crash(prepared, tmp_path, name):
+    """Whoever changes a shard can change its checksum too."""
+    message, damage = DAMAGE[name]
+    shutil.copytree(prepared, tmp_path / "tokens")
+    damage(tmp_path / "tokens" / "training" / "00001")
+    write_sums(tmp_path / "tokens", "00001")
+    with pytest.raises(ValueError, match=message):
+        PreparedCorpus.open(tmp_path / "tokens").check()
+
+
+def test_a_record_that_names_no_file_vouches_for_none(prepared, tmp_path):
+    shutil.copytree(prepared, tmp_path / "tokens")
+    for name in ("00000", "tokenizer"):
+        (tmp_path / "tokens" / "parts" / f"{name}.json").write_text("{}")
+        assert not is_whole(tmp_path / "tokens", name)
+    with pytest.raises(ValueError, match=r"part 00000 of .* is damaged"):
+        PreparedCorpus.open(tmp_path / "tokens").check()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with a name")
+def test_a_pipe_in_place_of_a_shard_is_not_waited_for(prepared, tmp_path):
+    shutil.copytree(prepared, tmp_path / "tokens")
+    file = tmp_path / "tokens" / "held_out" / "00002" / "tokens.bin"
+    file.unlink()
+    os.mkfifo(file)
+    corpus = PreparedCorpus.open(tmp_path / "tokens")
+    with pytest.raises(ValueError, match=r"part 00002 of .* is damaged"):
+        corpus.check()
+    with pytest.raises(ValueError, match=r"tokens\.bin is damaged: it has 0 of"):
+        _ = corpus.held_out.sizes
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"parts": 10**9}, "has 3 of 1000000000 parts"),
+        ({"parts": 0}, r"prepare\.json is damaged"),
+        ({"parts": "3"}, r"prepare\.json is damaged"),
+        ({"corpus": 3}, r"prepare\.json is damaged"),
+        ({"vocab_size": [100]}, r"prepare\.json is damaged"),
+        ({"version": None}, r"prepare\.json is damaged"),
+    ],
+)
+def test_settings_that_prepare_never_wrote_are_refused(
+    dataset, prepared, tmp_path, settings, message
+):
+    shutil.copytree(prepared, tmp_path / "tokens")
+    change_json(tmp_path / "tokens" / "prepare.json", **settings)
+    with pytest.raises(ValueError, match=message):
+        PreparedCorpus.open(tmp_path / "tokens")
+    with pytest.raises(ValueError, match=r"prepare\.json is damaged|begun with parts 1000000000"):
+        prepare(dataset, tmp_path / "tokens", vocab_size=100)
+
+
+def test_one_process_at_a_time(dataset, prepared):
+    with (
+        FileLock(prepared / ".lock"),
+        pytest.raises(FileExistsError, match="another process is preparing a corpus in"),
+    ):
+        prepare(dataset, prepared, vocab_size=100)
 
 
 def test_sequences_come_from_all_shards_alike(prepared):

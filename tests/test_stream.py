@@ -21,9 +21,12 @@ from safetensors.torch import load_file
 from stopping import stopped_in_step
 
 from minibert.cli import main
+from minibert.data import hub as hub_module
 from minibert.data import streaming as streams
 from minibert.data.batches import PackedBatches
-from minibert.data.corpora import hub_dataset, load_corpus
+from minibert.data.corpora import load_corpus
+from minibert.data.hub import hub_dataset
+from minibert.data.labelled_texts import load_data
 from minibert.data.masking import Masking
 from minibert.data.streaming import Lane, Place, StreamedBatches, StreamedCorpus, WindowMaker
 from minibert.files import read_json
@@ -84,11 +87,11 @@ def test_a_lane_reads_file_after_file_and_begins_anew(dataset, monkeypatch, numb
     steady, seldom, found = Lane(rows, number), Lane(rows, number), []
     for step in range(40):
         place = Place(**json.loads(json.dumps(asdict(steady.place))))
-        documents = steady.take(Event())
+        documents = steady.next_window(Event())
         lanes = [Lane(rows, number), *([seldom] if step % 3 == 0 else [])]
         for lane in lanes:
             lane.go_to(place)
-            assert lane.take(Event()) == documents
+            assert lane.next_window(Event()) == documents
             assert lane.place == steady.place
         found += texts_of(documents)
     assert len(found) > 2 * len(expected)
@@ -111,8 +114,31 @@ def test_a_lane_that_goes_on_reads_no_row_twice(dataset, monkeypatch):
     lane = Lane(Counted(), 1)
     while lane.place.row < 40:
         lane.go_to(lane.place)
-        lane.take(Event())
+        lane.next_window(Event())
     assert read == {1: lane.place.row}
+
+
+@pytest.mark.parametrize("place", [Place(1, row=10**15), Place(0), Place(9)])
+def test_a_lane_refuses_a_place_that_it_does_not_have(dataset, monkeypatch, place):
+    monkeypatch.setattr(streams, "LANES", 2)
+    _, rows = hub_dataset(dataset)
+    with pytest.raises(ValueError, match=rf"no row \d+ in file {place.file}: begin a new run"):
+        Lane(rows, 1).go_to(place)
+
+
+@pytest.mark.parametrize(
+    "position",
+    [
+        {},
+        {"place": {"file": "1", "row": 0, "document": 0}, "tokens": 9},
+        {"place": {"file": 1, "row": -1, "document": 0}, "tokens": 9},
+        {"place": {"file": 1, "row": 0, "document": 0}, "tokens": 0},
+    ],
+)
+def test_a_position_that_was_never_written_is_refused(tmp_path, position):
+    (tmp_path / "000001.json").write_text(json.dumps(position))
+    with pytest.raises(ValueError, match=r"000001\.json is damaged"):
+        streams.read_position(tmp_path / "000001.json")
 
 
 @pytest.fixture
@@ -207,6 +233,20 @@ def test_each_step_is_drawn_from_its_window(trained, dataset):
             tuple(row) for row in np.lib.stride_tricks.sliding_window_view(tokens, 14).tolist()
         }
         assert {tuple(row[1:-1].tolist()) for row in ids} <= there
+
+
+def test_each_window_has_a_seed_of_its_own():
+    corpus = SimpleNamespace(tokens_of_window=45, window=lambda number: number)
+    seeds = Counter()
+
+    def make(window, seed):
+        seeds[seed] += 1
+        return lambda step: (window, step)
+
+    for seed in (0, 1):
+        batches = StreamedBatches(corpus, make, tokens_of_step=10, seed=seed)
+        assert [batches(step) for step in (0, 3, 4, 9)] == [(0, 0), (0, 3), (1, 0), (2, 1)]
+    assert set(seeds.values()) == {1} and len(seeds) == 6
 
 
 def test_a_stopped_run_resumes_bitwise_though_its_windows_are_gone(trained, dataset, tmp_path):
@@ -363,6 +403,18 @@ def test_nothing_is_written_once_a_run_has_ended(dataset, tmp_path):
     assert sorted(data.rglob("*")) == before
 
 
+def test_a_hub_that_never_answers_is_not_waited_for(monkeypatch):
+    never = Event()
+    monkeypatch.setattr("datasets.load_dataset_builder", lambda *_, **__: never.wait())
+    monkeypatch.setattr(hub_module, "PATIENCE", 0.02)
+    try:
+        for load in (load_corpus, load_data):
+            with pytest.raises(FileNotFoundError, match="hf:a/b cannot be read: the hub did"):
+                load("hf:a/b")
+    finally:
+        never.set()
+
+
 def download_of_any_revision(path, config, revision):
     """What `datasets` gives without a network where the dataset was downloaded once."""
     builder = load_dataset_builder(path, config)
@@ -382,7 +434,7 @@ def test_what_goes_wrong_is_said(dataset, trained, tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match="hf:no/such-dataset cannot be read"):
         load_corpus("hf:no/such-dataset")
     monkeypatch.setattr("datasets.load_dataset_builder", download_of_any_revision)
-    with pytest.raises(FileNotFoundError, match="could not be had from the hub"):
+    with pytest.raises(FileNotFoundError, match="cannot be downloaded from the hub"):
         load_corpus(dataset)
     monkeypatch.undo()
     training, _, tokenizer = open_data(trained)

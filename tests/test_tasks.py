@@ -76,7 +76,7 @@ def test_no_text_stands_on_two_sides(task):
 
 def test_rows_are_such_as_a_file_may_hold(task):
     rows = place_rows("test", task.test)
-    with pytest.warns(UserWarning, match="stand in"):  # the same rows three times over
+    with pytest.warns(UserWarning, match="are in train too"):  # the same rows three times over
         read = from_parts(task.name, dict.fromkeys(PARTS, rows), task.kind)
     assert read.test == task.test
     assert set(read.labels) <= set(task.labels)

@@ -76,7 +76,7 @@ def distill(
     """
     from dataclasses import replace
 
-    from minibert.data.corpora import pinned
+    from minibert.data.hub import pinned
     from minibert.distillation.comparison import before_and_after
     from minibert.distillation.objective import Transfer
     from minibert.distillation.run import DistillationRun, distill, read_distillation

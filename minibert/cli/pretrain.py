@@ -86,7 +86,7 @@ def pretrain(
     """
     from dataclasses import replace
 
-    from minibert.data.corpora import pinned
+    from minibert.data.hub import pinned
     from minibert.data.shards import PreparedCorpus
     from minibert.files import SHIPPED
     from minibert.pretraining.recipes import RECIPES

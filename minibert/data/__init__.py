@@ -1,1 +1,1 @@
-"""Text on its way to batches: archives, corpora."""
+"""Text to batches: corpora, masking, sentence pairs, shards, streams; labelled texts and tasks."""

@@ -1,7 +1,7 @@
 """Masked batches of a corpus, packed or in sentence pairs (Devlin et al., 2019, 3.1).
 
-Every batch is a pure function of (seed, step): nothing of a loader has to be saved, and any batch
-can be looked at again.
+Every batch is a pure function of (seed, step), so a loader has no state to save, and any batch can
+be made again.
 """
 
 from __future__ import annotations
@@ -32,12 +32,8 @@ def _to_batch(seen: np.ndarray, labels: np.ndarray, **more: np.ndarray) -> Batch
 
 
 @dataclass(frozen=True)
-class PackedBatches:
-    """Single segments without padding: `[CLS]`, T - 2 tokens from anywhere in the corpus, `[SEP]`.
-
-    As RoBERTa's full sentences (Liu et al., 2019, 4.2), documents kept apart by `[SEP]`, but that a
-    sequence may begin at any token. Raises `ValueError` for a corpus shorter than a sequence.
-    """
+class _Batches:
+    """What both kinds of batches are made from."""
 
     corpus: AnyCorpus
     tokenizer: BertTokenizer
@@ -46,7 +42,27 @@ class PackedBatches:
     max_length: int
     seed: int
 
+    @cached_property
+    def masker(self) -> Masker:
+        return Masker(self.tokenizer, self.masking)
+
+    def _check(self, shortest: int) -> None:
+        for name, least in (("batch_size", 1), ("max_length", shortest), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} is {getattr(self, name)}: give {least} or more")
+
+
+@dataclass(frozen=True)
+class PackedBatches(_Batches):
+    """Single segments without padding: `[CLS]`, T - 2 tokens from anywhere in the corpus, `[SEP]`.
+
+    These are RoBERTa's full sentences (Liu et al., 2019, 4.2), with `[SEP]` between documents,
+    except that a sequence may begin at any token. Raises `ValueError` for a corpus that is shorter
+    than a sequence.
+    """
+
     def __post_init__(self) -> None:
+        self._check(shortest=3)
         if self.ends[-1] == 0:
             raise ValueError(
                 f"the corpus has {self.corpus.num_tokens} tokens: too few for one sequence of "
@@ -54,14 +70,10 @@ class PackedBatches:
             )
 
     @cached_property
-    def masker(self) -> Masker:
-        return Masker(self.tokenizer, self.masking)
-
-    @cached_property
     def ends(self) -> np.ndarray:
-        """Where a sequence can begin, counted through all shards: up to the end of each (shards,).
+        """How many places a sequence can begin at, up to the end of each shard (shards,).
 
-        None goes over from one shard to the next.
+        No sequence runs from one shard into the next.
         """
         inner = self.max_length - 2
         return np.cumsum(np.maximum(0, self.corpus.sizes[:, 0] - inner + 1))
@@ -73,40 +85,32 @@ class PackedBatches:
         starts = rng.integers(0, self.ends[-1], self.batch_size)
         ids = np.empty((self.batch_size, self.max_length), dtype=np.int64)
         ids[:, 0], ids[:, -1] = self.tokenizer.vocab[CLS], self.tokenizer.vocab[SEP]
-        numbers = np.searchsorted(self.ends, starts, side="right")  # (B,), of the shards
-        for row, (number, start) in enumerate(zip(numbers, starts, strict=True)):
-            first = start - (self.ends[number - 1] if number else 0)
-            ids[row, 1:-1] = self.corpus.read(number, first, inner)
+        shards = np.searchsorted(self.ends, starts, side="right")  # (B,)
+        for row, (shard, start) in enumerate(zip(shards, starts, strict=True)):
+            first = start - (self.ends[shard - 1] if shard else 0)
+            ids[row, 1:-1] = self.corpus.read(shard, first, inner)
         return _to_batch(*self.masker(ids, rng))
 
 
 @dataclass(frozen=True)
-class PairBatches:
+class PairBatches(_Batches):
     """Sentence pairs for MLM and NSP: `[CLS] A [SEP] B [SEP]`, padded to the longest of the batch.
 
-    Pass after pass over the corpus, each with new pairs in a new order. Of a corpus in shards one
-    is visited after the other, in a new order in each pass, and B is drawn from the shard of A.
-    `elsewhere` is as in `make_pairs`. Raises `ValueError` for a corpus, or a shard, of a single
-    document.
+    Every pass over the corpus has new pairs in a new order. A pass visits the shards of a corpus
+    one after another, also in a new order, and a random B comes from the shard of A. `elsewhere` is
+    explained in `make_pairs`. Raises `ValueError` for a corpus, or a shard, of a single document.
     """
 
-    corpus: AnyCorpus
-    tokenizer: BertTokenizer
-    masking: Masking
-    batch_size: int
-    max_length: int
-    seed: int
     elsewhere: float = 0.0
 
     def __post_init__(self) -> None:
+        self._check(shortest=5)
+        if not 0 <= self.elsewhere <= 1:
+            raise ValueError(f"elsewhere is {self.elsewhere}: give a share from 0 to 1")
         check_pairs(self.corpus)
 
-    @cached_property
-    def masker(self) -> Masker:
-        return Masker(self.tokenizer, self.masking)
-
     def _make_visit(self, number: int) -> tuple[TokenizedCorpus, Pairs, np.ndarray]:
-        """A visit of one shard: its pairs, new in each, and the order that they are taken in."""
+        """A visit of one shard: its pairs, which are new, and their order."""
         number_of_pass, place = divmod(number, len(self.corpus.sizes))
         turns = _rng(self.seed, number_of_pass, 3).permutation(len(self.corpus.sizes))
         shard = self.corpus.shard(turns[place])
@@ -119,9 +123,9 @@ class PairBatches:
         return lru_cache(maxsize=2)(self._make_visit)  # the first, for its size, and the current
 
     def _place(self, step: int) -> tuple[int, int]:
-        """The visit that a step belongs to, and its number of the batch in it."""
-        # Visits differ a little in their number of pairs. Counting with the first one's keeps a
-        # step's place a matter of arithmetic; a shorter visit wraps around, a longer one is cut.
+        """The visit that a step belongs to, and the number of its batch in that visit."""
+        # Visits differ a little in their number of pairs. Counting every visit as long as the first
+        # makes a step's place simple arithmetic: a shorter visit wraps around, a longer one is cut.
         _, _, order = self._visit(0)
         return divmod(step, max(1, len(order) // self.batch_size))
 

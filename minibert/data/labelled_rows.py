@@ -1,15 +1,16 @@
-"""One labelled row: read from a table's columns, and checked.
+"""A labelled row: read from the columns of a table, and checked.
 
-A row is a dictionary. What it holds depends on the kind of the task; each may have a "document",
-the name of what it was taken from:
+A row is a dictionary. Its fields depend on the kind of the task:
 
-- classification: "text", perhaps "text_pair", "label" (a name)
-- multi-label: the same, "label" a list of names, which may be empty
-- regression: the same, "label" a number
-- tagging: "words" and as many "tags"
-- question-answering: "question", "context", "answers", a list of {"text", "start"} with the start
-  in characters of the context; no answers: the context does not answer the question
-- multiple-choice: "text", "choices", "label" (the place of the right one, from 0)
+- classification: "text", perhaps "text_pair", and "label" (a name)
+- multi-label: the same, but "label" is a list of names, which may be empty
+- regression: the same, but "label" is a number
+- tagging: "words", and as many "tags"
+- question-answering: "question", "context" and "answers", a list of {"text", "start"}. The start
+  counts characters of the context. The list is empty if the context does not answer the question
+- multiple-choice: "text", "choices" and "label" (the place of the right choice, from 0)
+
+Any row may have a "document", the name of the document that it comes from.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from minibert.data.tables import Placed, Row, count
+from minibert.data.tables import Placed, Row, count, shown, some
 
 KINDS = (
     "classification",
@@ -59,14 +60,16 @@ _COLUMNS = {
 
 
 def label_column(kind: str | None) -> str:
+    """The usual name of the column with the target."""
     return _COLUMNS[kind][2] if kind in _COLUMNS else "label"
 
 
 MOST_NUMBERED_CLASSES = 20
+"""Labels with more different whole numbers are taken as amounts."""
 
 
 def infer_kind(name: str, rows: Sequence[Placed], label: str) -> str:
-    """The kind that columns and labels say; warns where whole numbers could be another."""
+    """The kind that fits the columns and labels. Warns if whole numbers could be another kind."""
     there = rows[0][1].keys()
     for kind in ("tagging", "question-answering"):
         if {column for column in _COLUMNS[kind] if column} <= there:
@@ -123,8 +126,7 @@ def read_row(kind: str, place: str, raw: Row, columns: Mapping[str, str]) -> Row
     """
     for name in columns.values():
         if name not in raw:
-            there = ", ".join(repr(there) for there in raw)
-            raise ValueError(f"{place}: there is no column {name!r}; there are {there}")
+            raise ValueError(f"{place}: there is no column {shown(name)}; there are {some(raw)}")
 
     def text(role: str) -> str:
         return _text(place, columns[role], raw[columns[role]])
@@ -159,7 +161,7 @@ def _target(kind: str, place: str, row: Row, value: Any) -> Any:
     if kind == "regression":
         number = as_number(value)
         if number is None or not math.isfinite(number):
-            raise ValueError(f"{place}: the target {value!r} is not a finite number")
+            raise ValueError(f"{place}: the target {shown(value)} is not a finite number")
         return number
     if kind == "tagging":
         tags = [as_label(place, each) for each in _list(value)]
@@ -173,7 +175,7 @@ def _target(kind: str, place: str, row: Row, value: Any) -> Any:
     number = as_number(value)
     if number is None or not number.is_integer() or not 0 <= number < len(row["choices"]):
         raise ValueError(
-            f"{place}: the label {value!r} is none of the {len(row['choices'])} choices, "
+            f"{place}: the label {shown(value)} is none of the {len(row['choices'])} choices, "
             "which count from 0"
         )
     return int(number)
@@ -185,7 +187,7 @@ def _answers(place: str, context: str, value: Any) -> list[Row]:
         try:
             value = json.loads(value or "[]")
         except (ValueError, RecursionError):
-            raise ValueError(f"{place}: the answers are not JSON: {value!r:.60}") from None
+            raise ValueError(f"{place}: the answers are not JSON: {shown(value)}") from None
     try:
         if isinstance(value, dict):
             pairs = list(zip(value["text"], value["answer_start"], strict=True))
@@ -193,14 +195,14 @@ def _answers(place: str, context: str, value: Any) -> list[Row]:
             pairs = [(answer["text"], answer["start"]) for answer in value or []]
     except (KeyError, TypeError, ValueError):
         raise ValueError(
-            f"{place}: the answers are not a list of {{text, start}}: {value!r:.60}"
+            f"{place}: the answers are not a list of {{text, start}}: {shown(value)}"
         ) from None
     for text, start in pairs:
         if not isinstance(text, str) or not text.strip():
-            raise ValueError(f"{place}: an answer is empty; a question without one has none: []")
+            raise ValueError(f"{place}: an answer is empty; give [] for a question without answer")
         if type(start) is not int or start < 0 or not context.startswith(text, start):
             raise ValueError(
-                f"{place}: the answer {text!r:.60} does not stand at character {start} of the "
+                f"{place}: the answer {shown(text)} is not at character {shown(start)} of the "
                 "context"
             )
     return [{"text": text, "start": start} for text, start in pairs]
@@ -211,23 +213,23 @@ _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 def _text(place: str, name: str, value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"{place}: {name!r} is not text: {value!r:.60}")
+        raise ValueError(f"{place}: {shown(name)} is not text: {shown(value)}")
     if not value.strip():
-        raise ValueError(f"{place}: {name!r} is empty")
+        raise ValueError(f"{place}: {shown(name)} is empty")
     if _LONE_SURROGATE.search(value):
-        raise ValueError(f"{place}: {name!r} holds half a surrogate pair, which is no character")
+        raise ValueError(f"{place}: {shown(name)} has half a surrogate pair, which is no character")
     return value
 
 
 def _words(place: str, name: str, value: Any, separator: str | None = None) -> list[str]:
     words = [_text(place, name, word) for word in _list(value, separator)]
     if not words:
-        raise ValueError(f"{place}: {name!r} is empty")
+        raise ValueError(f"{place}: {shown(name)} is empty")
     return words
 
 
 def _list(value: Any, separator: str | None = None) -> list[Any]:
-    """A list as it is; text that is a JSON list, or else has its items between separators."""
+    """A list as it is, or the items of a text, which is a JSON list or has separators."""
     if isinstance(value, list):
         return value
     if not isinstance(value, str):
@@ -240,18 +242,22 @@ def _list(value: Any, separator: str | None = None) -> list[Any]:
     return [item.strip() for item in value.split(separator) if item.strip()]
 
 
-_WHOLE = re.compile(r"-?[0-9]+\.0+")
-"""A whole number as tables write it where other rows have none: 3.0."""
+_WHOLE = re.compile(r"-?[0-9]{1,15}\.0+")
+"""A whole number as some tables write it: 3.0."""
 
 
 def as_label(place: str, value: Any) -> str:
-    if not isinstance(value, str | int | float) or not str(value).strip():
-        raise ValueError(f"{place}: the label is {'empty' if value in ('', None) else repr(value)}")
-    text = unicodedata.normalize("NFC", str(value).strip())
+    """A label's name: 3 and 3.0 are one label, and so is an accent in NFC and NFD."""
+    is_nan = isinstance(value, float) and not math.isfinite(value)
+    if not isinstance(value, str | int | float) or is_nan or not str(value).strip():
+        what = "empty" if value is None or value == "" else shown(value)
+        raise ValueError(f"{place}: the label is {what}")
+    text = unicodedata.normalize("NFC", _text(place, "label", str(value)).strip())
     return str(int(text.split(".")[0])) if _WHOLE.fullmatch(text) else text
 
 
 def as_number(value: Any) -> float | None:
+    """A number or its digits as a float, and None for anything else."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     try:
@@ -268,7 +274,7 @@ def row_labels(kind: str, row: Row) -> list[str]:
 
 
 def reads(row: Row) -> str:
-    """All that a model reads of a row, whatever its case and spacing: the same is a duplicate."""
+    """All that a model reads of a row, without case and spacing, to find duplicates."""
     texts = [row.get(name, "") for name in ("text", "text_pair", "question", "context")]
     texts += [" ".join(row.get("words", ())), *row.get("choices", ())]
     return "\n".join(" ".join(text.casefold().split()) for text in texts)

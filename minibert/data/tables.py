@@ -1,4 +1,8 @@
-"""Tables: rows by column, each with its place for errors, out of files and datasets of the hub."""
+"""Tables in files: rows by column, each with its place in the file, for error messages.
+
+The module `csv` reads them, and not pandas, which fills up rows that are too short, accepts a
+quotation mark in the wrong place, and cannot say in which line a row begins.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import csv
 import io
 import json
 import re
+import reprlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,10 +23,11 @@ PART_NAMES: Mapping[str, tuple[str, ...]] = {
     "validation": ("validation", "valid", "val", "dev"),
     "test": ("test",),
 }
-"""What the files of a folder are called, without their suffix."""
+"""The names of a folder's files, without their suffix."""
+
 Row = dict[str, Any]
 Placed = tuple[str, Row]
-"""A row and where it stands, for errors: ("train.csv, line 7", {...})."""
+"""A row and its place: ("train.csv, line 7", {...})."""
 
 
 def read_folder(
@@ -29,7 +35,7 @@ def read_folder(
     names: Mapping[str, tuple[str, ...]] = PART_NAMES,
     header: Sequence[str] | None = None,
 ) -> dict[str, list[Placed]]:
-    """The rows of each part that a folder has a file for. `header`: as for `read_rows`."""
+    """The rows of each part that a folder has a file for. `header` is passed to `read_rows`."""
     parts = {}
     for part, stems in names.items():
         paths = [folder / f"{stem}{suffix}" for stem in stems for suffix in SUFFIXES]
@@ -50,30 +56,33 @@ def read_folder(
 def read_rows(path: Path, header: Sequence[str] | None = None) -> list[Placed]:
     """The rows of a `.csv`, `.tsv` or `.jsonl` file by column, each with its place.
 
-    A `.csv` is separated by commas, semicolons or tabs, whichever its first line has, or by what
-    Excel's line `sep=;` names; fields may be quoted. Columns without a name are dropped. In a
-    `.tsv` a quotation mark is a character like any other. `header` names the columns of a file that
-    does not.
+    A `.csv` is separated by commas, semicolons or tabs, whichever gives its first line the most
+    fields, or by the character in Excel's line `sep=;`. Its fields may be quoted. In a `.tsv`,
+    quotation marks have no meaning. Columns without a name are dropped. `header` names the columns
+    of a file that has no header.
     """
-    if path.suffix.lower() not in SUFFIXES:
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
         raise ValueError(f"{path}: give a .csv, .tsv or .jsonl file")
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"there is no file {path}")
     content = read_text(path)
     if not content.strip():
         raise ValueError(f"{path} is empty")
-    read = _jsonl if path.suffix.lower() == ".jsonl" else _table
-    rows = list(read(path, content, header))
+    if suffix == ".jsonl":
+        rows = list(_jsonl(path.name, content))
+    else:
+        rows = list(_table(path.name, content, suffix == ".tsv", header))
     if not rows:
         raise ValueError(f"{path} has a header and no rows")
     return rows
 
 
-def _jsonl(path: Path, content: str, _: Sequence[str] | None) -> Iterator[Placed]:
+def _jsonl(name: str, content: str) -> Iterator[Placed]:
     for number, line in enumerate(content.split("\n"), start=1):
         if not line.strip():
             continue
-        place = f"{path.name}, line {number}"
+        place = f"{name}, line {number}"
         try:
             values = json.loads(line)
         except (ValueError, RecursionError) as error:
@@ -84,46 +93,48 @@ def _jsonl(path: Path, content: str, _: Sequence[str] | None) -> Iterator[Placed
         yield place, values
 
 
-def _table(path: Path, content: str, header: Sequence[str] | None) -> Iterator[Placed]:
-    records = _records(path, content)
-    place, first = (f"{path.name}, line 1", list(header)) if header else next(records, ("", []))
-    names = [name.strip() for name in first]
-    if twice := [name for number, name in enumerate(names) if name and name in names[:number]]:
-        raise ValueError(f"{place}: the column {twice[0]!r} is there twice")
+def _table(name: str, content: str, is_tsv: bool, header: Sequence[str] | None) -> Iterator[Placed]:
+    records = _records(name, content, is_tsv)
+    place, first = (f"{name}, line 1", list(header)) if header else next(records, ("", []))
+    columns = [column.strip() for column in first]
+    if twice := [each for number, each in enumerate(columns) if each and each in columns[:number]]:
+        raise ValueError(f"{place}: the column {shown(twice[0])} is there twice")
     for place, fields in records:
-        if len(fields) != len(names):
+        if len(fields) != len(columns):
             raise ValueError(
-                f"{place}: {count(len(fields), 'field')} where the header has {len(names)}"
-                + ("" if path.suffix == ".tsv" else "; a field that holds a separator needs quotes")
+                f"{place}: {count(len(fields), 'field')} where the header has {len(columns)}"
+                + ("" if is_tsv else "; a field that holds a separator needs quotes")
             )
-        yield place, {name: field for name, field in zip(names, fields, strict=True) if name}
+        yield (
+            place,
+            {column: field for column, field in zip(columns, fields, strict=True) if column},
+        )
 
 
-def _records(path: Path, content: str) -> Iterator[tuple[str, list[str]]]:
-    """The fields of each record that is not blank, with the line where it begins."""
+def _records(name: str, content: str, is_tsv: bool) -> Iterator[tuple[str, list[str]]]:
+    """The fields of each record that is not blank, and the line where it begins."""
     limit = csv.field_size_limit()
     csv.field_size_limit(max(limit, len(content)))  # no field of this file is too long
     try:
-        yield from _fields(path, content)
+        yield from _fields(name, content, is_tsv)
     finally:
         csv.field_size_limit(limit)
 
 
-def _fields(path: Path, content: str) -> Iterator[tuple[str, list[str]]]:
-    begins = 1
-    if path.suffix.lower() == ".tsv":
+def _fields(name: str, content: str, is_tsv: bool) -> Iterator[tuple[str, list[str]]]:
+    before = 0  # lines that the reader does not see
+    if is_tsv:
         lines = csv.reader(io.StringIO(content, newline=""), delimiter="\t", quoting=csv.QUOTE_NONE)
     else:
         if named := _EXCELS_SEPARATOR.match(content):
-            content, begins, delimiter = content[named.end() :], 2, named[1]
+            content, before, delimiter = content[named.end() :], 1, named[1]
         else:
-            first_line = content.lstrip().splitlines()[:1]
+            first_line = re.split("[\r\n]", content.lstrip(), maxsplit=1)[:1]
             fields_by = lambda mark: len(next(csv.reader(first_line, delimiter=mark)))
             delimiter = max(",;\t", key=fields_by)
         lines = csv.reader(io.StringIO(content, newline=""), delimiter=delimiter, strict=True)
-    before = begins - 1  # lines that the reader does not see
     while True:
-        place = f"{path.name}, line {begins}"
+        place = f"{name}, line {before + lines.line_num + 1}"
         try:
             fields = next(lines, None)
         except csv.Error as error:
@@ -132,42 +143,27 @@ def _fields(path: Path, content: str) -> Iterator[tuple[str, list[str]]]:
             return
         if any(field.strip() for field in fields):
             yield place, fields
-        begins = before + lines.line_num + 1
 
 
 _EXCELS_SEPARATOR = re.compile(r"sep=([^\w\s\"]|\t)\r?\n", re.IGNORECASE)
 
 
-def read_hub(
-    name: str, label: str, names: Mapping[str, tuple[str, ...]] = PART_NAMES
-) -> tuple[dict[str, list[Placed]], list[str] | None]:
-    """The parts of a dataset of the hub, and the names of its labels where they are numbered."""
-    try:
-        from datasets import load_dataset
-    except ImportError:
-        raise ImportError(
-            f"to load {name!r} from the hub, install the library datasets: "
-            "pip install 'minibert[datasets]'"
-        ) from None
-    path, _, config = name.partition(":")
-    splits = load_dataset(path, config or None)
-    parts = {
-        part: place_rows(f"{name} {split}", splits[split])
-        for part, stems in names.items()
-        for split in stems
-        if split in splits
-    }
-    if "train" not in parts:
-        raise ValueError(f"the dataset {name} has no split train; it has {', '.join(splits)}")
-    feature = splits["train"].features.get(label)
-    feature = getattr(feature, "feature", feature)  # of a list of labels
-    return parts, getattr(feature, "names", None)
-
-
 def place_rows(name: str, rows: Iterable[Row]) -> list[Placed]:
-    """Rows that come from no file, each with its place, from 1."""
+    """Rows from elsewhere than a file, numbered from 1 for their places."""
     return [(f"{name}, row {number}", dict(row)) for number, row in enumerate(rows, start=1)]
 
 
 def count(number: int, noun: str) -> str:
+    """A number and its noun: "1 field", "2 fields"."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def shown(value: Any) -> str:
+    """A value in an error message, shortened."""
+    return reprlib.repr(value)
+
+
+def some(values: Iterable[Any]) -> str:
+    """The first ten of some values, in an error message."""
+    first = [shown(value) for value in values]
+    return ", ".join(first[:10]) + (", ..." if len(first) > 10 else "")

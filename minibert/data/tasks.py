@@ -1,4 +1,4 @@
-"""Every task by its name."""
+"""Tasks by name: a list of them, their data, and a description of it."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ TASKS = {
     "trec": "what a question asks for: a person, a place, a number, ... (make data)",
     "rotten-tomatoes": "sentiment of a sentence about a film; rights unclear (make data)",
 }
-"""Every task by name, in a line. GLUE's have a table of their own, `GLUE`."""
+"""A line about every task. GLUE's tasks have a table of their own, `GLUE`."""
 
 
 def load_task(name: str, folder: str | Path | None = None) -> TaskData:
     """A task of `TASKS` by its name, or `glue/` and the name of a task of `GLUE`.
 
-    GLUE's come from the library `datasets`, or from `folder`, which holds a folder for each task.
-    Raises `ValueError` for a name that is not there, and `FileNotFoundError` where data is not.
+    GLUE's tasks come from the Hugging Face hub, or from `folder`, which has a folder for each.
+    Raises `ValueError` for an unknown name, and `FileNotFoundError` if the data is missing.
     """
     if name.startswith("glue/"):
         return load_glue(name.removeprefix("glue/"), folder)
@@ -50,7 +50,7 @@ def load_task(name: str, folder: str | Path | None = None) -> TaskData:
 
 
 def describe(task: TaskData) -> list[str]:
-    """What there is to learn from: for each part rows, documents, words a row, and labels."""
+    """A task in four lines: for each part its rows, documents, words per row, and labels."""
     lines = [f"{task.name} ({task.kind})"]
     for part in PART_NAMES:
         rows: list[Row] = getattr(task, part)

@@ -105,6 +105,8 @@ def distill(
     with run_folder(out, resume, overwrite), ExitStack() as at_the_end:
         if resume:
             check_same(out, asdict(read_distillation(out)), asdict(run))
+            if isinstance(corpus, PreparedCorpus):
+                corpus.check()  # shards may have changed since
         write_data_once(out, asdict(run), write)
         data = open_data(out, say)
         at_the_end.callback(data.close)

@@ -149,6 +149,8 @@ def pretrain(
         with main_first():
             if resume:
                 check_same(out, asdict(read_run(out)), asdict(run))
+                if isinstance(corpus, PreparedCorpus) and is_main():
+                    corpus.check()  # shards may have changed since
             data = prepare_data(corpus, run, out, say)
         at_the_end.callback(data.close)
         batches = make_batches(recipe, data.training, data.tokenizer, run.seed)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from minibert.data.batches import Batch, PackedBatches
-from minibert.data.corpora import HUB, PREPARED, Corpus, Sentences, load_corpus
+from minibert.data.corpora import PREPARED, Corpus, Sentences, load_corpus
+from minibert.data.hub import HUB
 from minibert.data.masking import EVALUATION_MASKING
 from minibert.data.shards import PreparedCorpus, is_prepared
 from minibert.data.streaming import STREAM, StreamedCorpus, TrainingCorpus, beginning
