@@ -7,7 +7,6 @@ import torch
 from torch.testing import assert_close
 
 import minibert
-from minibert.attention import POSITION_SCHEMES
 from minibert.encoder import ACTIVATIONS
 from minibert.model import evaluating
 
@@ -42,38 +41,6 @@ def test_unknown_names_are_refused_with_the_choices():
         minibert.BertModel(tiny(hidden_act="gelly"))
     with pytest.raises(ValueError, match="position_embedding_type 'rotary' is not one of"):
         minibert.BertModel(tiny(position_embedding_type="rotary"))
-
-
-class Rotary(torch.nn.Module):
-    """RoPE (Su et al., 2021): the two halves of a head as real and imaginary parts, turned."""
-
-    def __init__(self, config):
-        super().__init__()
-        size = config.head_size // 2
-        self.speeds = 10000.0 ** (-torch.arange(size) / size)
-
-    def forward(self, x, position_ids):
-        angles = position_ids[:, None, :, None] * self.speeds  # (B, 1, T, K / 2)
-        turn = torch.polar(torch.ones_like(angles), angles)
-        real, imaginary = x.chunk(2, -1)
-        turned = torch.complex(real, imaginary) * turn
-        return torch.cat([turned.real, turned.imag], -1)
-
-
-@pytest.mark.parametrize("attention", ["eager", "sdpa"])
-def test_a_position_scheme_is_added_from_outside(tmp_path, monkeypatch, attention):
-    """With RoPE only distances count: shifted positions change nothing, an order does."""
-    monkeypatch.setitem(POSITION_SCHEMES, "rotary", Rotary)
-    config = no_dropout(position_embedding_type="rotary", attn_implementation=attention)
-    model = minibert.BertModel(config).eval()
-    assert not any("position_embeddings" in name for name in model.state_dict())
-    ids = torch.arange(6)[None]
-    state = model(IDS).last_hidden_state
-    assert_close(model(IDS, position_ids=ids + 7).last_hidden_state, state, rtol=1e-4, atol=1e-4)
-    assert (model(IDS, position_ids=2 * ids).last_hidden_state - state).abs().max() > 1e-2
-    model.save_pretrained(tmp_path)
-    again = minibert.BertModel.from_pretrained(tmp_path, attn_implementation=attention)
-    assert torch.equal(again(IDS).last_hidden_state, state)
 
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
