@@ -11,7 +11,7 @@ import time
 
 import pytest
 from click.testing import CliRunner
-from test_pretraining import small_texts
+from small_runs import small_texts
 
 from minibert.cli import main
 from minibert.tokenizer import BertTokenizer

@@ -11,7 +11,7 @@ import torch
 import transformers
 from click.testing import CliRunner
 from safetensors.torch import load_file
-from test_pretraining import small, small_texts
+from small_runs import small, small_texts
 from torch import nn
 from torch.testing import assert_close
 

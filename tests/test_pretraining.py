@@ -13,6 +13,7 @@ import pytest
 import torch
 import transformers
 from filelock import FileLock
+from small_runs import small, small_run, small_texts
 from stopping import stopped_in_step
 from torch.testing import assert_close
 
@@ -24,33 +25,12 @@ from minibert.data.tokenized_corpora import TokenizedCorpus
 from minibert.inference.fill_mask import fill_mask
 from minibert.pretraining.objectives import PretrainingObjective
 from minibert.pretraining.recipes import RECIPES, make_optimizers
-from minibert.pretraining.run import Run, cut, prepare_data, pretrain, read_run
+from minibert.pretraining.run import cut, prepare_data, pretrain, read_run
 from minibert.pretraining.run_data import held_out_batches
 from minibert.pretraining.snapshots import is_snapshot, read_snapshots
 from minibert.pretraining.starts import make_config, make_model
 from minibert.training.history import read_history
 from minibert.training.run_folder import run_folder
-
-
-def small_texts(number=25):
-    rng = np.random.default_rng(0)
-    subjects = ("the cat", "a dog", "the old man", "my sister")
-    verbs = ("sees", "likes", "follows", "hears")
-    return [
-        " ".join(
-            f"{rng.choice(subjects)} {rng.choice(verbs)} {rng.choice(subjects)}.".capitalize()
-            for _ in range(20)
-        )
-        for _ in range(number)
-    ]
-
-
-def small(name, **changes):
-    return replace(RECIPES[name], batch_size=8, max_length=24, **changes)
-
-
-def small_run(name="fast", steps=12, **changes):
-    return Run("texts", "tiny", small(name), steps=steps, vocab_size=80, **changes)
 
 
 @pytest.fixture(scope="module", params=["original", "fast"])

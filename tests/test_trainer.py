@@ -375,6 +375,24 @@ def test_clipping_is_global(tmp_path, monkeypatch):
     assert norms.max() < 0.01
 
 
+def test_dropout_differs_from_step_to_step_and_depends_on_the_seed(tmp_path):
+    """The random numbers of a step are a function of (seed, step): never those of another."""
+    drawn = {}
+    for seed in (0, 1):
+        trainer = toy(tmp_path / str(seed), steps=4, seed=seed)
+        keep = drawn.setdefault(seed, [])
+        trainer.model.layers[1].register_forward_hook(
+            lambda module, inputs, output, keep=keep: (
+                keep.append(output == 0) if module.training else None
+            )
+        )
+        trainer.train()
+    masks = [mask for seed in drawn for mask in drawn[seed]]
+    assert len(masks) == 8
+    same = [torch.equal(a, b) for i, a in enumerate(masks) for b in masks[:i]]
+    assert not any(same)
+
+
 def test_schedule_reaches_every_optimizer(tmp_path):
     seen = []
     trainer = toy(tmp_path, steps=4)

@@ -12,9 +12,9 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
+from small_runs import small_texts
 from stopping import stopped_in_step
 from test_cli import run
-from test_pretraining import small_texts
 from torch.testing import assert_close
 from witnesses import minilm_directory
 

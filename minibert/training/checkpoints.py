@@ -64,7 +64,7 @@ class Checkpoints:
 
     def all(self) -> list[Path]:
         """From the oldest to the newest."""
-        return sorted(self.folder.glob("step-*"), key=_step_of)
+        return sorted((p for p in self.folder.glob("step-*") if _step_of(p) >= 0), key=_step_of)
 
     def path(self, step: int) -> Path:
         """Where the checkpoint of a step is, or would be."""

@@ -1,0 +1,98 @@
+"""Objectives of pretraining: each is one entry of a table, and others can be added from outside."""
+
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+from small_runs import small, small_run, small_texts
+
+import minibert
+from minibert.cli import main
+from minibert.data.batches import PairBatches
+from minibert.data.corpora import load_corpus
+from minibert.pretraining.objectives import OBJECTIVES, PretrainingObjective, PretrainingTask
+from minibert.pretraining.recipes import make_batches
+from minibert.pretraining.run import pretrain, read_run
+from minibert.pretraining.run_data import write_corpus
+from minibert.training.fast import FastBertForPreTraining
+from minibert.training.history import read_history
+
+
+@dataclass(frozen=True)
+class OrderBatches:
+    """Sentence order prediction (Lan et al., 2020): B follows A, or they are swapped."""
+
+    pairs: PairBatches
+
+    def __call__(self, step):
+        batch = self.pairs(step)
+        swapped = torch.arange(len(batch["input_ids"])) % 2
+        for row in swapped.nonzero()[:, 0]:
+            segments = batch["token_type_ids"][row]
+            segments[batch["attention_mask"][row].bool()] ^= 1  # enough for a test
+        return {**batch, "next_sentence_label": swapped}
+
+
+class OrderObjective(PretrainingObjective):
+    """Its second loss has a name of its own."""
+
+    def counts(self, batch):
+        return {n.replace("nsp", "sop"): v for n, v in super().counts(batch).items()}
+
+    def sums(self, model, batch):
+        return {n.replace("nsp", "sop"): v for n, v in super().sums(model, batch).items()}
+
+
+@pytest.fixture
+def sentence_order(monkeypatch):
+    task = PretrainingTask(
+        make_model=FastBertForPreTraining,
+        make_batches=lambda corpus, tokenizer, by: OrderBatches(
+            PairBatches(corpus, tokenizer, by.masking, by.batch_size, by.max_length, by.seed)
+        ),
+        make_objective=OrderObjective,
+        metric="mlm_loss",
+        metric_says="of something else",
+    )
+    monkeypatch.setitem(OBJECTIVES, "mlm+sop", task)
+
+
+def test_an_objective_from_outside_is_trained_resumed_and_shown(sentence_order, tmp_path, capsys):
+    run = small_run("fast", steps=2)
+    run = replace(run, recipe=replace(run.recipe, objective="mlm+sop"))
+    out = tmp_path / "run"
+    assert pretrain(load_corpus(small_texts()), out, run)
+    assert pretrain(load_corpus(small_texts()), out, read_run(out), resume=True)
+    trained = [line for line in read_history(out) if "held_out" not in line][-1]
+    assert {"mlm_loss", "mlm_accuracy", "sop_loss", "sop_accuracy"} <= set(trained)
+    assert trained["loss"] == pytest.approx(trained["mlm_loss"] + trained["sop_loss"])
+    assert minibert.load(out)[0].nsp_head is not None
+    main(["info", str(out)], standalone_mode=False)
+    assert "of something else, after 2 steps" in capsys.readouterr().out
+
+
+def test_an_unknown_objective_is_refused():
+    with pytest.raises(ValueError, match=r"objective must be one of mlm, mlm\+nsp"):
+        small("fast", objective="mlm+sop")
+
+
+@pytest.mark.parametrize(("name", "pairs"), [("mlm", False), ("mlm+nsp", True)])
+def test_an_objective_chooses_model_and_batches(name, pairs):
+    config = minibert.BertConfig.preset("tiny", vocab_size=80)
+    model = OBJECTIVES[name].make_model(config)
+    assert (model.nsp_head is not None) == (model.bert.pooler is not None) == pairs
+
+
+def test_sentence_pairs_are_made_as_the_recipe_says(tmp_path):
+    """By its masking, sizes, seed and share of pairs from elsewhere."""
+    corpus = load_corpus(small_texts())
+    tokenizer = minibert.BertTokenizer.train(small_texts(), 80)
+    tokens = write_corpus(corpus, tokenizer, tmp_path)
+    made = []
+    for elsewhere in (0.0, 1.0):
+        recipe = small("fast", objective="mlm+nsp", elsewhere=elsewhere)
+        got = make_batches(recipe, tokens, tokenizer, seed=3)(1)
+        wanted = PairBatches(tokens, tokenizer, recipe.masking, 8, 24, 3, elsewhere)(1)
+        assert all(torch.equal(got[name], wanted[name]) for name in wanted)
+        made.append(got["input_ids"])
+    assert made[0].shape != made[1].shape or not torch.equal(*made)

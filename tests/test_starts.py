@@ -1,0 +1,93 @@
+"""Where weights start: each choice of a recipe does what it says, and nothing else."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from small_runs import small
+from torch.testing import assert_close
+
+import minibert
+from minibert.data.tokenized_corpora import TokenizedCorpus
+from minibert.heads import BertForSequenceClassification
+from minibert.pretraining.counted_embeddings import cooccurrence_embeddings
+from minibert.pretraining.given_start import load_with_new_heads
+from minibert.pretraining.objectives import OBJECTIVES
+from minibert.pretraining.starts import make_config, make_model, read_start
+
+V = 60
+
+
+@pytest.fixture(scope="module")
+def corpus():
+    tokens = np.random.default_rng(0).integers(5, V, 3000) ** 2 // V
+    return TokenizedCorpus(tokens, np.array([0, len(tokens)]), np.array([0, 1]))
+
+
+def start(corpus, **changes):
+    recipe = small("fast", **changes)
+    return make_model(recipe, make_config(recipe, "tiny", V), corpus, seed=3)
+
+
+def test_a_random_start_is_the_models_own(corpus):
+    got = start(corpus, init="random", positions="random")
+    torch.manual_seed(3)
+    wanted = OBJECTIVES["mlm"].make_model(got.config)
+    for name, tensor in wanted.state_dict().items():
+        assert_close(got.state_dict()[name], tensor, rtol=0, atol=0, msg=name)
+
+
+def test_each_start_changes_its_own_weights_alone(corpus):
+    random = start(corpus, init="random", positions="random").state_dict()
+    for changes, wanted in (
+        ({"positions": "sinusoidal", "init": "random"}, {"position_embeddings.weight"}),
+        (
+            {"init": "cooccurrence", "positions": "random"},
+            {"word_embeddings.weight", "mlm_head.decoder.weight", "mlm_head.decoder.bias"},
+        ),
+    ):
+        got = start(corpus, **changes).state_dict()
+        changed = {n.removeprefix("bert.embeddings.") for n in got if (got[n] != random[n]).any()}
+        assert changed == wanted
+
+
+def test_sinusoidal_positions_are_sines_by_hand(corpus):
+    """Vaswani et al. (2017): position 7, dimensions 10 and 11 of 128, at BERT's scale."""
+    positions = start(corpus, positions="sinusoidal").bert.embeddings.position_embeddings.weight
+    angle = 7 / 10000 ** (10 / 128)
+    wanted = torch.tensor([np.sin(angle), np.cos(angle)]).float() * 2**0.5 * 0.02
+    assert_close(positions[7, 10:12], wanted)
+
+
+def test_a_counted_start_has_counted_tokens_and_frequencies(corpus):
+    model = start(corpus, init="cooccurrence")
+    wanted = cooccurrence_embeddings(corpus.tokens, V, 128, seed=3)
+    assert_close(model.bert.embeddings.word_embeddings.weight, wanted)
+    shares = (np.bincount(corpus.tokens, minlength=V) + 1) / (len(corpus.tokens) + V)
+    assert_close(model.mlm_head.decoder.bias, torch.from_numpy(np.log(shares)).float())
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean", "query"])
+def test_a_fine_tuned_body_is_a_start(tmp_path, pooling):
+    """Its head is left out, whatever it is; its body is kept."""
+    given, tokenizer = minibert.load("mini-sotu")
+    head = BertForSequenceClassification.from_bert(
+        given.bert, ("a", "b"), "single_label_classification", pooling
+    )
+    head.save_pretrained(tmp_path, tokenizer)
+    recipe = replace(small("continue"), dropout=0.0)
+    model, _, new = read_start(str(tmp_path), recipe, seed=0)
+    assert new == {"the head that guesses masked words"}
+    for name, tensor in given.bert.state_dict().items():
+        if not name.startswith("pooler."):
+            assert_close(model.bert.state_dict()[name], tensor, rtol=0, atol=0, msg=name)
+
+
+def test_heads_that_are_there_are_kept_and_others_new(tmp_path):
+    """mini-sotu has an MLM head, and neither NSP nor a pooler."""
+    given, _ = minibert.load("mini-sotu")
+    model, _, new = load_with_new_heads("mini-sotu", OBJECTIVES["mlm+nsp"].make_model)
+    assert new == {"the NSP head", "the pooler"}
+    assert_close(model.mlm_head.dense.weight, given.mlm_head.dense.weight, rtol=0, atol=0)
+    assert model.nsp_head.weight.std().item() == pytest.approx(0.02, rel=0.2)
