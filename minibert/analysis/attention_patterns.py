@@ -32,16 +32,17 @@ SPREAD_OUT = 0.9
 
 
 def head_roles(attention: np.ndarray, tokens: Sequence[str]) -> dict[str, np.ndarray]:
-    """How much each head looks at what (Clark et al., 2019, section 3): (L, H) for each role.
+    """How much each head attends to each role (Clark et al., 2019, section 3): (L, H) by role.
 
-    A role's number is the share of a row's attention that goes to the role's columns, from 0 to 1,
-    as a mean over the rows that have such a column: `previous` and `next` token, `self`, `same`
-    (other places of the same token; special tokens aside, for two `[UNK]` are two words), `[CLS]`,
-    `[SEP]`, `punctuation`. Where no row has one, as `same` in a text that repeats nothing, it is
-    NaN: there was nothing to look at, and 0 would say that the head looks away. Roles overlap, so
+    A role's number is the proportion of a row's attention that goes to the role's columns, from 0
+    to 1, averaged over the rows that have such a column. Roles are the `previous` and the `next`
+    token, `self`, `same` (other occurrences of the same token, without special tokens, because two
+    `[UNK]` are two words), `[CLS]`, `[SEP]` and `punctuation`. A role is NaN if no row has it, as
+    `same` in a text that repeats nothing: 0 would say that the head looks away. Roles overlap, so
     they do not add up to 1. `same` is not in the paper.
 
-    `entropy` is in nats, a mean over all rows: 0 for one column a row, log T for all alike.
+    `entropy` is in nats, averaged over all rows. It is 0 if each row attends to a single column,
+    and log T if all weights are equal.
     """
     attention = _checked(attention, tokens)
     roles = {}
@@ -56,9 +57,9 @@ def head_roles(attention: np.ndarray, tokens: Sequence[str]) -> dict[str, np.nda
 def describe_heads(attention: np.ndarray, tokens: Sequence[str]) -> list[list[str]]:
     """A short label for each head, such as `previous token 63 %`: L lists of H.
 
-    It names the role with the greatest share in `head_roles`. A head whose entropy is near its
-    maximum is `spread out`, whatever its shares: in a text of commas it looks at commas too. One
-    without a role that has a quarter of its attention is `no single role`.
+    It names the role with the largest number in `head_roles`. A head whose entropy is near the
+    maximum is `spread out`, whatever its roles: in a text of commas it attends to commas too. A
+    head is `no single role` if no role gets a quarter of its attention.
     """
     roles = head_roles(attention, tokens)
     spread_out = roles.pop("entropy") > SPREAD_OUT * np.log(len(tokens))  # (L, H)
@@ -78,8 +79,10 @@ def describe_heads(attention: np.ndarray, tokens: Sequence[str]) -> list[list[st
 
 
 def attention_distance(attention: np.ndarray) -> np.ndarray:
-    """How far each head looks, (L, H): the mean of |i - j| in tokens, weighted by the attention
-    of row i to column j (Vig and Belinkov, 2019)."""
+    """How far each head looks: (L, H), in tokens (Vig and Belinkov, 2019).
+
+    It is the mean of |i - j|, weighted by the attention of row i to column j.
+    """
     attention = _checked(attention)
     place = np.arange(attention.shape[-1])
     distance = np.abs(place[:, None] - place)  # (T, T)
@@ -100,7 +103,7 @@ def rollout(attention: np.ndarray) -> np.ndarray:
 
 
 def _checked(attention: np.ndarray, tokens: Sequence[str] | None = None) -> np.ndarray:
-    """(L, H, T, T) in float64, for T tokens."""
+    """Check that attention is (L, H, T, T), for T tokens, and return it in float64."""
     attention = np.asarray(attention, dtype=np.float64)
     if attention.ndim != 4 or attention.shape[2] != attention.shape[3] or 0 in attention.shape:
         raise ValueError(
@@ -113,8 +116,8 @@ def _checked(attention: np.ndarray, tokens: Sequence[str] | None = None) -> np.n
 
 
 def _columns(tokens: Sequence[str]) -> dict[str, np.ndarray]:
-    """For each of `ROLES` a (T, T), true where the column has that role for the row."""
-    names = np.array(tokens, dtype=object)  # as they are: a numpy string loses what ends in NUL
+    """For each of `ROLES` a (T, T) array, true where the column has that role for the row."""
+    names = np.array(tokens, dtype=object)  # objects, because a numpy string loses NULs at its end
     place = np.arange(len(tokens))
     ahead = place - place[:, None]  # (T, T): how far the column is after the row
     word = np.array([token not in SPECIAL_TOKENS for token in tokens])

@@ -2,49 +2,42 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 
 from minibert.config import BertConfig
 from minibert.heads import POOLINGS
+from minibert.training.settings import Count, Positive, Share, check, one_of
 
 
 @dataclass(frozen=True)
 class Finetuning:
     """How a head and its body are trained. Raises `ValueError` for a value that is impossible."""
 
-    epochs: float = 3.0
-    batch_size: int = 32
-    max_length: int = 128
+    epochs: Positive = 3.0
+    batch_size: Count = 32
+    max_length: Count = 128
     """In tokens; a longer text is cut. The model's number of positions is the upper limit."""
-    lr: float | None = None
+    lr: Positive | None = None
     """The learning rate. None: `default_rate` of the body."""
     frozen: bool = False
     """Train only the head and its pooler."""
-    layer_decay: float = 1.0
+    layer_decay: Positive = 1.0
     """Each layer's learning rate is the rate of the layer above it, times this."""
-    pooling: str = "cls"
+    pooling: Annotated[str, one_of(POOLINGS)] = "cls"
     """How a text becomes one vector: see `BertForSequenceClassification`."""
-    warmup: float = 0.1
+    warmup: Share = 0.1
     """The proportion of all steps over which the learning rate rises."""
-    patience: int = 2
+    patience: Count = 2
     """Stop after this many epochs without a lower validation loss, and keep the best weights."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "max_length", "lr", "patience"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise ValueError(f"{name} must be above 0, not {value}")
-        if not 0 < self.layer_decay <= 1:
+        check(self)
+        if self.layer_decay > 1:
             raise ValueError(f"layer_decay must be above 0 and at most 1, not {self.layer_decay}")
-        if not 0 <= self.warmup < 1:
-            raise ValueError(f"warmup must be at least 0 and below 1, not {self.warmup}")
-        if self.pooling not in POOLINGS:
-            raise ValueError(f"pooling must be one of {', '.join(POOLINGS)}, not {self.pooling!r}")
 
 
 @dataclass(frozen=True)

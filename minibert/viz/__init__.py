@@ -1,4 +1,4 @@
-"""Attention to look at: `head_view(attention, tokens)`, and other views that are called alike."""
+"""Views of attention: `head_view(attention, tokens)`, and others that are called the same way."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from minibert.viz.explorer import explore as explore
     from minibert.viz.forming import forming as forming
 
-# Imported when first asked for: the style of a picture needs no torch.
+# Imported when first used, because the style of a picture needs no torch.
 _HOME = {
     "AttentionData": "attention_data",
     "attention_map": "attention_map",
@@ -30,9 +30,9 @@ __all__ = list(_HOME)
 
 
 class _Views(ModuleType):
-    """A package in which the name that a view shares with its module means the view.
+    """A package in which a name that a view shares with its module always means the view.
 
-    Python would bind the module to it as soon as anything imports from there.
+    Otherwise Python would bind the module to that name as soon as anything imports from it.
     """
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -19,11 +19,11 @@ from minibert.model import evaluating
 from minibert.training.recording import recording
 
 ROW_TOLERANCE = 0.01
-"""How far from 1 a row may add up: bfloat16 rounds each weight to three digits."""
+"""How far the sum of a row may be from 1: bfloat16 rounds each weight to three digits."""
 NO_ATTENTION = (
     "there is no attention to show: call the model with output_attentions=True. A model of "
-    "transformers must be loaded with attn_implementation='eager' besides: its default, sdpa, "
-    "gives no weights"
+    "transformers must be loaded with attn_implementation='eager' too: its default, sdpa, "
+    "returns no weights"
 )
 
 
@@ -31,10 +31,10 @@ NO_ATTENTION = (
 class AttentionData:
     """The attention weights of one text, and its tokens.
 
-    `attentions` has a (1, H, T, T) for each of L layers, rows looking at columns; (H, T, T) will
-    do, as tensor or array. `tokens` are T strings. `sentence_b_start` is the place of sentence B's
-    first token. `queries` and `keys` have a (1, H, T, K) for each layer, where a view needs them.
-    Raises `ValueError`, with what to do about it, for what is no attention over these tokens.
+    `attentions` has a tensor or array (1, H, T, T), or (H, T, T), for each of L layers, with rows
+    attending to columns. `tokens` are T strings. `sentence_b_start` is the position of sentence B's
+    first token. `queries` and `keys` have a (1, H, T, K) for each layer, if a view needs them.
+    Raises `ValueError` if this is not attention over these tokens, and says what to do.
     """
 
     attentions: Sequence[Tensor]
@@ -74,7 +74,7 @@ class AttentionData:
         pair: str | None = None,
         queries_and_keys: bool = False,
     ) -> AttentionData:
-        """What `model` looks at in `text`, or in `text` and `pair` as two segments.
+        """The attention of `model` over `text`, or over `text` and `pair` as two segments.
 
         Model and tokenizer are minibert's or those of transformers. Raises `ValueError` for a text
         that is empty or longer than the model takes, and for a model that gives no attention.
@@ -135,7 +135,7 @@ def as_attention(
     tokens: Sequence[str] | None = None,
     sentence_b_start: int | None = None,
 ) -> AttentionData:
-    """What a view was called with: an `AttentionData`, or attention and tokens as bertviz takes."""
+    """A view's arguments as `AttentionData`: one already, or attention and tokens as in bertviz."""
     if isinstance(attention, AttentionData):
         if tokens is not None or sentence_b_start is not None:
             raise ValueError("an AttentionData has its tokens: give it alone")
@@ -159,10 +159,9 @@ def _compared(model: nn.Module) -> tuple[list[nn.Module], bool]:
 
 
 def encode(model: nn.Module, tokenizer: Any, text: str, pair: str | None = None) -> dict:
-    """The text as the model takes it, (1, T) each, on the model's device.
+    """The model's inputs for the text, (1, T) each, on the model's device.
 
-    Raises `ValueError` for a text without a token, and for one with more than the model has
-    positions for.
+    Raises `ValueError` for a text that is empty, or longer than the model's positions.
     """
     if not (isinstance(model, nn.Module) and hasattr(tokenizer, "tokenize")):
         given = f"{type(model).__name__} and {type(tokenizer).__name__}"
@@ -185,7 +184,7 @@ def encode(model: nn.Module, tokenizer: Any, text: str, pair: str | None = None)
 
 
 def _as_layers(name: str, layers: Any) -> tuple[Tensor, ...]:
-    """A (1, H, T, ...) in fp32 on the CPU for each layer."""
+    """A tensor (1, H, T, ...) in fp32 on the CPU for each layer."""
     if layers is None or len(layers) == 0:
         raise ValueError(NO_ATTENTION)
     found = []

@@ -17,7 +17,7 @@ from minibert.viz.style import PALETTE, SEQUENTIAL, Picture
 
 SPECIAL = ("[CLS]", "[SEP]")
 LINKS = 3
-"""So many are told in words."""
+"""How many the description puts into words."""
 # Sizes in inches.
 WIDTH, WIDEST = 9.0, 14.0
 """Of the maps together: as a page shows them well, and at most, to give labels room."""
@@ -117,7 +117,7 @@ def _named(what: str, chosen: list[int]) -> str:
 
 
 def _quoted(tokens: Sequence[str], place: int) -> str:
-    """A token, and which one, counted from 0, where there are several of it."""
+    """A token, with its position if the token occurs more than once."""
     which = f" (token {place})" if tokens.count(tokens[place]) > 1 else ""
     return f"'{tokens[place]}'{which}"
 

@@ -31,15 +31,15 @@ DECIMALS = 3
 """The attention is rounded to these: no picture shows more."""
 
 BYTES_A_NUMBER = 7
-"""`0.123, ` in the page; a query or key may take one or two more."""
+"""`0.123, ` in the page. A query or key may take one or two more."""
 WARN_BYTES = 5_000_000
 MOST_BYTES = 30_000_000
 MOST_PIXELS = 700
-"""A frame is no higher; what is longer scrolls."""
+"""The largest height of a frame. A longer page scrolls."""
 PIXELS_AROUND = 130
-"""What stands above a view: two or three lines of words, and choices."""
+"""The height of the text and the menus above a view."""
 
-# What bertviz's page is taken apart at.
+# Where bertviz's page is cut into parts.
 LOADER = (
     '<script src="https://cdnjs.cloudflare.com/ajax/libs/require.js/2.3.6/require.min.js"></script>'
 )
@@ -143,7 +143,7 @@ def model_view(
         include_heads=heads,
         html_action="return",
     )
-    # bertviz gives a token 7 pixels where there are 12 heads, and more where there are fewer.
+    # bertviz gives a token 7 pixels if there are 12 heads, and more if there are fewer.
     grid = 38 + len(layers) * (data.num_tokens * 7 * 12 / data.num_heads + 10)
     detail = 55 + 18 * data.num_tokens
     height = max(grid, detail)
@@ -191,7 +191,7 @@ def _bertviz(view: str) -> ModuleType:
 
 
 def _rounded(layers: Sequence[Tensor]) -> list[Tensor]:
-    # In fp64: an fp32 would be written with all digits of its nearest neighbour.
+    # In fp64, because a rounded fp32 number would still be written with all its digits.
     return [layer.double().round(decimals=DECIMALS) for layer in layers]
 
 
@@ -212,7 +212,7 @@ def _check_size(data: AttentionData, maps: int, choices: list[str], vectors: int
 
 
 def _page(name: str, hint: str, document: str, given: str, picture: Picture, height: float) -> Page:
-    """bertviz's `document` as a page that stands alone; `picture` is for where no script runs."""
+    """bertviz's `document` as a self-contained page. `picture` replaces it if no script may run."""
     try:
         body, params, code = _take_apart(document, given)
     except LookupError as error:
@@ -254,7 +254,7 @@ def _take_apart(document: str, given: str) -> tuple[str, dict[str, Any], str]:
         _, code = _cut(rest, SCRIPT)
     code, _ = _cut(_cut(code, CODE)[1], END)
 
-    # Each page is a document of its own: its id may be the same as another's.
+    # Each page is a separate document, so all of them can have the same id.
     body = body.replace(params["root_div_id"], "bertviz")
     params["root_div_id"] = "bertviz"
     labelled = lambda match: f'{match[0]} aria-label="{SELECT_LABELS[match[1]]}"'
@@ -262,7 +262,7 @@ def _take_apart(document: str, given: str) -> tuple[str, dict[str, Any], str]:
 
 
 def _cut(text: str, marker: str) -> tuple[str, str]:
-    """What stands before and after `marker`. A line of data has no line break, so no marker."""
+    """The text before and after `marker`. Data has no line breaks, so it cannot hold a marker."""
     before, found, after = text.partition(marker)
     if not found:
         raise LookupError(repr(marker.strip()))
@@ -270,7 +270,7 @@ def _cut(text: str, marker: str) -> tuple[str, str]:
 
 
 class _StandIn:
-    """Model and tokenizer in one, as neuron_view calls them: both hand over what is there."""
+    """Both model and tokenizer for neuron_view: it returns what was computed before."""
 
     cls_token = sep_token = None
 

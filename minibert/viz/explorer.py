@@ -1,12 +1,13 @@
 """The explorer: type, hide words, switch heads off, and see attention and guesses change.
 
-A browser sends a request, `answer` gives a reply, and `explorer.js` draws it: in a live widget,
-or, with the first reply alone, in a page. What they hold:
+A browser sends a request, `answer` returns a reply, and `explorer.js` draws it. A live widget draws
+every reply, and a saved page only the first. They contain:
 
-- request: `seq`, its number; `text` and `pair`; `snapshot`, an index into the run's snapshots;
-  `panels`, one a model: `masked`, token places, and `off`, (layer, head) pairs;
-- reply: the `seq` that it answers; `error`, one line or nothing; `panels`, as `_look` makes them,
-  each with a `name` or an empty one.
+- request: its number `seq`; `text` and `pair`; `snapshot`, an index into the run's snapshots; and
+  `panels`, one for each model, with the places of `masked` tokens and the (layer, head) pairs that
+  are `off`;
+- reply: the `seq` that it answers; `error`, one line or empty; and `panels`, as `_look` makes them,
+  each with a `name`, which may be empty.
 """
 
 from __future__ import annotations
@@ -33,13 +34,13 @@ from minibert.viz.style import Picture
 HERE = Path(__file__).parent
 GUESSES = 5
 HEIGHT = 560
-"""Of the page in a notebook, in CSS pixels."""
+"""The height of the page in a notebook, in CSS pixels."""
 LARGEST_PAGE = 8_000_000
-"""Bytes of attention in a page that is kept in a notebook; above it, a picture stands there."""
+"""Bytes of attention in a page that a notebook keeps. If there are more, it keeps a picture."""
 LARGEST_PICTURE = 500_000
-"""Bytes of attention that are drawn whole in the picture beside that page."""
-# Below the live widget stands the page for later. JupyterLab shows one of the two: a notebook that
-# is opened again without its kernel has no widget, but a line that says so.
+"""Bytes of attention that the picture beside that page draws completely."""
+# The page for later is below the live widget, and JupyterLab shows one of the two. In a notebook
+# that is opened again without its kernel, the widget is only a line that says so.
 SAVED_STYLE = """<style>
 .jp-OutputArea:has(.minibert-explorer) .minibert-saved { display: none; }
 .jp-OutputArea:has(.minibert-saved) .jupyter-widgets:not(:has(*)) { display: none; }
@@ -98,13 +99,13 @@ class Explorer:
         self.reply, self.shown = self._reply(self.request)
 
     def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        """The reply to a request from a browser. What is wrong with it is told in the reply.
+        """The reply to a request from a browser, which says what is wrong with a bad request.
 
-        A reply without an error is kept: it is what `page` and `save` show.
+        `page` and `save` show the last reply without an error.
         """
         try:
             reply, shown = self._reply(request)
-        except Exception as error:  # whatever it is: a browser waits for the answer
+        except Exception as error:  # any error, because a browser waits for the answer
             return {**self.reply, "seq": request["seq"], "error": " ".join(str(error).split())}
         self.request, self.reply, self.shown = request, reply, shown
         return reply
@@ -128,7 +129,7 @@ class Explorer:
         return {"seq": request["seq"], "error": "", "panels": panels}, looked[0][1]
 
     def _name(self, model: nn.Module, number: int, snapshot: int) -> str:
-        """What stands above a panel: nothing over the only model of all."""
+        """The heading of a panel; empty if there is only one model."""
         if number == 0 and self.snapshots:
             return f"After {list(self.snapshots)[snapshot]} steps of training"
         if len(self.models) == 1:
@@ -138,7 +139,7 @@ class Explorer:
         return f"Model {number + 1}: {shape}, {weights / 1e6:.1f} million weights"
 
     def page(self) -> Page:
-        """What is to be seen now, as a page that needs no kernel."""
+        """The current view as a page that needs no kernel."""
         source = (HERE / "explorer.js").read_text(encoding="utf-8")
         panels = [
             {**panel, "attention": _data_uri(panel["attention"])} for panel in self.reply["panels"]
@@ -168,7 +169,7 @@ class Explorer:
         return attention_map(self.shown, layer=None if size <= LARGEST_PICTURE else 0)
 
     def save(self, path: str | Path) -> Path:
-        """What is to be seen now: a page for .html, a map of all heads for .svg and .png."""
+        """Save the current view: a page for .html, a map of all heads for .svg and .png."""
         path = Path(path)
         view = self.page() if path.suffix == ".html" else attention_map(self.shown)
         return view.save(path)
@@ -214,7 +215,7 @@ def _look(
     masked: list[int],
     off: list[list[int]],
 ) -> tuple[dict[str, Any], AttentionData]:
-    """What is to be seen of one model: a panel, and its attention.
+    """The view of one model: a panel, and its attention.
 
     A panel has `tokens`, T strings; `words`, the number of each token's word, None for special
     tokens; `masked`, places; `layers` and `heads`, their numbers; `attention`, L * H * T * T bytes,
@@ -282,7 +283,7 @@ def _words(tokens: list[str]) -> list[int | None]:
 def _guesses(
     out: Any, before: Any, place: int, hidden: str, tokenizer: BertTokenizer
 ) -> list[dict[str, Any]]:
-    """The likeliest tokens for a place, and the one that stood there, with their probabilities.
+    """The likeliest tokens for a place and its hidden token, with their probabilities.
 
     `before` is what the model gives with all heads on, if some are off: its likeliest are listed
     too.

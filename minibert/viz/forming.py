@@ -18,10 +18,10 @@ from minibert.viz.labels import find_fonts, label
 from minibert.viz.style import SEQUENTIAL, Picture
 
 ROWS = 12
-"""So many steps are shown if not told."""
+"""How many steps are shown by default."""
 # Sizes in inches.
 WIDTH = 9.0
-"""Of the text; what is longer goes on in the next line."""
+"""The width of the text. A longer text is wrapped."""
 NAME, TITLE, LEGEND = 0.8, 0.6, 0.7
 LINE, BETWEEN, PAD = 0.27, 0.12, 0.07
 SIZE = 9
@@ -119,7 +119,7 @@ def _extent(generation: Generation, shown: Sequence[_Row]) -> str:
 
 
 def _places(labels: Sequence[Sequence[str]], fonts: list[str]) -> list[tuple[float, int, float]]:
-    """For each token where it stands in all rows: left edge, line and width."""
+    """The place of each token in all rows: left edge, line and width."""
     figure = Figure()
     widths: dict[str, float] = {}
     for text in {text for row in labels for text in row}:

@@ -15,7 +15,7 @@ from matplotlib import font_manager
 FONT = "DejaVu Sans"
 """Comes with matplotlib. It has Latin, Greek, Cyrillic, Arabic and Hebrew, but no CJK."""
 LAST_RESORT = "Last Resort"
-"""Fonts of this name have a box for everything."""
+"""Fonts of this name draw a box for every character."""
 LONGEST = 16
 """Characters; a wide one, as of CJK, counts as two."""
 JOINERS = "\u200c\u200d"
@@ -25,7 +25,7 @@ UNPRINTABLE = ("Cc", "Cf", "Co", "Cs", "Zl", "Zp")
 
 
 def label(token: str, missing: Collection[str] = ()) -> str:
-    """`token` on one line, with an ellipsis for what is too long.
+    """`token` on one line, cut with an ellipsis if it is too long.
 
     The characters in `missing` are written as code points, and so are those that no font draws:
     line breaks, direction marks, halves of a pair. None of them can disturb the picture.
@@ -84,7 +84,7 @@ def _has_outline(font: font_manager.FT2Font, character: str) -> bool:
 
 
 def _is_printable(character: str) -> bool:
-    """Also what is too new for Python to know: the browser may have a font for it."""
+    """Characters too new for Python count as printable: the browser may have a font for them."""
     if character in JOINERS:
         return True
     no_character = ord(character) & 0xFFFE == 0xFFFE  # XML has no place for U+FFFE and U+FFFF
@@ -92,7 +92,7 @@ def _is_printable(character: str) -> bool:
 
 
 def _width(character: str) -> int:
-    """In columns: a mark goes with the letter before it, and is not cut from it."""
+    """The width in columns. A combining mark has none, so it is not cut from its letter."""
     if character in JOINERS or unicodedata.category(character).startswith("M"):
         return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1

@@ -11,14 +11,14 @@ from ipywidgets import HTML
 from minibert.viz.style import Picture, plot, show
 
 SECONDS_BETWEEN_PICTURES = 3.0
-"""A picture takes about a tenth of a second, which is lost to the training."""
+"""A picture takes about a tenth of a second, in which nothing is trained."""
 
 
 class LiveCurve:
-    """A training as a notebook shows it: `pretrain(..., watch=LiveCurve())`.
+    """The loss curve of a run in a notebook: `pretrain(..., watch=LiveCurve())`.
 
-    It is shown where it is made, so that a progress bar stays in one piece below it, and is called
-    with the lines of `history.jsonl`, one after the other.
+    It appears where it is created, above the progress bar. It is called with each line of
+    `history.jsonl`.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class LiveCurve:
         display(self.widget)
 
     def __call__(self, line: dict[str, Any]) -> None:
-        """Take a line in, and draw if the last picture is old enough."""
+        """Add a line, and draw if the last picture is old enough."""
         self.history.append(line)
         # Held-out lines are few, and the last of them ends the run.
         if "held_out" in line or time.monotonic() - self.drawn_at >= SECONDS_BETWEEN_PICTURES:
@@ -37,7 +37,7 @@ class LiveCurve:
 
 
 def draw_losses(history: list[dict[str, Any]]) -> Picture:
-    """The loss in training and on held-out text, against steps; lines as of `history.jsonl`."""
+    """The loss in training and on held-out text by step, from the lines of `history.jsonl`."""
     training = [(line["step"], line["loss"]) for line in history if "loss" in line]
     held_out = [(line["step"], line["held_out"]["loss"]) for line in history if "held_out" in line]
     figure, ax = plot(height=2.6)

@@ -1,7 +1,7 @@
-"""A page that stands alone: a sandboxed frame in a notebook, a file on the disk.
+"""A self-contained page: a sandboxed frame in a notebook, or a file.
 
-It asks for nothing from elsewhere, and what its text holds stays text. The frame has no access to
-the notebook around it, whatever runs inside.
+It loads nothing from elsewhere, and its text cannot become markup. Scripts inside the frame have no
+access to the notebook around it.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ BASE_STYLE = """
 :root { color-scheme: light; }
 body { margin: 0.5rem; background: #fff; color: #111; font: 0.9rem/1.4 system-ui, sans-serif; }
 """
-# In a notebook that is not trusted JupyterLab drops frame and style: the picture shows.
+# JupyterLab drops frame and style in a notebook that is not trusted, and the picture shows.
 FALLBACK_STYLE = "<style>.minibert-page + .minibert-picture { display: none; }</style>"
 
 
 def script_json(value: Any) -> str:
-    """`value` as JSON that may stand in a `<script>`: nothing in it can end the script."""
+    """`value` as JSON for a `<script>`: nothing in it can end the script."""
     return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
 
 
 class Page:
-    """A document of its own.
+    """An HTML document.
 
     `title` names it, `body` and `style` are HTML and CSS, `scripts` run in order at the body's end.
-    `picture` is what stands in its place where no script may run; its alt text is the page in
-    words. `height` is the frame's, in CSS pixels; what is longer scrolls.
+    `picture` replaces it if no script may run, and its alt text describes the page. `height` is the
+    height of the frame in CSS pixels. A longer page scrolls.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""One look for every picture: colours that any colour vision tells apart, and words beside them."""
+"""The look of every picture: colours for any colour vision, and a description in words."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Okabe and Ito (2008): told apart with any colour vision, and of unlike darkness in print."""
+"""Okabe and Ito (2008): distinct for any colour vision, and of different darkness in print."""
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
-"""Lines differ in these too."""
+"""Lines also differ in their dashes."""
 SEQUENTIAL = "Blues"
 """One hue from white to dark, for amounts."""
 DIVERGING = "PuOr"
@@ -37,7 +37,7 @@ def plot(rows: int = 1, columns: int = 1, width: float = 7.0, height: float = 3.
 
 
 class Picture:
-    """A figure with its description; a notebook shows the one and reads out the other.
+    """A figure with its description, which screen readers read out.
 
     `vector` is the same figure for SVG, where that is to be shown: its text stays text, and the
     browser finds the fonts for it.
