@@ -16,11 +16,9 @@ class BertEmbeddings(nn.Module):
         self.max_length = config.max_position_embeddings
         padding = config.pad_token_id if 0 <= config.pad_token_id < config.vocab_size else None
         self.word_embeddings = nn.Embedding(config.vocab_size, config.hidden_size, padding)
-        self.position_embeddings = (
-            nn.Embedding(config.max_position_embeddings, config.hidden_size)
-            if config.position_embedding_type == "absolute"
-            else None  # another scheme tells the attention where a token is
-        )
+        self.adds_positions = config.position_embedding_type == "absolute"
+        if self.adds_positions:  # in other schemes the attention is given the positions
+            self.position_embeddings = nn.Embedding(self.max_length, config.hidden_size)
         self.token_type_embeddings = nn.Embedding(config.type_vocab_size, config.hidden_size)
         self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
@@ -44,7 +42,7 @@ class BertEmbeddings(nn.Module):
         check_ids("input_ids", input_ids, self.word_embeddings.num_embeddings)
         check_ids("token_type_ids", token_type_ids, self.token_type_embeddings.num_embeddings)
         x = self.word_embeddings(input_ids)  # (B, T, D)
-        if self.position_embeddings is not None:
+        if self.adds_positions:
             x = x + self.position_embeddings(position_ids)
         x = x + self.token_type_embeddings(token_type_ids)
         return self.dropout(self.norm(x))

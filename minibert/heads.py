@@ -71,44 +71,51 @@ class QuestionAnsweringOutput:
     attentions: tuple[Tensor, ...] | None
 
 
-class ClsPooling(nn.Module):
-    """BERT's own way: what the pooler makes of the state of `[CLS]`."""
+class Pooling(nn.Module):
+    """How a text becomes one vector."""
 
-    reads_pooler = True
+    reads_pooler = False
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
 
     def forward(self, out: BertModelOutput, attention_mask: Tensor | None) -> Tensor:
         """What the body returns, and a mask (B, T) -> a vector for each text (B, D)."""
+        raise NotImplementedError
+
+
+class ClsPooling(Pooling):
+    """BERT's own way: the state of `[CLS]`, through the pooler."""
+
+    reads_pooler = True
+
+    def forward(self, out: BertModelOutput, attention_mask: Tensor | None) -> Tensor:
+        """As `Pooling.forward`."""
+        assert out.pooler_output is not None
         return out.pooler_output
 
 
-class MeanPooling(ClsPooling):
+class MeanPooling(Pooling):
     """The mean of the real tokens' states."""
 
-    reads_pooler = False
-
     def forward(self, out: BertModelOutput, attention_mask: Tensor | None) -> Tensor:
-        """As `ClsPooling.forward`."""
+        """As `Pooling.forward`."""
         return mean_of_real_tokens(out.last_hidden_state, attention_mask)
 
 
-class QueryPooling(PooledQueryAttention):
+class QueryPooling(Pooling):
     """Attention whose query is the mean of the real tokens' states."""
 
-    reads_pooler = False
-
     def __init__(self, config: BertConfig) -> None:
-        super().__init__(config.hidden_size, config.num_attention_heads)
+        super().__init__(config)
+        self.attention = PooledQueryAttention(config.hidden_size, config.num_attention_heads)
 
     def forward(self, out: BertModelOutput, attention_mask: Tensor | None) -> Tensor:
-        """As `ClsPooling.forward`."""
-        return super().forward(out.last_hidden_state, attention_mask)[0]
+        """As `Pooling.forward`."""
+        return self.attention(out.last_hidden_state, attention_mask)[0]
 
 
-POOLINGS = {"cls": ClsPooling, "mean": MeanPooling, "query": QueryPooling}
-"""How a text becomes one vector."""
+POOLINGS: dict[str, type[Pooling]] = {"cls": ClsPooling, "mean": MeanPooling, "query": QueryPooling}
 
 
 class BertWithHead(PretrainedModel):
@@ -244,14 +251,8 @@ class BertForSequenceClassification(BertWithHead):
         `labels` are class numbers (B,), or (B, C) of 0 and 1 if a text may have several classes.
         For regression they are numbers (B,), or (B, C) if there are several.
         """
-        out = self.bert(
-            input_ids,
-            attention_mask,
-            token_type_ids,
-            position_ids,
-            output_attentions,
-            output_hidden_states,
-        )
+        inputs = (input_ids, attention_mask, token_type_ids, position_ids)
+        out = self.bert(*inputs, output_attentions, output_hidden_states)
         pooled = self.pooling_layer(out, attention_mask)  # (B, D)
         logits = self.classifier(self.dropout(pooled))  # (B, C)
         loss = None if labels is None else self.loss_function(logits.float(), labels)
@@ -281,14 +282,8 @@ class BertForTokenClassification(BertWithHead):
         `labels` (B, T) are class numbers. The first piece of a word has the word's label; its other
         pieces, `[CLS]`, `[SEP]` and padding have -100.
         """
-        out = self.bert(
-            input_ids,
-            attention_mask,
-            token_type_ids,
-            position_ids,
-            output_attentions,
-            output_hidden_states,
-        )
+        inputs = (input_ids, attention_mask, token_type_ids, position_ids)
+        out = self.bert(*inputs, output_attentions, output_hidden_states)
         logits = self.classifier(self.dropout(out.last_hidden_state))  # (B, T, C)
         loss = None
         if labels is not None:
@@ -326,14 +321,8 @@ class BertForQuestionAnswering(BertWithHead):
         `start_positions` and `end_positions` are (B,), both inclusive; a row whose position is T or
         more has no part in the loss, which is the mean of the two cross-entropies.
         """
-        out = self.bert(
-            input_ids,
-            attention_mask,
-            token_type_ids,
-            position_ids,
-            output_attentions,
-            output_hidden_states,
-        )
+        inputs = (input_ids, attention_mask, token_type_ids, position_ids)
+        out = self.bert(*inputs, output_attentions, output_hidden_states)
         # No dropout here: neither the original nor Hugging Face has one.
         start_logits, end_logits = self.qa_outputs(out.last_hidden_state).unbind(-1)  # (B, T) each
         loss = None
@@ -380,14 +369,8 @@ class BertForMultipleChoice(BertWithHead):
         def flat(x: Tensor | None) -> Tensor | None:
             return None if x is None else x.flatten(0, 1)  # (B * C, T)
 
-        out = self.bert(
-            flat(input_ids),
-            flat(attention_mask),
-            flat(token_type_ids),
-            flat(position_ids),
-            output_attentions,
-            output_hidden_states,
-        )
+        inputs = (input_ids, attention_mask, token_type_ids, position_ids)
+        out = self.bert(*map(flat, inputs), output_attentions, output_hidden_states)
         scores = self.classifier(self.dropout(out.pooler_output))  # (B * C, 1)
         logits = scores.view(-1, num_choices)  # (B, C)
         loss = None

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -175,14 +176,8 @@ class BertForPreTraining(PretrainedModel):
         """
         if next_sentence_label is not None and self.nsp_head is None:
             raise ValueError("this model was built without next_sentence: it takes no such label")
-        bert = self.bert(
-            input_ids,
-            attention_mask,
-            token_type_ids,
-            position_ids,
-            output_attentions,
-            output_hidden_states,
-        )
+        inputs = (input_ids, attention_mask, token_type_ids, position_ids)
+        bert = self.bert(*inputs, output_attentions, output_hidden_states)
         out = BertForPreTrainingOutput(
             self.mlm_head,
             last_hidden_state=bert.last_hidden_state,
@@ -190,7 +185,10 @@ class BertForPreTraining(PretrainedModel):
             attentions=bert.attentions,
         )
         if self.nsp_head is not None:
-            out.seq_relationship_logits = self.nsp_head(bert.pooler_output)  # (B, 2)
+            nsp_logits = out.seq_relationship_logits = self.nsp_head(bert.pooler_output)  # (B, 2)
+            if next_sentence_label is not None:
+                next_label = next_sentence_label.view(-1)  # (B,)
+                out.next_sentence_loss = F.cross_entropy(nsp_logits.float(), next_label)
         if labels is None:
             _ = out.prediction_logits  # computed now, under the caller's gradient mode
         else:
@@ -201,11 +199,8 @@ class BertForPreTraining(PretrainedModel):
             total = F.cross_entropy(logits.float(), targets, reduction="sum")
             out.mlm_loss = total / masked.sum().clamp(min=1)  # no mask, no loss: 0 and not NaN
             out.mlm_correct = (logits.argmax(-1) == targets).sum()
-        if next_sentence_label is not None:
-            nsp_logits = out.seq_relationship_logits.float()
-            out.next_sentence_loss = F.cross_entropy(nsp_logits, next_sentence_label.view(-1))
         losses = [loss for loss in (out.mlm_loss, out.next_sentence_loss) if loss is not None]
-        out.loss = sum(losses) if losses else None
+        out.loss = torch.stack(losses).sum() if losses else None
         return out
 
 

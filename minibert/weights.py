@@ -32,7 +32,7 @@ _NAMES = (
     (".feed_forward.output.", ".output.dense."),
     (".feed_forward_norm.", ".output.LayerNorm."),
     ("pooler.", "pooler.dense."),
-    ("pooling_layer.", "pooled_query."),
+    ("pooling_layer.attention.", "pooled_query."),
     ("mlm_head.dense.", "cls.predictions.transform.dense."),
     ("mlm_head.norm.", "cls.predictions.transform.LayerNorm."),
     ("mlm_head.decoder.bias", "cls.predictions.bias"),

@@ -10,10 +10,12 @@ import minibert
 from minibert import weights
 from minibert.attention import mean_of_real_tokens
 from minibert.heads import (
+    POOLINGS,
     BertForMultipleChoice,
     BertForQuestionAnswering,
     BertForSequenceClassification,
     BertForTokenClassification,
+    Pooling,
 )
 
 THREE = {"num_labels": 3, "id2label": {0: "red", 1: "green", 2: "blue"}}
@@ -204,3 +206,48 @@ def test_every_weight_has_its_hugging_face_name():
     names = {weights.hf_name(name) for name in ours.state_dict() if ".layers.1." not in name}
     wanted = {n for n in theirs.state_dict() if ".layer.1." not in n and ".layer.2." not in n}
     assert names == {name for name in wanted if not name.endswith("position_ids")}
+
+
+@pytest.mark.parametrize("kind", ["SequenceClassification", "TokenClassification"])
+def test_a_head_reads_its_body_through_dropout(kind):
+    """The head's dropout alone: in train mode half of what the classifier reads is 0."""
+    model = getattr(minibert, f"BertFor{kind}")(tiny()).eval()
+    inputs = batch()[0]
+    without = model(**inputs).logits
+    model.dropout.train()
+    read = []
+    model.classifier.register_forward_hook(lambda module, given, out: read.append(given[0]))
+    assert (model(**inputs).logits - without).abs().max() > 1e-3
+    assert (read[0] == 0).float().mean().item() == pytest.approx(0.5, abs=0.05)
+
+
+def test_multiple_choice_has_dropout_and_question_answering_has_none():
+    """As the original and Hugging Face have it."""
+    inputs = batch()[0]
+    choice = BertForMultipleChoice(tiny()).eval()
+    without = choice(**two_questions(inputs)).logits
+    choice.dropout.train()
+    assert (choice(**two_questions(inputs)).logits - without).abs().max() > 1e-3
+    answering = BertForQuestionAnswering(tiny()).eval()
+    without = answering(**inputs).start_logits
+    answering.dropout.train()
+    assert torch.equal(answering(**inputs).start_logits, without)
+
+
+def test_a_pooling_is_added_from_outside(tmp_path, monkeypatch):
+    """The maximum over the tokens of a text."""
+
+    class Maximum(Pooling):
+        def forward(self, out, attention_mask):
+            hidden = out.last_hidden_state.masked_fill(attention_mask[..., None] == 0, -1e9)
+            return hidden.amax(1)
+
+    monkeypatch.setitem(POOLINGS, "max", Maximum)
+    model = BertForSequenceClassification(tiny(), pooling="max").eval()
+    model.save_pretrained(tmp_path)
+    again = BertForSequenceClassification.from_pretrained(tmp_path)
+    inputs = batch()[0]
+    states = model.bert(**inputs).last_hidden_state
+    real = inputs["attention_mask"].bool()
+    by_hand = torch.stack([s[r].max(0).values for s, r in zip(states, real, strict=True)])
+    assert_close(again(**inputs).logits, model.classifier(by_hand), **CLOSE)

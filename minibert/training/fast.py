@@ -10,6 +10,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -52,6 +54,7 @@ def states_at(
     x = bert.embeddings(input_ids, token_type_ids, position_ids)  # (B, T, D)
     mask = additive_mask(attention_mask, x.dtype)
     *before, last = bert.encoder.layers
+    assert isinstance(last, BertLayer)
     for layer in before:
         x, _ = layer(x, mask, position_ids=position_ids)
     return _layer_at(last, x, mask, position_ids, places)
@@ -103,7 +106,9 @@ class LinearCrossEntropy(torch.autograd.Function):
     ROWS = 512
 
     @staticmethod
-    def forward(ctx, hidden, weight, bias, targets):
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """(M, D), (V, D), (V,), (M,) -> the summed loss () and how many rows were right ()."""
         dtype = hidden.dtype
         if torch.is_autocast_enabled(hidden.device.type):
@@ -137,7 +142,7 @@ class LinearCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, d_loss, _):
+    def backward(ctx: Any, d_loss: Tensor, _: Any) -> tuple[Tensor, Tensor, Tensor, None]:
         """The gradients were computed in `forward`: scale them."""
         d_hidden, d_weight, d_bias = ctx.saved_tensors
         return d_hidden * d_loss, d_weight * d_loss, d_bias * d_loss, None
@@ -156,11 +161,11 @@ class SampledSoftmax:
         self, counts: np.ndarray, num_targets: int, always: int = 512, one_in: int = 16
     ) -> None:
         """From the tokens' counts (V,), and how many tokens a step predicts, about."""
-        counts = torch.from_numpy(np.asarray(counts, dtype=np.float64))
+        frequency = torch.from_numpy(np.asarray(counts, dtype=np.float64))
         self.one_in = one_in
         self.always = torch.zeros(len(counts), dtype=torch.bool)
-        self.always[counts.argsort(descending=True, stable=True)[:always]] = True
-        is_no_target = (1 - counts / counts.sum()) ** num_targets
+        self.always[frequency.argsort(descending=True, stable=True)[:always]] = True
+        is_no_target = (1 - frequency / frequency.sum()) ** num_targets
         there = 1 - (1 - 1 / one_in) * is_no_target
         there[self.always] = 1.0
         self.log_there = there.log().float()  # (V,)
@@ -207,9 +212,9 @@ class FastBertForPreTraining(BertForPreTraining):
     ) -> BertForPreTrainingOutput:
         """As `BertForPreTraining.forward`."""
         inputs = (input_ids, attention_mask, token_type_ids, position_ids)
-        no_nsp_head = next_sentence_label is not None and self.nsp_head is None  # refused there
-        asks_for_more = labels is None or output_attentions or output_hidden_states
-        if not self.training or asks_for_more or no_nsp_head:
+        wants_states = output_attentions or output_hidden_states
+        cannot_have_nsp = next_sentence_label is not None and self.nsp_head is None  # refused there
+        if labels is None or not self.training or wants_states or cannot_have_nsp:
             wanted = (labels, next_sentence_label, output_attentions, output_hidden_states)
             return super().forward(*inputs, *wanted)
         places = places_read(labels)  # (B, R)
@@ -217,17 +222,18 @@ class FastBertForPreTraining(BertForPreTraining):
         labels = labels.gather(1, places)  # (B, R)
         masked = labels != IGNORE_INDEX
         check_ids("labels", labels[masked], self.config.vocab_size)
-        loss_of = self.sampled_softmax or LinearCrossEntropy.apply
+        loss_of: Any = self.sampled_softmax or LinearCrossEntropy.apply
         decoder = self.mlm_head.decoder
         hidden = self.mlm_head.transform(states[masked])  # (M, D)
         total, correct = loss_of(hidden, decoder.weight, decoder.bias, labels[masked])
         out = BertForPreTrainingOutput(self.mlm_head, mlm_correct=correct)
         out.loss = out.mlm_loss = total / masked.sum().clamp(min=1)
         if self.nsp_head is not None:
+            assert self.bert.pooler is not None
             pooled = self.bert.pooler(states[:, 0]).tanh()  # the first place is that of `[CLS]`
-            out.seq_relationship_logits = self.nsp_head(pooled)  # (B, 2)
-        if next_sentence_label is not None:
-            nsp_logits = out.seq_relationship_logits.float()
-            out.next_sentence_loss = F.cross_entropy(nsp_logits, next_sentence_label.view(-1))
-            out.loss = out.mlm_loss + out.next_sentence_loss
+            nsp_logits = out.seq_relationship_logits = self.nsp_head(pooled)  # (B, 2)
+            if next_sentence_label is not None:
+                next_label = next_sentence_label.view(-1)  # (B,)
+                out.next_sentence_loss = F.cross_entropy(nsp_logits.float(), next_label)
+                out.loss = out.mlm_loss + out.next_sentence_loss
         return out
