@@ -77,7 +77,11 @@ class Corpus:
 
     def _select(self, select: Callable[[Iterable[Text]], Iterator[Text]]) -> list[Part]:
         """Parts with the texts that `select` takes from each part."""
-        return [lambda part=part: select(part()) for part in self._parts]
+
+        def selected(part: Part) -> Part:
+            return lambda: select(part())
+
+        return [selected(part) for part in self._parts]
 
     def head(self, characters: int) -> Corpus:
         """The first documents of each part, about so many characters in all."""

@@ -64,7 +64,7 @@ def read_rows(path: Path, header: Sequence[str] | None = None) -> list[Placed]:
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise ValueError(f"{path}: give a .csv, .tsv or .jsonl file")
-    if not path.exists():
+    if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
     content = read_text(path)
     if not content.strip():

@@ -369,6 +369,15 @@ def test_nothing_and_no_such_kind(tmp_path):
         load_data(write(tmp_path / "b.csv", CSV.replace(",b", ",1").replace(",a", ",1")), KINDS[2])
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with a name")
+def test_a_pipe_is_no_file_and_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "train.csv")
+    with pytest.raises(FileNotFoundError, match=r"there is no file .*train\.csv"):
+        load_data(tmp_path / "train.csv")
+    with pytest.raises(FileNotFoundError, match="has no file for train"):
+        load_data(tmp_path)
+
+
 def test_without_the_library_datasets_the_hub_is_out_of_reach(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(ImportError, match=r"pip install 'minibert\[datasets\]'"):
