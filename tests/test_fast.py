@@ -106,23 +106,38 @@ def test_without_an_nsp_head_its_label_is_refused():
     assert model(**inputs, labels=labels).loss > 0
 
 
-def test_dropout_falls_in_the_last_layer_too():
-    """Of the last layer alone: of its attention, of what it adds, and of its feed-forward."""
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+@pytest.mark.parametrize("kind", ["attention weights", "attention", "feed-forward"])
+def test_dropout_falls_in_the_last_layer_too(kind, attention):
+    """One kind at a time: the same dropout layer serves both sums, so the other sum gets zeros."""
     inputs, labels, _ = batch()
-    places = places_read(labels)
-    for attention in ("eager", "sdpa"):
-        dropout = {"hidden_dropout_prob": 0.5, "attention_probs_dropout_prob": 0.5}
-        model = twins(attn_implementation=attention, **dropout)[1].bert.eval()
-        last = model.encoder.layers[-1]
-        without = states_at(model, places, **inputs)
-        for part in ("attention", "dropout"):
-            model.eval()
-            if part == "attention":
-                last.attention.train()
-            else:
-                last.dropout.train()
-            torch.manual_seed(0)
-            assert (states_at(model, places, **inputs) - without).abs().max() > 1e-3, part
+    dropout = {"hidden_dropout_prob": 0.5, "attention_probs_dropout_prob": 0.5}
+    model = twins(attn_implementation=attention, **dropout)[1].bert.eval()
+    last = model.encoder.layers[-1]
+    if kind == "attention weights":
+        last.attention.train()
+    else:
+        last.dropout.train()
+        silent = last.feed_forward if kind == "attention" else last.attention
+        torch.nn.init.zeros_(silent.output.weight)
+    one, other = (states_at(model, places_read(labels), **inputs) for _ in range(2))
+    assert (one - other).abs().max() > 1e-3
+
+
+def test_a_sampled_softmax_scores_the_masked_tokens_in_train_mode():
+    _, fast = twins()
+    inputs, labels, _ = batch()
+    given = []
+
+    def sampled(hidden, weight, bias, targets):
+        given.append(targets.tolist())
+        return hidden.sum() * 0 + 8.0, torch.tensor(3)
+
+    fast.sampled_softmax = sampled
+    out = fast(**inputs, labels=labels)
+    assert given == [[7, 8, 9, 10]] and out.mlm_loss == 2 and out.mlm_correct == 3
+    fast.eval()
+    assert fast(**inputs, labels=labels).mlm_loss != 2
 
 
 class Turning(torch.nn.Module):

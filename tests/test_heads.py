@@ -234,6 +234,16 @@ def test_multiple_choice_has_dropout_and_question_answering_has_none():
     assert torch.equal(answering(**inputs).start_logits, without)
 
 
+def test_a_query_to_pool_with_starts_as_bert_does():
+    """A normal distribution, cut at two standard deviations: 0.88 of them are left."""
+    model = BertForSequenceClassification(tiny(initializer_range=0.1), pooling="query")
+    for name, parameter in model.pooling_layer.named_parameters():
+        if name.endswith("bias"):
+            assert (parameter == 0).all(), name
+        else:
+            assert parameter.std().item() == pytest.approx(0.088, rel=0.05), name
+
+
 def test_a_pooling_is_added_from_outside(tmp_path, monkeypatch):
     """The maximum over the tokens of a text."""
 
