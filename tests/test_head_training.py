@@ -1,6 +1,7 @@
 """One run: what is trained and how fast, what is kept, and how it resumes."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -39,6 +40,19 @@ def test_the_weights_of_the_lowest_validation_loss_are_kept(tmp_path):
     with torch.no_grad():
         sums = [float(model(**batch).loss) * len(chosen) for chosen, batch in batches]
     assert sum(sums) / len(wrong) == pytest.approx(min(losses), abs=2e-2)  # trained in bfloat16
+
+
+def test_weights_that_were_half_written_do_not_replace_the_best(tmp_path, monkeypatch):
+    def full(model, file):
+        Path(file).write_bytes(b"half")
+        raise OSError("no space left on the device")
+
+    data = toy("classification", train=16)
+    (tmp_path / BEST).write_bytes(b"whole")
+    monkeypatch.setattr("minibert.finetuning.head_training.save_model", full)
+    with pytest.raises(OSError, match="no space left"):
+        HeadTraining(small_bert(), TOKENIZER, data, tmp_path, replace(FAST, epochs=1)).train()
+    assert (tmp_path / BEST).read_bytes() == b"whole"
 
 
 def test_stopping_waits_for_patience_in_a_row():

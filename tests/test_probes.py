@@ -39,6 +39,11 @@ def test_control_labels_are_drawn_as_the_labels_are_distributed():
     assert probe.control_accuracy == pytest.approx(0.9, abs=0.03)
 
 
+def test_a_single_word_has_a_single_control_label():
+    probe = linear_probe(np.eye(50), np.arange(50) % 2, np.zeros(50))
+    assert probe.control_accuracy == 1
+
+
 def test_a_probe_is_tested_on_what_it_did_not_learn():
     rng = np.random.default_rng(0)
     probe = linear_probe(rng.normal(size=(100, 200)), rng.integers(0, 2, 100), np.arange(100))

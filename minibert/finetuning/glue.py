@@ -14,6 +14,7 @@ import numpy as np
 from minibert.data.glue_tasks import GLUE
 from minibert.data.splits import TaskData, subsample
 from minibert.data.tasks import load_task
+from minibert.files import write_text
 from minibert.finetuning.metrics import class_f1
 from minibert.finetuning.results import Result, over_seeds, shown
 from minibert.finetuning.run import finetune
@@ -72,7 +73,7 @@ def run_glue(
             return None
         results[name] = result
     table = glue_table(results)
-    (out / TABLE).write_text(table + "\n", encoding="utf-8")
+    write_text(out / TABLE, table + "\n")
     return table
 
 
