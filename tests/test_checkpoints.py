@@ -199,3 +199,16 @@ def test_a_history_of_other_lines_is_refused(out, line, says):
     (out / "history.jsonl").write_text(f"{line}\n{lines}", encoding="utf-8")
     with pytest.raises(ValueError, match=f"history.jsonl, line 1, .*{says}"):
         read_history(out)
+
+
+def test_everything_is_on_the_disk_before_a_checkpoint_has_its_name(tmp_path, monkeypatch):
+    synced = []
+
+    def to_disk(path):
+        synced.append((path.name, Checkpoints(tmp_path).path(2).exists()))
+
+    monkeypatch.setattr("minibert.training.checkpoints.to_disk", to_disk)
+    trainer(tmp_path).train()
+    files = {WEIGHTS, OPTIMIZERS, STATE, CHECKSUMS, "writing-000000002", "history.jsonl"}
+    assert {name for name, is_named in synced if not is_named} == files
+    assert synced[-1] == ("checkpoints", True)

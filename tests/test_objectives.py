@@ -10,6 +10,7 @@ import minibert
 from minibert.cli import main
 from minibert.data.batches import PairBatches
 from minibert.data.corpora import load_corpus
+from minibert.model import BertForPreTrainingOutput
 from minibert.pretraining.objectives import OBJECTIVES, PretrainingObjective, PretrainingTask
 from minibert.pretraining.recipes import make_batches
 from minibert.pretraining.run import pretrain, read_run
@@ -96,3 +97,34 @@ def test_sentence_pairs_are_made_as_the_recipe_says(tmp_path):
         assert all(torch.equal(got[name], wanted[name]) for name in wanted)
         made.append(got["input_ids"])
     assert made[0].shape != made[1].shape or not torch.equal(*made)
+
+
+class Guesses(torch.nn.Module):
+    """Says what it is told."""
+
+    def forward(self, next_sentence_label, **inputs):
+        logits = torch.tensor([[2.0, 1.0], [2.0, 1.0], [0.0, 3.0]])
+        return BertForPreTrainingOutput(
+            mlm_loss=torch.tensor(0.5),
+            mlm_correct=torch.tensor(2),
+            next_sentence_loss=torch.tensor(0.25),
+            seq_relationship_logits=logits,
+            mlm_head=None,
+        )
+
+
+def test_sums_and_counts_by_hand():
+    batch = {
+        "input_ids": torch.zeros(3, 4, dtype=torch.long),
+        "attention_mask": torch.tensor([[1, 1, 1, 0], [1, 1, 0, 0], [1, 1, 1, 1]]),
+        "labels": torch.tensor([[-100, 7, -100, -100], [-100, 7, -100, -100], [7, 7, -100, 7]]),
+        "next_sentence_label": torch.tensor([0, 1, 1]),
+    }
+    objective = PretrainingObjective()
+    masked = {"mlm_loss": 5, "mlm_accuracy": 5}
+    assert objective.counts(batch) == {"tokens": 9, **masked, "nsp_loss": 3, "nsp_accuracy": 3}
+    sums = objective.sums(Guesses(), batch)
+    wanted = {"mlm_loss": 2.5, "mlm_accuracy": 2, "nsp_loss": 0.75, "nsp_accuracy": 2}
+    assert {name: value.item() for name, value in sums.items()} == wanted
+    packed = {name: batch[name] for name in ("input_ids", "labels")}
+    assert objective.counts(packed) == {"tokens": 12, **masked}

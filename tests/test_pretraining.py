@@ -4,6 +4,7 @@ import json
 import math
 import os
 import re
+import shutil
 import tempfile
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from minibert.data.batches import PairBatches
 from minibert.data.corpora import load_corpus
 from minibert.data.masking import EVALUATION_MASKING, Masking
 from minibert.data.tokenized_corpora import TokenizedCorpus
+from minibert.files import sha256
 from minibert.inference.fill_mask import fill_mask
 from minibert.pretraining.objectives import PretrainingObjective
 from minibert.pretraining.recipes import RECIPES, make_optimizers
@@ -38,6 +40,19 @@ def trained(request, tmp_path_factory):
     out = tmp_path_factory.mktemp(request.param) / "run"
     assert pretrain(load_corpus(small_texts()), out, small_run(request.param))
     return out
+
+
+@pytest.fixture(scope="module")
+def first_step(tmp_path_factory):
+    out = tmp_path_factory.mktemp("first") / "run"
+    assert pretrain(load_corpus(small_texts()), out, small_run(steps=1))
+    return out
+
+
+@pytest.fixture
+def one_step(first_step, tmp_path):
+    """The folder of a run of one step, to be changed."""
+    return Path(shutil.copytree(first_step, tmp_path / "run"))
 
 
 def test_the_folder_is_a_hugging_face_model(trained):
@@ -168,17 +183,36 @@ def test_the_original_recipe_is_the_papers():
     assert EVALUATION_MASKING.probability == 0.15
 
 
+class Caught(Exception):
+    """What a run gives to its trainer."""
+
+
+@pytest.mark.parametrize(("sampled", "accumulate", "bf16"), [(True, 1, True), (False, 4, False)])
+def test_a_run_trains_as_its_recipe_says(tmp_path, monkeypatch, sampled, accumulate, bf16):
+    def catch(*arguments):
+        raise Caught(*arguments)
+
+    monkeypatch.setattr("minibert.pretraining.run.Trainer", catch)
+    monkeypatch.setattr("minibert.pretraining.run.has_bf16", lambda: True)
+    run = small_run("fast", accumulate=accumulate, seed=3)
+    run = replace(run, recipe=replace(run.recipe, sampled_softmax=sampled, bf16=bf16))
+    with pytest.raises(Caught) as caught:
+        pretrain(load_corpus(small_texts()), tmp_path / "run", run)
+    model, _, _, data, plan, _ = caught.value.args
+    assert (model.sampled_softmax is not None) == sampled
+    assert (plan.steps, plan.seed, plan.bf16) == (12, 3, bf16)
+    assert [len(part["input_ids"]) for part in data.batches(0)] == [8 // accumulate] * accumulate
+
+
 # What is refused
 
 
-def test_an_existing_folder_is_never_overwritten_unasked(tmp_path):
-    corpus, run = load_corpus(small_texts()), small_run(steps=1)
+def test_an_existing_folder_is_never_overwritten_unasked(tmp_path, one_step):
+    corpus, run, out = load_corpus(small_texts()), small_run(steps=1), one_step
     (tmp_path / "thesis.txt").write_text("years of work")
     for options in ({}, {"overwrite": True}):
         with pytest.raises(FileExistsError, match="no run of minibert"):
             pretrain(corpus, tmp_path, run, **options)
-    out = tmp_path / "run"
-    pretrain(corpus, out, run)
     with pytest.raises(FileExistsError, match="--resume goes on with it, --overwrite begins anew"):
         pretrain(corpus, out, run)
     (out / "notes.txt").write_text("mine")
@@ -219,9 +253,8 @@ def test_an_unwritable_folder_is_named(name):
 
 
 @pytest.mark.parametrize("resume", [False, True])
-def test_two_runs_do_not_share_a_folder(tmp_path, resume):
-    out = tmp_path / "run"
-    pretrain(load_corpus(small_texts()), out, small_run(steps=1))
+def test_two_runs_do_not_share_a_folder(one_step, resume):
+    out = one_step
     before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
     with FileLock(out / ".lock"), pytest.raises(FileExistsError, match="another process"):
         pretrain(
@@ -230,14 +263,13 @@ def test_two_runs_do_not_share_a_folder(tmp_path, resume):
     assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
 
 
-def test_another_config_lists_what_differs(tmp_path):
-    corpus, run = load_corpus(small_texts()), small_run(steps=2)
-    pretrain(corpus, tmp_path / "run", run)
+def test_another_config_lists_what_differs(one_step):
+    corpus, run = load_corpus(small_texts()), small_run(steps=1)
     other = replace(run, seed=1, recipe=replace(run.recipe, lr=0.5))
     with pytest.raises(
         ValueError, match=r"other settings: recipe\.lr was .*, now 0\.5; seed was 0"
     ):
-        pretrain(corpus, tmp_path / "run", other, resume=True)
+        pretrain(corpus, one_step, other, resume=True)
 
 
 def test_one_document(tmp_path, capsys):
@@ -257,22 +289,39 @@ def test_a_sequence_longer_than_the_model_is_named():
         model(torch.full((1, 4), 50))
 
 
-def test_an_interrupted_overwrite_can_be_repeated(tmp_path):
-    pretrain(load_corpus(small_texts()), tmp_path / "run", small_run(steps=1))
-    (tmp_path / "run" / "mine.html").write_text("a page")
-    for _ in range(2):  # the first one dies before it has written anything
-        with run_folder(tmp_path / "run", resume=False, overwrite=True):
-            names = {p.name for p in (tmp_path / "run").iterdir()}
+def test_an_interrupted_overwrite_can_be_repeated(one_step):
+    (one_step / "mine.html").write_text("a page")
+    for _ in range(2):  # the first try dies before it has written anything
+        with run_folder(one_step, resume=False, overwrite=True):
+            names = {p.name for p in one_step.iterdir()}
     assert names == {".lock", "mine.html", "run.json"}
 
 
-def test_damaged_data_is_named(tmp_path):
-    corpus, run, out = load_corpus(small_texts()), small_run(steps=1), tmp_path / "run"
-    pretrain(corpus, out, run)
-    file = out / "data" / "training" / "tokens.bin"
+def test_damaged_data_is_named(one_step):
+    file = one_step / "data" / "training" / "tokens.bin"
     file.write_bytes(file.read_bytes()[:-19])
     with pytest.raises(ValueError, match=r"tokens\.bin is damaged"):
-        pretrain(corpus, out, run, resume=True)
+        pretrain(load_corpus(small_texts()), one_step, small_run(steps=1), resume=True)
+
+
+def test_a_run_of_an_earlier_version_is_resumed(one_step):
+    """Its run.json and its checkpoint have `next_sentence`, and lack what is newer."""
+
+    def older(file):
+        values = json.loads(file.read_text())
+        recipe = values.get("settings", values)["recipe"]
+        recipe["next_sentence"] = recipe.pop("objective") == "mlm+nsp"
+        for name in ("ns_steps", "sampled_softmax"):
+            del recipe[name]
+        file.write_text(json.dumps(values))
+
+    (checkpoint,) = (one_step / "checkpoints").iterdir()
+    older(one_step / "run.json")
+    older(checkpoint / "state.json")
+    sums = json.loads((checkpoint / "sha256.json").read_text())
+    sums["state.json"] = sha256(checkpoint / "state.json")
+    (checkpoint / "sha256.json").write_text(json.dumps(sums))
+    assert pretrain(load_corpus(small_texts()), one_step, small_run(steps=1), resume=True)
 
 
 @pytest.mark.parametrize("minutes", [math.nan, math.inf, -1.0])

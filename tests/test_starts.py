@@ -14,7 +14,7 @@ from minibert.heads import BertForSequenceClassification
 from minibert.pretraining.counted_embeddings import cooccurrence_embeddings
 from minibert.pretraining.given_start import load_with_new_heads
 from minibert.pretraining.objectives import OBJECTIVES
-from minibert.pretraining.starts import make_config, make_model, read_start
+from minibert.pretraining.starts import make_config, make_model, make_sampled_softmax, read_start
 
 V = 60
 
@@ -91,3 +91,29 @@ def test_heads_that_are_there_are_kept_and_others_new(tmp_path):
     assert new == {"the NSP head", "the pooler"}
     assert_close(model.mlm_head.dense.weight, given.mlm_head.dense.weight, rtol=0, atol=0)
     assert model.nsp_head.weight.std().item() == pytest.approx(0.02, rel=0.2)
+
+
+def test_new_heads_depend_on_the_seed_alone():
+    recipe = small("continue", objective="mlm+nsp")
+    heads = [read_start("mini-sotu", recipe, seed)[0].nsp_head.weight for seed in (0, 0, 1)]
+    assert torch.equal(heads[0], heads[1]) and not torch.equal(heads[0], heads[2])
+
+
+def test_a_sampled_softmax_counts_on_as_many_targets_as_a_batch_has(corpus):
+    """The most frequent 512 are always there, so all of 60 tokens; of 600, by hand."""
+    recipe = small("speedrun", batch_size=8, max_length=25)  # 40 % of 200 are masked: 80
+    sampled = make_sampled_softmax(recipe, corpus, 600)
+    assert (sampled.log_there[corpus.tokens] == 0).all()
+    rare = (sampled.log_there != 0).nonzero()
+    assert len(rare) == 600 - 512
+    never = torch.full((len(rare), 1), np.log(1 / sampled.one_in))  # they never occur
+    assert_close(sampled.log_there[rare], never.float())
+    counts = np.ones(600)
+    counts[:512] = 2
+    whole = TokenizedCorpus(
+        np.repeat(np.arange(600), counts.astype(int)), corpus.sentence_starts, np.array([0, 1])
+    )
+    share = 1 / counts.sum()
+    wanted = np.log(1 - (1 - 1 / sampled.one_in) * (1 - share) ** 80)
+    got = make_sampled_softmax(recipe, whole, 600).log_there[-1]
+    assert got.item() == pytest.approx(wanted, rel=1e-5)

@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from tqdm import tqdm
 
 from minibert.training import checkpoints
+from minibert.training import trainer as trainer_module
 from minibert.training.history import read_history
 from minibert.training.trainer import Data, Plan, Record, Trainer
 
@@ -455,11 +456,12 @@ sys.path.insert(0, {tests!r})
 from pathlib import Path
 from test_trainer import toy, toy_batch
 def batches(step):
-    time.sleep(0.05)
+    if step == 3:
+        print("ready", flush=True)
+    time.sleep(0.02 * (step > 2))
     return [toy_batch(step)]
 trainer = toy(Path(sys.argv[1]), batches=batches)
 trainer.resume()
-print("ready", flush=True)
 sys.exit(0 if trainer.train() else 3)
 """
 
@@ -472,7 +474,6 @@ def test_signals_stop_a_real_process_cleanly(tmp_path, whole, number):
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as run:
         assert run.stdout.readline() == "ready\n"
-        time.sleep(0.5)
         run.send_signal(number)
         _, errors = run.communicate(timeout=60)
     assert run.returncode == 3, errors
@@ -487,23 +488,37 @@ def test_signals_stop_a_real_process_cleanly(tmp_path, whole, number):
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators need no telling")
 def test_freed_memory_is_used_again():
-    """The kernel gives each page once, and not once for each tensor that lies there."""
+    """The kernel gives each page once, not once for each tensor, until the memory is returned."""
     program = """if True:
-        import resource, sys, torch
-        from minibert.training.hardware import keep_freed_memory
-        if sys.argv[1] == "keep":
-            keep_freed_memory()
-        for _ in range(20):  # the heap has found its size after a few
-            torch.ones(1 << 24)
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-        for _ in range(20):
-            torch.ones(1 << 24)
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+        import resource, torch
+        from minibert.training.hardware import keep_freed_memory, return_freed_memory
+        def pages():
+            for _ in range(20):  # the heap has found its size after a few
+                torch.ones(1 << 24)
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            for _ in range(20):
+                torch.ones(1 << 24)
+            return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+        print(pages())
+        keep_freed_memory()
+        print(pages())
+        return_freed_memory()
+        print(pages())
     """
-    faults = {}
-    for how in ("keep", "as it is"):
-        done = subprocess.run(
-            [sys.executable, "-c", program, how], capture_output=True, text=True, check=True
-        )
-        faults[how] = int(done.stdout)
-    assert faults["keep"] < 20 < faults["as it is"]
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    before, kept, after = map(int, done.stdout.split())
+    assert kept < 20 < before and after > 20
+
+
+def test_memory_is_kept_while_training_alone(tmp_path, monkeypatch):
+    """And returned when a run ends, also on an error."""
+    calls = []
+    for name in ("keep_freed_memory", "return_freed_memory"):
+        monkeypatch.setattr(trainer_module, name, lambda name=name: calls.append(name))
+    toy(tmp_path / "one", steps=1).train()
+    assert calls == ["keep_freed_memory", "return_freed_memory"]
+    with pytest.raises(ZeroDivisionError):
+        toy(tmp_path / "two", batches=lambda step: 1 // 0).train()
+    assert calls == 2 * ["keep_freed_memory", "return_freed_memory"]
