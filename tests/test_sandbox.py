@@ -11,7 +11,7 @@ from threading import Event, Timer
 import psutil
 import pytest
 
-from minibert.course import sandbox
+from minibert.course import grading, sandbox
 from minibert.course.sandbox import FENCES, Limits, run_watched
 
 ROOT = Path(__file__).parents[1]
@@ -145,6 +145,18 @@ def test_a_fence_has_no_network_and_no_other_processes(tmp_path):
 def test_limits_are_above_zero(limits):
     with pytest.raises(ValueError, match=r"the (time|memory) limit is"):
         Limits(**limits)
+
+
+def test_a_signal_is_no_exception_in_the_middle_of_something():
+    """It could come while a lock is held that the notebooks' threads need."""
+    before = signal.getsignal(signal.SIGTERM)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        stop = Event()
+        with grading.signals_set(stop):
+            os.kill(os.getpid(), getattr(signal, name))
+            os.kill(os.getpid(), getattr(signal, name))
+            assert stop.wait(1)
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 GRADE = """

@@ -64,9 +64,9 @@ def grade(
     """Grade into `out` what is new or changed in `submissions`. Returns all rows of the table.
 
     Raises `ValueError` or `OSError` before anything is written if nbgrader is missing or a folder
-    cannot be used.
+    cannot be used, and `KeyboardInterrupt` after Ctrl-C, SIGTERM or SIGHUP.
     """
-    for module in ("nbgrader", "nh3"):
+    for module in ("nbgrader", "nh3", "psutil"):
         if find_spec(module) is None:
             raise ValueError(f"grading needs {module}: pip install 'minibert[teaching]'")
     limits = limits or Limits()
@@ -81,7 +81,7 @@ def grade(
     stop = Event()
     with (
         locked(out, "grading"),
-        ended_like_ctrl_c(),
+        signals_set(stop),
         tempfile.TemporaryDirectory() as copies,
         ThreadPoolExecutor(jobs) as pool,
     ):
@@ -97,15 +97,20 @@ def grade(
                     running.append(pool.submit(grade_one, task, stop))
             write_grades(out, rows)
             for done in tqdm(as_completed(running), "grading", len(running), disable=None):
+                if stop.is_set():
+                    break
                 row, page = done.result()
                 if page:
                     (out / "feedback").mkdir(exist_ok=True)
                     write_text(out / row["feedback"], page)
                 put(rows, row)
                 write_grades(out, rows)
+            stopped = stop.is_set()
         finally:
-            stop.set()  # after Ctrl-C nothing runs on, and finished notebooks have been written
+            stop.set()  # whatever happened here, nothing runs on
             pool.shutdown(cancel_futures=True)
+    if stopped:
+        raise KeyboardInterrupt
     return list(rows.values())
 
 
@@ -122,22 +127,20 @@ def check_folders(submissions: Path, out: Path) -> None:
 
 
 @contextmanager
-def ended_like_ctrl_c() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the block as Ctrl-C does, and no second signal disturbs its end."""
+def signals_set(stop: Event) -> Iterator[None]:
+    """Ctrl-C, SIGTERM and SIGHUP set the event in this block.
+
+    They must not raise an exception, because that could come in the middle of an import, whose
+    lock would then keep the threads from ending their notebooks.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     numbers = [getattr(signal, name, None) for name in ("SIGINT", "SIGTERM", "SIGHUP")]
     before = {number: signal.getsignal(number) for number in numbers if number}
     before = {n: old for n, old in before.items() if old not in (None, signal.SIG_IGN)}
-
-    def end(*_: Any) -> None:
-        for number in before:
-            signal.signal(number, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
     for number in before:
-        signal.signal(number, end)
+        signal.signal(number, lambda *_: stop.set())
     try:
         yield
     finally:
