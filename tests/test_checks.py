@@ -18,23 +18,25 @@ from minibert.course.checks.engine import Exercise, judge, same
 
 ROOT = Path(__file__).parents[1]
 EXERCISES = checks.exercises()
-MISTAKES = [(e.name, i) for e in EXERCISES.values() for i in range(len(e.mistakes))]
 
 
-@pytest.mark.parametrize(("name", "number"), MISTAKES, ids=lambda x: str(x))
-def test_a_mistake_has_its_own_sentence(name, number):
+@pytest.mark.parametrize("name", EXERCISES)
+def test_each_mistake_has_its_own_sentence(name):
     exercise = EXERCISES[name]
-    mistake = exercise.mistakes[number]
-    verdict = judge(exercise, mistake.answer)
-    assert not verdict.passed
-    assert verdict.line == f"{mistake.says}; see chapter {exercise.chapter}, {mistake.see}"
+    wrong = {}
+    for mistake in exercise.mistakes:
+        verdict = judge(exercise, mistake.answer)
+        expected = f"{mistake.says}; see chapter {exercise.chapter}, {mistake.see}"
+        if verdict.passed or verdict.line != expected:
+            wrong[mistake.says] = verdict.line
+    assert not wrong
 
 
 def test_names_of_exercises_differ():
-    modules = [f.stem for f in (ROOT / "minibert" / "checks").glob("chapter_*.py")]
+    modules = [file.stem for file in Path(checks.__file__).parent.glob("chapter_*.py")]
     found = [import_module(f"minibert.course.checks.{name}").EXERCISES for name in modules]
     assert sum(map(len, found)) == len(EXERCISES) >= 36
-    assert len(MISTAKES) >= 60
+    assert sum(len(exercise.mistakes) for exercise in EXERCISES.values()) >= 60
 
 
 def test_sentences_of_an_exercise_differ():
@@ -94,59 +96,58 @@ OTHER_NAMES = {
 
 
 def mutants(source: str):
-    """Every source that differs from this one in one place of its syntax tree."""
+    """Every source that differs from this one in one place of its syntax tree, and the change."""
     tree = ast.parse(source)
     for number, node in enumerate(ast.walk(tree)):
-        for change in changes(node, tree):
+        for kind, change in changes(node, tree):
             mutant = copy.deepcopy(tree)
             target = next(itertools.islice(ast.walk(mutant), number, None))
             change(target)
-            yield ast.unparse(ast.fix_missing_locations(mutant))
+            yield kind, ast.unparse(ast.fix_missing_locations(mutant))
 
 
 def changes(node, tree):
-    """What can be done to a node, as functions that change its copy in place."""
+    """What can be done to a node: the kind, and a function that changes its copy in place."""
     if isinstance(node, ast.BinOp) and type(node.op) in SWAPS:
-        yield lambda n: setattr(n, "op", SWAPS[type(n.op)]())
-        yield lambda n: n.__dict__.update(left=n.right, right=n.left)
+        yield "another operator", lambda n: setattr(n, "op", SWAPS[type(n.op)]())
+        yield "operands swapped", lambda n: n.__dict__.update(left=n.right, right=n.left)
     if isinstance(node, ast.BoolOp):
-        yield lambda n: setattr(n, "op", SWAPS[type(n.op)]())
+        yield "and, or", lambda n: setattr(n, "op", SWAPS[type(n.op)]())
     if isinstance(node, ast.Compare) and type(node.ops[0]) in SWAPS:
-        yield lambda n: n.ops.__setitem__(0, SWAPS[type(n.ops[0])]())
+        yield "another comparison", lambda n: n.ops.__setitem__(0, SWAPS[type(n.ops[0])]())
     if isinstance(node, ast.Constant) and type(node.value) in (int, float):
-        yield lambda n: setattr(n, "value", n.value + 1)
-        yield lambda n: setattr(n, "value", n.value - 1)
-        yield lambda n: setattr(n, "value", n.value * 2 + 3)
+        yield "one more", lambda n: setattr(n, "value", n.value + 1)
+        yield "one less", lambda n: setattr(n, "value", n.value - 1)
+        yield "another number", lambda n: setattr(n, "value", n.value * 2 + 3)
     if isinstance(node, ast.Constant) and type(node.value) is bool:
-        yield lambda n: setattr(n, "value", not n.value)
+        yield "True, False", lambda n: setattr(n, "value", not n.value)
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        yield lambda n: setattr(n, "op", ast.UAdd())
+        yield "no minus", lambda n: setattr(n, "op", ast.UAdd())
     if isinstance(node, ast.Attribute):
         for other in OTHER_NAMES.get(node.attr, ()):
-            yield lambda n, other=other: setattr(n, "attr", other)
+            yield "another function", lambda n, other=other: setattr(n, "attr", other)
     if isinstance(node, ast.Call):
         if len(node.args) == 2:
-            yield lambda n: n.args.reverse()
+            yield "arguments swapped", lambda n: n.args.reverse()
         for place in range(len(node.keywords)):
-            yield lambda n, place=place: n.keywords.pop(place)
+            yield "no keyword", lambda n, place=place: n.keywords.pop(place)
     if isinstance(node, ast.Return) and node.value is not None:
-        yield lambda n: setattr(n, "value", ast.UnaryOp(ast.USub(), n.value))
+        yield "negated", lambda n: setattr(n, "value", ast.UnaryOp(ast.USub(), n.value))
     if isinstance(node, ast.FunctionDef):
         for place, statement in enumerate(node.body):
             if isinstance(statement, ast.Assign | ast.AugAssign | ast.For | ast.If):
-                yield lambda n, place=place: n.body.__setitem__(place, ast.Pass())
+                yield (
+                    "no statement",
+                    lambda n, place=place: n.body.__setitem__(place, ast.Pass()),
+                )
     if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
-        for other in parameters(tree) - {node.id}:
+        for other in sorted(parameters(tree) - {node.id}):
             if node.id in parameters(tree):
-                yield lambda n, other=other: setattr(n, "id", other)
+                yield "another parameter", lambda n, other=other: setattr(n, "id", other)
 
 
 def parameters(tree) -> set[str]:
     return {a.arg for n in ast.walk(tree) if isinstance(n, ast.arguments) for a in n.args}
-
-
-def survives(exercise, mutant) -> bool:
-    return judge(exercise, mutant).passed
 
 
 def is_equivalent(exercise, mutant) -> bool:
@@ -163,27 +164,61 @@ def is_equivalent(exercise, mutant) -> bool:
     return True
 
 
+def rejected(exercise, source) -> bool:
+    """Whether a check turns down an answer in this source."""
+    return not judge(exercise, made(exercise, source)).passed
+
+
+def made(exercise, source):
+    """The answer that a source defines, among the names of the reference's module."""
+    space = dict(vars(inspect.getmodule(exercise.reference)))
+    exec(compile(source, "<mutant>", "exec"), space)
+    return space[exercise.reference.__name__]
+
+
+def source_of(exercise) -> str:
+    return textwrap.dedent(inspect.getsource(exercise.reference))
+
+
+WRITTEN = [name for name, exercise in EXERCISES.items() if callable(exercise.reference)]
+FEW = 3
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_a_few_mutants_of_the_reference_are_rejected(name):
+    """Of different kinds, spread over the source. All of them are tried below."""
+    exercise = EXERCISES[name]
+    by_kind = {}
+    for kind, mutant in mutants(source_of(exercise)):
+        by_kind.setdefault(kind, []).append(mutant)
+    kinds, survivors = sorted(by_kind), {}
+    first = sorted(EXERCISES).index(name)  # other kinds for other exercises
+    for number in range(first, first + min(FEW, len(kinds))):
+        kind = kinds[number % len(kinds)]
+        mutant = by_kind[kind][first % len(by_kind[kind])]
+        if not rejected(exercise, mutant) and not is_equivalent(exercise, made(exercise, mutant)):
+            survivors[kind] = mutant
+    assert by_kind and not survivors
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("chapter", sorted({e.chapter for e in EXERCISES.values()}))
 def test_mutants_of_the_reference_are_rejected(chapter, record_property):
     """All of them, or they are the reference in other words; the kill rate goes to the output."""
-    rejected, equivalent, survivors = 0, [], []
-    for exercise in EXERCISES.values():
-        if exercise.chapter != chapter or not callable(exercise.reference):
+    found, equivalent, survivors = 0, [], []
+    for name in WRITTEN:
+        exercise = EXERCISES[name]
+        if exercise.chapter != chapter:
             continue
-        module = inspect.getmodule(exercise.reference)
-        source = textwrap.dedent(inspect.getsource(exercise.reference))
-        for mutant in mutants(source):
-            space = dict(vars(module))
-            exec(compile(mutant, "<mutant>", "exec"), space)
-            answer = space[exercise.reference.__name__]
-            if not survives(exercise, answer):
-                rejected += 1
-            elif is_equivalent(exercise, answer):
-                equivalent.append((exercise.name, mutant))
+        for kind, mutant in mutants(source_of(exercise)):
+            if rejected(exercise, mutant):
+                found += 1
+            elif is_equivalent(exercise, made(exercise, mutant)):
+                equivalent.append((name, kind, mutant))
             else:
-                survivors.append((exercise.name, mutant))
-    total = rejected + len(equivalent) + len(survivors)
-    line = f"{total} mutants, {rejected} rejected, {len(equivalent)} the same in other words"
+                survivors.append((name, kind, mutant))
+    total = found + len(equivalent) + len(survivors)
+    line = f"{total} mutants, {found} rejected, {len(equivalent)} the same in other words"
     record_property("measured", f"exercises {chapter}: {line}")
     assert not survivors, survivors
     assert total > 50

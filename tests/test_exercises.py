@@ -1,15 +1,14 @@
 """Exercises are made from solutions: up to date, free of solutions, and they run unsolved."""
 
 import ast
-import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import nbformat
 import pytest
-from nbclient import NotebookClient
 
 from minibert.course import checks
 
@@ -67,13 +66,15 @@ def test_no_solution_is_left(pair):
     assert "### " not in everything and not any(c.get("outputs") for c in exercise.cells)
 
 
-def test_an_exercise_runs_unsolved_and_says_so(pair, tmp_path):
+def test_an_exercise_runs_unsolved_and_says_so(pair, tmp_path, monkeypatch, capsys):
     _, exercise = pair
-    environment = {k: v for k, v in os.environ.items() if k != "NBGRADER_EXECUTION"}
-    NotebookClient(
-        exercise, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
-    ).execute(env=environment)
-    said = "".join(o.get("text", "") for c in exercise.cells for o in c.get("outputs", []))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("NBGRADER_EXECUTION", raising=False)
+    names = {"__name__": "__main__"}
+    for number, source in enumerate(code(exercise)):
+        exec(compile(source, f"<cell {number}>", "exec"), names)
+    plt.close("all")
+    said = capsys.readouterr().out
     named = re.findall(r"^(\w+): ", said, re.MULTILINE)
     assert len(named) == len(set(named)) >= 4
     assert "passed" not in said

@@ -43,6 +43,10 @@ def test_names_that_look_the_same_keep_their_rows_and_pages(tmp_path, students):
     assert table.index_page(rows).count("<tr>") == 3
 
 
+def test_a_student_has_a_row_for_each_file():
+    assert table.key_of("ann", f"ann/{NAME}.ipynb") != table.key_of("ann", "ann/04.ipynb")
+
+
 def test_a_name_and_a_file_are_not_run_together():
     assert table.key_of("a", "b/c") != table.key_of("a/b", "c")
 

@@ -241,6 +241,43 @@ def test_there_are_as_many_rows_as_submissions(tmp_path, without_notebooks, name
         assert len(list((tmp_path / "out" / "feedback").iterdir())) == len(names)
 
 
+def test_what_changed_is_graded_again(tmp_path, without_notebooks):
+    """A notebook, its exercise, the limits; or where the page is gone."""
+    folder, out = tmp_path / "in", tmp_path / "out"
+    hand_in(folder / "ann", notebook(EXERCISE))
+    (tmp_path / "exercises").mkdir()
+    exercise = Path(shutil.copy(EXERCISE, tmp_path / "exercises"))
+
+    def is_graded_again(limits=None):
+        """Whether a mark in the row and in the page is overwritten."""
+        table = out / "grades.csv"
+        table.write_text(table.read_text("utf-8-sig").replace(",1,", ",1.5,", 1), "utf-8")
+        (row,) = grading.grade(folder, out, tmp_path / "exercises", limits)
+        return row["points"] == "1"
+
+    grading.grade(folder, out, tmp_path / "exercises")
+    assert not is_graded_again()
+    hand_in(folder / "ann", notebook(EXERCISE, {"weights_shape": "1"}))
+    assert is_graded_again() and not is_graded_again()
+    exercise.write_bytes(exercise.read_bytes() + b"\n")
+    assert is_graded_again() and not is_graded_again()
+    assert is_graded_again(grading.Limits(seconds=60))
+    assert is_graded_again()
+    next((out / "feedback").iterdir()).unlink()
+    assert is_graded_again() and not is_graded_again()
+
+
+def test_what_fails_has_its_row_and_is_tried_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(grading, "ONE_NOTEBOOK", "no_such_module")
+    hand_in(tmp_path / "in" / "ann", notebook(EXERCISE))
+    (found,) = grading.grade(tmp_path / "in", tmp_path / "out")
+    assert (
+        found["reason"].startswith("it could not be graded:")
+        and "no_such_module" in found["reason"]
+    )
+    assert (found["status"], found["hash"], found["feedback"]) == ("not graded", "", "")
+
+
 def test_two_teachers_do_not_write_one_table(tmp_path, without_notebooks):
     hand_in(tmp_path / "in" / "ann", notebook(EXERCISE))
     (tmp_path / "out").mkdir()

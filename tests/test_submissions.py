@@ -135,6 +135,22 @@ def test_zip_bombs_are_not_unpacked(tmp_path, monkeypatch):
     assert sum(s.contents is not None for s in found) == 3
 
 
+def test_a_zip_of_too_many_files_is_not_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setattr(handed_in, "MOST_FILES", 3)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "ann.zip").write_bytes(zipped({f"{i}/{NAME}.ipynb": b"1" for i in range(9)}))
+    reasons = [s.reason for s in handed_in.collect(folder, [NAME], tmp_path) if s.reason]
+    assert len(reasons) == 1 and "or 3 files" in reasons[0]
+
+
+@pytest.mark.parametrize("ending", ["", "-1", " (2)", "(2)", "-Copy1", "-12"])
+def test_a_file_that_was_submitted_again_is_known_by_its_name(ending):
+    assert handed_in.split_name(f"doe_{NAME}{ending}", ["04", NAME]) == ("doe", NAME)
+    assert handed_in.split_name(f"{NAME}{ending}", ["04", NAME]) == ("", NAME)
+    assert handed_in.split_name(f"doe{NAME}{ending}", ["04", NAME]) == ("", "")
+
+
 def test_a_damaged_or_encrypted_member_leaves_the_others(tmp_path):
     made = bytearray(zipped({f"a/{NAME}.ipynb": b"first " * 50, f"b/{NAME}.ipynb": b"2"}))
     made[made.index(b"ipynb") + 6] ^= 0xFF

@@ -22,6 +22,10 @@ def graded_as(data):
     notebook = submitted.rebuild(submitted.read_cells(data), EXERCISE)
     nbformat.validate(notebook)
     assert notebook.metadata == EXERCISE.metadata
+    given = submitted.named_cells(EXERCISE)
+    for cell in notebook.cells:  # nbgrader believes what it finds here
+        name = submitted.grade_id(cell)
+        assert cell.metadata == (given[name].metadata if name else {})
     return [(c.cell_type, submitted.grade_id(c), c.source) for c in notebook.cells]
 
 

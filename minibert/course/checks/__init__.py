@@ -1,10 +1,10 @@
 """`from minibert import check`: ask whether an answer to an exercise is right.
 
     check.split_heads(my_function)     # passed, or what is wrong and where to read on
-    check.hint("split_heads")          # a nudge; asked again: the idea; asked again: the line
-    check.progress()                   # what is done, in a picture
+    check.hint("split_heads")          # first a nudge, then the idea, then the line
+    check.progress()                   # a picture of what is done
 
-What is done is kept in `progress.json` in the notebook's folder, and goes nowhere else.
+Progress is kept in `progress.json` in the notebook's folder, and goes nowhere else.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any
 from filelock import FileLock
 
 from minibert.course.checks.engine import Exercise, Verdict, judge
+from minibert.files import write_json
 from minibert.viz.style import PALETTE, Picture, plot, show
 
 PROGRESS = Path("progress.json")
@@ -34,7 +35,7 @@ def exercises() -> dict[str, Exercise]:
 
 
 class NotPassed(Exception):
-    """An answer that did not pass, where a notebook is graded. It shows as its line alone."""
+    """Raised during grading for an answer that did not pass. It shows only its line."""
 
     def _render_traceback_(self) -> list[str]:
         return in_lines(str(self))
@@ -47,7 +48,7 @@ class Check:
         self.exercise = exercise
 
     def __call__(self, answer: Any = None) -> None:
-        """Say whether the answer is right. While grading, one that is not is an error."""
+        """Say whether the answer is right. During grading, a wrong answer is an error."""
         verdict = judge(self.exercise, answer)
         line = f"{self.exercise.name}: {verdict.line}"
         if os.environ.get("NBGRADER_EXECUTION"):
@@ -89,7 +90,7 @@ def say(line: str) -> None:
 
 
 def in_lines(text: str) -> list[str]:
-    """A text in lines that fit into a notebook and a page of feedback, no word cut in two."""
+    """Wrap a text for a notebook and a page of feedback, without cutting words."""
     return textwrap.wrap(text, width=85, break_long_words=False, break_on_hyphens=False)
 
 
@@ -97,20 +98,18 @@ def in_lines(text: str) -> list[str]:
 
 
 def remember(name: str, verdict: Verdict) -> None:
-    """Note a try. What has passed once stays passed."""
+    """Note an attempt. An exercise that has passed once stays passed."""
     if not verdict.tried:
         return
-    # A folder that cannot be written to: the answer is told all the same.
+    # The answer is judged even in a folder that cannot be written to.
     with contextlib.suppress(OSError), FileLock(PROGRESS.with_suffix(".lock")):
         done = read_progress()
         done[name] = "passed" if verdict.passed or done.get(name) == "passed" else "tried"
-        writing = PROGRESS.with_suffix(".writing")
-        writing.write_text(json.dumps(done, indent=2) + "\n", encoding="utf-8")
-        writing.replace(PROGRESS)
+        write_json(PROGRESS, done)
 
 
 def read_progress() -> dict[str, str]:
-    """The state of every exercise that was tried; a damaged file counts as none."""
+    """The state of every exercise that was tried. A damaged file counts as no progress."""
     try:
         found = json.loads(PROGRESS.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -121,7 +120,7 @@ def read_progress() -> dict[str, str]:
 
 
 def progress(chapter: int | None = None) -> Picture:
-    """A row a chapter (or one alone), a box an exercise: full when passed, half when tried."""
+    """A picture with a row for each chapter and a box for each exercise, half full when tried."""
     done = read_progress()
     chapters: dict[int, list[str]] = {}
     for exercise in exercises().values():

@@ -39,8 +39,8 @@ position_gradient = Exercise(
                 (1, 1, 1, 1, 1, 1)),
         Mistake("these are the rows of the token matrix, chosen by id: position rows are chosen by "
                 "place", SUM, (2, 1, 1, 3, 0, 1)),
-        Mistake("this is the whole row added up: each of its three numbers has a gradient of its "
-                "own", A_ROW, (6, 6, 6, 6, 0, 0)),
+        Mistake("this is the whole row added up: each of its three numbers has its own "
+                "gradient", A_ROW, (6, 6, 6, 6, 0, 0)),
         Mistake("places are counted from 0: the first token takes row 0", SUM,
                 (0, 2, 2, 2, 2, 0)),
         Mistake("the gradient has the shape of the matrix: rows that are not used have zeros in it",
@@ -108,7 +108,7 @@ input_sum = Exercise(
     mistakes=(
         Mistake("positions are forgotten: a sentence and its words shuffled have the same rows",
                 SLIPS, lambda w, p, s, ids, types: w[ids] + s[types]),
-        Mistake("segments are forgotten: the two sentences are not told apart", SLIPS,
+        Mistake("segments are forgotten: nothing distinguishes the two sentences", SLIPS,
                 lambda w, p, s, ids, types: reference_sum(w, p, s, ids, types) - s[types]),
         Mistake("segments are swapped: 0 is the first row of the segment matrix, 1 the second",
                 SLIPS, lambda w, p, s, ids, types: reference_sum(w, p, s, ids, 1 - types)),
@@ -201,9 +201,9 @@ layer_norm = Exercise(
                 spread_by(lambda x, eps: x.var(-1, keepdim=True, correction=0) + eps)),
         Mistake("eps is not used: a row of equal numbers is 0/0", NORM,
                 lambda x, g, b, eps: reference_norm(x, g, b, 0.0)),
-        Mistake("eps is torch's default of 1e-5, not the one that is given", SLIPS,
+        Mistake("eps is torch's default of 1e-5, not the value that was passed in", SLIPS,
                 lambda x, g, b, eps: reference_norm(x, g, b, 1e-5)),
-        Mistake("eps is fixed at 1e-12, not the one that is given", NORM,
+        Mistake("eps is fixed at 1e-12, not the value that was passed in", NORM,
                 lambda x, g, b, eps: reference_norm(x, g, b, 1e-12)),
         Mistake("the mean is not taken off before squaring: this is no variance", NORM,
                 spread_by(lambda x, eps: (x.square().mean(-1, keepdim=True) + eps).sqrt())),
@@ -344,7 +344,8 @@ cooccurrence = Exercise(
                 counted(wider=-1)),
         Mistake("the window is one too wide: it ends at distance `window`", COMPANY,
                 counted(wider=1)),
-        Mistake("the window goes on at the other end of the document, as ids[-1] is no error",
+        Mistake("the window wraps around to the other end of the document, because ids[-1] is no "
+                "error",
                 COMPANY, counted(around=True)),
         Mistake("the window reaches from one document into the next", COMPANY,
                 lambda documents, V, window: reference_pairs([joined(documents)], V, window)),
@@ -428,11 +429,13 @@ ppmi = Exercise(
     cases=ppmi_cases,
     returns={"information": "V V"},
     mistakes=(
-        Mistake("all values below 0 are left: words that never meet have log 0, minus infinity",
+        Mistake("all values below 0 are left: words that never occur together have log 0, minus "
+                "infinity",
                 COMPANY, of_times(np.log)),
         Mistake("a word that never occurs is NaN, by 0/0: its cells are 0", COMPANY,
                 of_times(lambda times: np.maximum(np.log(times), 0))),
-        Mistake("pairs that meet less often than by chance have negative values: they are set to 0",
+        Mistake("pairs that occur less often than by chance have negative values: they are set to "
+                "0",
                 COMPANY, of_times(lambda times: np.log(np.where(times > 0, times, 1)))),
         Mistake("negative values lost their sign: they are set to 0", COMPANY,
                 of_times(lambda times: abs(np.log(np.where(times > 0, times, 1))))),
@@ -458,7 +461,7 @@ ppmi = Exercise(
                     share(counts), share(counts.sum(1)), np.ones(len(counts)) / len(counts))),
         Mistake("the power is not used", COMPANY,
                 lambda counts, power: reference_ppmi(counts, 1.0)),
-        Mistake("the power is fixed at 0.75, not the one that is given", COMPANY,
+        Mistake("the power is fixed at 0.75, not the value that was passed in", COMPANY,
                 lambda counts, power: reference_ppmi(counts, 0.75)),
         Mistake("the power was taken of the word's count, not of the context's", COMPANY,
                 lambda counts, power: positive(
@@ -473,7 +476,7 @@ ppmi = Exercise(
                 "the power", COMPANY,
                 lambda counts, power: positive(
                     share(counts), share(counts.sum(1)), share((counts**power).sum(0)))),
-        Mistake("the context's share is that of a row: contexts are columns", COMPANY,
+        Mistake("the context's share was taken from a row: contexts are columns", COMPANY,
                 lambda counts, power: positive(
                     share(counts), share(counts.sum(1)), share(counts.sum(1) ** power))),
         Mistake("words and contexts are swapped: words are rows, contexts are columns", COMPANY,

@@ -37,7 +37,7 @@ weights_shape = Exercise(
                 (2, 3, 5, 4)),
         Mistake("a score belongs to a pair of tokens, not to a pair of numbers of one: T by T, "
                 "not K by K", ONE_QUERY, (2, 3, 4, 4)),
-        Mistake("each head has weights of its own: H stays in the shape", HEADS, (2, 5, 5)),
+        Mistake("each head has its own weights: H stays in the shape", HEADS, (2, 5, 5)),
         Mistake("a sequence looks only at itself: B stays in the shape", ONE_QUERY, (3, 5, 5)),
         Mistake("heads come before tokens once they are split: (B, H, ...)", HEADS, (2, 5, 3, 5)),
         Mistake("one query has T weights, but there are T queries", ONE_QUERY, (2, 3, 5)),
@@ -88,11 +88,11 @@ attention_weights = Exercise(
         Mistake("these are scores: the softmax is missing", ONE_QUERY, scores_of),
         Mistake("query and key are swapped: row i is what the others think of token i", ONE_QUERY,
                 lambda q, k: scores_of(k, q).softmax(-1)),
-        Mistake("a sigmoid looks at each score by itself: rows do not add up to 1", ONE_QUERY,
+        Mistake("a sigmoid looks at each score separately: rows do not add up to 1", ONE_QUERY,
                 lambda q, k: scores_of(q, k).sigmoid()),
         Mistake("these are logarithms of weights: softmax, not log_softmax", ONE_QUERY,
                 lambda q, k: scores_of(q, k).log_softmax(-1)),
-        Mistake("the whole matrix adds up to 1: each query has a softmax of its own", ONE_QUERY,
+        Mistake("the whole matrix adds up to 1: each query has its own softmax", ONE_QUERY,
                 lambda q, k: scores_of(q, k).flatten(-2).softmax(-1).view(scores_of(q, k).shape)),
         Mistake("exponentials are taken, but not divided by their sum", ONE_QUERY,
                 lambda q, k: scores_of(q, k).exp()),
@@ -173,7 +173,7 @@ masked_attention = Exercise(
                 lambda q, k, v, m: reference_masked(q, k, k, m)),
         Mistake("the scores are not divided by √K", WHY_DIVIDE,
                 lambda q, k, v, m: reference_masked(q * math.sqrt(q.shape[-1]), k, v, m)),
-        Mistake("rows of padding are set to 0: leave them, nobody looks at them", MASKS,
+        Mistake("rows of padding are set to 0: leave them, no token looks at them", MASKS,
                 lambda q, k, v, m: reference_masked(q, k, v, m) * m[:, :, None]),
     ),
     hints=(
@@ -224,7 +224,7 @@ merge = Exercise(
     ],
     returns={"merged": "B T D"},
     mistakes=(
-        Mistake("heads were flattened where they stand: move H back behind T first", HEADS,
+        Mistake("heads were flattened in place: move H back behind T first", HEADS,
                 lambda x: x.reshape(x.shape[0], x.shape[2], -1)),
         Mistake("numbers of different heads are interleaved: (H, K) is flattened, not (K, H)",
                 HEADS, lambda x: x.permute(0, 2, 3, 1).flatten(-2)),
@@ -264,7 +264,7 @@ pooled_query = Exercise(
                 lambda x, m: (x * m[..., None]).sum(1)),
         Mistake("this is the first token, not the mean of all", NOT_AN_AVERAGE,
                 lambda x, m: x[:, 0]),
-        Mistake("the mean runs over the batch too: each sequence has a query of its own",
+        Mistake("the mean runs over the batch too: each sequence has its own query",
                 NOT_AN_AVERAGE,
                 lambda x, m: x[m == 1].mean(0).expand(x.shape[0], -1)),
         Mistake("this is the largest of the real tokens, not their mean", NOT_AN_AVERAGE,
@@ -343,7 +343,7 @@ self_attention = Exercise(
     mistakes=(
         Mistake("the output projection is missing: it mixes what the heads found", HEADS,
                 variant(forward=lambda self, x, m: merge_heads(self.context(*self.heads(x), m)))),
-        Mistake("heads were flattened where they stand: move H back behind T first", HEADS,
+        Mistake("heads were flattened in place: move H back behind T first", HEADS,
                 variant(forward=lambda self, x, m: self.output(
                     self.context(*self.heads(x), m).reshape(x.shape)))),
         Mistake("the heads were made by a reshape to (B, H, T, K), which mixes tokens", HEADS,
@@ -371,7 +371,7 @@ self_attention = Exercise(
         Mistake("these are scores: the softmax is missing", ONE_QUERY,
                 variant(context=lambda self, q, k, v, m: scores_of(q, k)
                         .masked_fill(m[:, None, None] == 0, 0.0) @ v)),
-        Mistake("rows of padding are set to 0: leave them, nobody looks at them", MASKS,
+        Mistake("rows of padding are set to 0: leave them, no token looks at them", MASKS,
                 variant(forward=lambda self, x, m: Reference.forward(self, x, m) * m[..., None])),
         Mistake("heads were made and merged by reshapes, which mix tokens: move H", HEADS,
                 variant(

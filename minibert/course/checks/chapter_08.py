@@ -62,7 +62,8 @@ majority_scores = Exercise(
                 BASELINE, (0.6, 0.3)),
         Mistake("a class that is never said has an F1 of 0, and that does not make the mean 0",
                 BASELINE, (0.6, 0.0)),
-        Mistake("that is a guesser who draws each class alike: this one always says the same",
+        Mistake("that guesser draws every class with equal probability: this one always says the "
+                "same",
                 BASELINE, (1 / 3, 0.3)),
         Mistake("that is a guesser who draws classes by their shares: this one always says the "
                 "same", BASELINE, (0.46, 1 / 3)),
@@ -189,8 +190,8 @@ align_labels = Exercise(
         Mistake("labels were taken in turn: after a word of which no piece is left, all are one "
                 "too early; the word's number says which label is its own", LABELS,
                 labels_in_turn),
-        Mistake("labels stand by position, as if each token were a word: word_ids says whose piece "
-                "a token is", LABELS, labels_by_position),
+        Mistake("labels are set by position, as if each token were a word: word_ids says whose "
+                "piece a token is", LABELS, labels_by_position),
         Mistake("each word was taken to be one token: labels begin after [CLS], but after the "
                 "first word in pieces they are too early", LABELS, labels_after_cls),
         Mistake("the last piece of a word has its label: BERT's rule is the first", LABELS,
@@ -327,13 +328,13 @@ split_by_document = Exercise(
     cases=split_cases,
     returns={"train": "", "test": ""},
     mistakes=(
-        Mistake("the first rows were held out: where the cut falls into a document, it stands on "
-                "both sides", SPLIT, first_rows),
-        Mistake("the last rows were held out: where the cut falls into a document, it stands on "
-                "both sides", SPLIT, last_rows),
-        Mistake("rows were held out at regular steps: every document then stands on both sides",
+        Mistake("the first rows were held out: where the cut falls into a document, it is on both "
+                "sides", SPLIT, first_rows),
+        Mistake("the last rows were held out: where the cut falls into a document, it is on both "
+                "sides", SPLIT, last_rows),
+        Mistake("rows were held out at regular steps: every document is then on both sides",
                 SPLIT, every_other_row),
-        Mistake("the last document was cut so that the share is exact: its halves stand on both "
+        Mistake("the last document was cut so that the share is exact: its halves are on different "
                 "sides", SPLIT, document_cut_in_two),
         Mistake("of each document one row was held out, and the rest of it is learned", SPLIT,
                 one_row_a_document),
@@ -356,12 +357,12 @@ split_by_document = Exercise(
                 by_order(lambda documents, order: sorted(order, key=documents.count)[::-1])),
         Mistake("the two sides are swapped: the training rows come first", SPLIT,
                 split_told(lambda train, test, *case: (test, train))),
-        Mistake("the share was taken for that of the training rows", SPLIT,
+        Mistake("the share was taken as the share of training rows", SPLIT,
                 lambda documents, order, share: reference_split(documents, order, 1 - share)),
         Mistake("the test rows are among the training rows too", SPLIT,
                 split_told(lambda train, test, documents, *_: (list(range(len(documents))), test))),
-        Mistake("the sides are right, but the test rows stand in the order of the documents: rows "
-                "keep theirs", SPLIT, split_told(lambda train, test, documents, order, _: (
+        Mistake("the sides are right, but the test rows are in the order of the documents: they "
+                "should keep theirs", SPLIT, split_told(lambda train, test, documents, order, _: (
                     train, sorted(test, key=lambda row: order.index(documents[row]))))),
         Mistake("these are documents: the numbers of rows are asked for", SPLIT,
                 split_told(lambda train, test, documents, *_: (
@@ -451,8 +452,8 @@ head_loss = Exercise(
         Mistake("all three bugs are there still: a softmax and a sigmoid before losses that have "
                 "their own, and (B, 1) less (B,), which is (B, B)", PEOPLE,
                 losses_with(after_softmax, after_sigmoid, every_pair)),
-        Mistake("a softmax stands before F.cross_entropy, which has one in it, and a sigmoid "
-                "before a loss that has it too: both want logits", PEOPLE,
+        Mistake("a softmax comes before F.cross_entropy, which contains one, and a sigmoid before "
+                "a loss that contains it: both want logits", PEOPLE,
                 losses_with(after_softmax, after_sigmoid)),
         Mistake("the sigmoid is right now; the softmax is taken twice, and (B, 1) less (B,) is "
                 "(B, B)", PEOPLE, losses_with(one=after_softmax, number=every_pair)),
@@ -467,8 +468,8 @@ head_loss = Exercise(
         Mistake("the logarithm of a sigmoid is no logit: the loss \"with logits\" takes it itself",
                 HEAD, losses_with(several=lambda x, y: F.binary_cross_entropy_with_logits(
                     F.logsigmoid(x), y))),
-        Mistake("several labels may be true at once: they do not share one softmax, each has a "
-                "sigmoid of its own", HEAD, losses_with(
+        Mistake("several labels may be true at once: they do not share one softmax, each has its "
+                "own sigmoid", HEAD, losses_with(
                     several=lambda x, y: -(y * x.log_softmax(-1)).sum(-1).mean())),
         Mistake("labels that are not true count as well: a sigmoid's loss has two terms", HEAD,
                 losses_with(several=lambda x, y: -(y * F.logsigmoid(x)).mean())),
@@ -608,8 +609,8 @@ train_head = Exercise(
         Mistake("only the encoder's layers are frozen: embeddings and pooler are of the body too",
                 FROZEN, frozen_with(body_but("embeddings", "pooler"))),
         Mistake("the norms of the body are not frozen", FROZEN, frozen_with(body_but("norm"))),
-        Mistake("the biases of the body are not frozen: to train these alone is a method of its "
-                "own, BitFit", FROZEN, frozen_with(body_but("bias"))),
+        Mistake("the biases of the body are not frozen: to train these alone is a separate method, "
+                "BitFit", FROZEN, frozen_with(body_but("bias"))),
     ),
     hints=(
         "Give the body the same text twice. Are its states the same?",
@@ -836,10 +837,10 @@ best_span = Exercise(
     returns={"start": "", "end": ""},
     run=plain_numbers,
     mistakes=(
-        Mistake("start and end were chosen each by itself, from all tokens: the end may come "
-                "before the start, or in the question", SPANS, apart),
-        Mistake("start and end were chosen each by itself: the end may come before the start, or "
-                "far behind it", SPANS, apart_in_context),
+        Mistake("start and end were chosen separately, from all tokens: the end may come before "
+                "the start, or in the question", SPANS, apart),
+        Mistake("start and end were chosen separately: the end may come before the start, or far "
+                "behind it", SPANS, apart_in_context),
         Mistake("the best start was fixed first: a start that is a little worse may have a far "
                 "better end", SPANS, one_after_the_other("start")),
         Mistake("the best end was fixed first: an end that is a little worse may have a far better "
@@ -855,9 +856,9 @@ best_span = Exercise(
                 span_with(longer=1)),
         Mistake("spans of max_length tokens are left out: they are allowed", SPANS,
                 span_with(longer=-1)),
-        Mistake("answers in the question are allowed: `context` says where one may stand", SPANS,
+        Mistake("answers in the question are allowed: `context` says where one may be", SPANS,
                 span_with(where=lambda context: torch.arange(len(context)) > 0)),
-        Mistake("the [SEP] at the end is part of an answer: `context` says where one may stand",
+        Mistake("the [SEP] at the end is part of an answer: `context` says where one may be",
                 SPANS, span_with(where=lambda context: context | (
                     torch.arange(len(context)) == len(context) - 1))),
         Mistake("there is always an answer here: [CLS] may have the best score, and then there is "

@@ -185,7 +185,7 @@ top_k = Exercise(
                 top_k_with(keep=lambda x, k: likeliest(-x, k))),
         Mistake("the k likeliest were cut off, and the rest kept", SHARES,
                 top_k_with(keep=lambda x, k: ~likeliest(x, min(k, x.shape[-1] - 1)))),
-        Mistake("the k largest of all places were kept: each place has k of its own", SHARES,
+        Mistake("the k largest of all places were kept: each place has its own k", SHARES,
                 top_k_with(keep=of_all_rows, finish=lambda x, kept: cut_and_softmax(
                     x, kept).nan_to_num(0.0))),
         Mistake("each place was given the tokens that the first one kept", SHARES,
@@ -293,7 +293,7 @@ top_p = Exercise(
         Mistake("the token with which p is reached was cut off: the kept ones should have at least "
                 "p together", SHARES, top_p_with(
                     lambda s, p: (mass_before(s) + s <= p) | (ranks(s) == 0))),
-        Mistake("one token too many is kept: the last is the one with which p is reached", SHARES,
+        Mistake("one token too many is kept: the last token kept is the one that reaches p", SHARES,
                 top_p_with(lambda s, p: ranks(s) <= nucleus(s, p).sum(-1, keepdim=True))),
         Mistake("shares were added up in the order of the vocabulary: sort them first", SHARES,
                 top_p_with(lambda s, p: s.cumsum(-1) - s < p)),
@@ -308,7 +308,8 @@ top_p = Exercise(
                 SHARES, left_in_order),
         Mistake("sorting was done once more, not undone: gather takes from the ids, scatter puts "
                 "there", SHARES, gathered),
-        Mistake("the mask is in sorted order and the shares in that of the vocabulary", SHARES,
+        Mistake("the mask is in sorted order, but the shares are in the order of the "
+                "vocabulary", SHARES,
                 first_places),
         Mistake("logits of 0 are no zeros after the softmax: what is cut off has to be -inf",
                 SHARES, zeros_in_the_softmax),
@@ -325,7 +326,7 @@ top_p = Exercise(
                 top_p_with(lambda s, p: ~nucleus(s, p))),
         Mistake("logits were added up, not shares: the softmax comes first", SHARES,
                 lambda logits, p: whole(logits.softmax(-1) * (mass_before(logits) < p))),
-        Mistake("every place keeps as many tokens as the first: each has a nucleus of its own",
+        Mistake("every place keeps as many tokens as the first: each has its own nucleus",
                 SHARES, top_p_with(one_number_for_all)),
         Mistake("the kept tokens have all the same share: they keep theirs, made whole", SHARES,
                 top_p_with(finish=lambda kept: whole((kept > 0).float()))),
@@ -464,7 +465,7 @@ gibbs_sweep = Exercise(
         Mistake("the row of the place behind was read: a masked language model guesses a token at "
                 "its own place", GIBBS, gibbs_with(row=lambda place: place + 1)),
         Mistake("the row of [CLS] was read", GIBBS, gibbs_with(row=lambda place: 0)),
-        Mistake("the last row was read, as in a model that goes on", GIBBS,
+        Mistake("the last row was read, as in a left-to-right model", GIBBS,
                 gibbs_with(row=lambda place: -1)),
         Mistake("places were gone through from left to right: take them in the order given", GIBBS,
                 gibbs_with(order=lambda places, T: sorted(places))),
@@ -477,9 +478,9 @@ gibbs_sweep = Exercise(
         Mistake("only the last of the places was drawn anew", GIBBS,
                 gibbs_with(order=lambda places, T: places[-1:])),
         Mistake("the sweep was made twice", GIBBS, gibbs_with(order=lambda places, T: places * 2)),
-        Mistake("the likeliest token was taken: draw with `pick`, or the text soon stands still",
+        Mistake("the likeliest token was taken: draw with `pick`, or the text soon stops changing",
                 GIBBS, gibbs_with(draw_from=lambda logits, pick: logits.argmax())),
-        Mistake("pick was given shares: it takes logits, and makes a softmax of its own", SHARES,
+        Mistake("pick was given shares: it takes logits, and makes its own softmax", SHARES,
                 gibbs_with(draw_from=lambda logits, pick: pick(logits.softmax(-1)))),
     ),
     hints=(
@@ -546,7 +547,8 @@ pseudo_log_likelihood = Exercise(
     mistakes=(
         Mistake("nothing is masked: the model sees each token that it is to guess", LIKELY,
                 pll_with(lambda place, T: [])),
-        Mistake("all tokens were masked at once: each is to be seen while another is asked", LIKELY,
+        Mistake("all tokens were masked together: each should be visible while another is asked "
+                "for", LIKELY,
                 pll_with(lambda place, T: words_of(T))),
         Mistake("what comes later is masked too: that is reading from left to right, here both "
                 "sides are seen", LIKELY, pll_with(lambda place, T: range(place, T - 1))),
@@ -580,12 +582,12 @@ pseudo_log_likelihood = Exercise(
                 pll_with(score=lambda x, p, token: x[p, token])),
         Mistake("shares add up to 1 over places, not over the vocabulary: wrong dim", LIKELY,
                 pll_with(score=lambda x, p, token: x.log_softmax(0)[p, token])),
-        Mistake("these are the likeliest tokens: those that stand there are asked", LIKELY,
+        Mistake("these are the likeliest tokens, not the tokens of the text", LIKELY,
                 pll_with(score=lambda x, p, token: x[p].log_softmax(-1).amax())),
-        Mistake("the row of the place before was read, as in a model that goes on: here a token is "
-                "guessed at its own place", LIKELY,
+        Mistake("the row of the place before was read, as in a left-to-right model: here a token "
+                "is guessed at its own place", LIKELY,
                 pll_with(score=lambda x, p, token: x[p - 1].log_softmax(-1)[token])),
-        Mistake("all tokens of the vocabulary were averaged: only the one that stands there counts",
+        Mistake("all tokens of the vocabulary were averaged: only the token of the text counts",
                 LIKELY, pll_with(score=lambda x, p, token: x[p].log_softmax(-1).mean())),
     ),
     hints=(
@@ -650,7 +652,7 @@ pseudo_perplexity = Exercise(
                 LIKELY, lambda s: mean([math.exp(-x) for x in every_token(s)])),
         Mistake("p was averaged over the tokens: the mean goes over logarithms, before exp", LIKELY,
                 lambda s: 1 / mean([math.exp(x) for x in every_token(s)])),
-        Mistake("the minus is missing: this is a probability, that of a token on average", LIKELY,
+        Mistake("the minus is missing: this is a probability, a token's average one", LIKELY,
                 lambda s: 1 / reference_perplexity(s)),
         Mistake("exp is missing: this is the mean loss", LIKELY,
                 lambda s: -mean(every_token(s))),

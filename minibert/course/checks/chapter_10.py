@@ -467,7 +467,7 @@ hidden_loss = Exercise(
     returns={"loss": "", "the projection's gradient": "D d", "the states' gradient": "S B T d"},
     run=loss_and_gradients,
     mistakes=(
-        Mistake("padding counts too: what stands there is nothing to learn from", HIDDEN,
+        Mistake("padding counts too, though there is nothing to learn from it", HIDDEN,
                 hidden_with(lambda x, real: x.mean())),
         Mistake("padding is left out of the sum, but still divided by: count the real tokens",
                 HIDDEN, hidden_with(lambda x, real: x[:, real].sum() / x.numel())),
@@ -624,7 +624,7 @@ relation_loss = Exercise(
                 lambda s, t, mask: in_the_others_scale(s, t, mask, of_student=True)),
         Mistake("both were scaled by the teacher's head size: each has its own", RELATIONS,
                 lambda s, t, mask: in_the_others_scale(s, t, mask, of_student=False)),
-        Mistake("padding was looked at: its columns are hidden before the softmax, in both",
+        Mistake("padding gets attention: its columns are hidden before the softmax, in both",
                 RELATIONS, relation_with(lambda v, real: scores(v).log_softmax(-1))),
         Mistake("padding has a score of 0, which is not nothing: hide it with a very low one",
                 RELATIONS, relation_with(score_zero)),
@@ -650,7 +650,7 @@ relation_loss = Exercise(
                 LOSS, relation_with(compare=lambda s, t: divergence(t, s))),
         Mistake("this is the cross-entropy: two equal relations should have a loss of 0", LOSS,
                 relation_with(compare=lambda s, t: -(t.exp() * s.clamp(min=-1e8)).sum(-1))),
-        Mistake("the heads were joined: each head has a relation of its own", RELATIONS,
+        Mistake("the heads were joined: each head has its own relation", RELATIONS,
                 relation_with(heads_joined)),
         Mistake("these are squared differences of the relations: it is a divergence of rows",
                 RELATIONS, relation_with(compare=squared_shares)),
@@ -815,8 +815,8 @@ distillation_step = Exercise(
              "student.training": ""},
     run=step_and_both,
     mistakes=(
-        Mistake("the teacher is in training mode, so its answers are noise, and it learns too: it "
-                "comes to meet the student", TEACHER,
+        Mistake("the teacher is in training mode, so its answers are noise, and it learns too and "
+                "drifts towards the student", TEACHER,
                 step_with(training=True, tracked=True, learning=True)),
         Mistake("the teacher is in training mode: its dropout is on, and the targets are noise",
                 TEACHER, step_with(training=True)),
@@ -851,7 +851,7 @@ distillation_step = Exercise(
         Mistake("the step goes uphill: lr times the gradient is taken away", LOSS,
                 step_with(sign=-1)),
         Mistake("the student has not moved: after backward() comes the step", LOSS, no_step),
-        Mistake("the loss was measured after the step: it is the one that the gradient belongs to",
+        Mistake("the loss was measured after the step: the gradient belongs to the loss before it",
                 LOSS, step_with(again=True)),
     ),
     hints=(

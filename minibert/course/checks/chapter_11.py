@@ -204,15 +204,16 @@ from_tensorflow = Exercise(
                 "in), and a square one fits either way", NAMES, turned_if(lambda name, x: False)),
         Mistake("every matrix is transposed: only what is called kernel is", NAMES,
                 turned_if(lambda name, x: x.dim() == 2)),
-        Mistake("square kernels are not transposed: they fit as they are, and that is why no error "
-                "tells", NAMES,
+        Mistake("square kernels are not transposed: they fit either way, so no error is "
+                "raised", NAMES,
                 turned_if(lambda name, x: last_of(name) == "kernel" and not is_square(x))),
         Mistake("output_weights are transposed: they are (out, in) already, TensorFlow's BERT "
                 "transposes them when it multiplies", NAMES,
                 turned_if(lambda name, x: last_of(name) in ("kernel", "output_weights"))),
         Mistake("embeddings are transposed: a table of rows is the same in both", NAMES,
                 turned_if(lambda name, x: last_of(name) == "kernel" or "_emb" in last_of(name))),
-        Mistake("only the kernels of queries are transposed, not those of the other layers", NAMES,
+        Mistake("only the kernels of queries are transposed, not the kernels of other "
+                "layers", NAMES,
                 turned_if(lambda name, x: name.endswith("query/kernel"))),
         Mistake("kernels were reshaped, not transposed: the shape is right and the numbers are in "
                 "the wrong places", NAMES, converted_with(
@@ -396,9 +397,9 @@ load_checked = Exercise(
                 load_with(missing=False)),
         Mistake("a tensor too many is not noticed: it may be a layer that your model lacks", NAMES,
                 load_with(extra=False)),
-        Mistake("neither missing tensors nor those too many are noticed: only shapes were looked "
-                "at", NAMES, load_with(missing=False, extra=False)),
-        Mistake("shapes are not looked at: names may agree where sizes do not", NAMES,
+        Mistake("missing and superfluous tensors go unnoticed: only shapes were "
+                "compared", NAMES, load_with(missing=False, extra=False)),
+        Mistake("shapes are not compared: names may agree where sizes do not", NAMES,
                 load_with(shapes=None)),
         Mistake("a tensor of another shape is left out: that weight stays random", NAMES,
                 load_with(shapes=None, result=fitting)),
@@ -415,8 +416,8 @@ load_checked = Exercise(
         Mistake("names that do not begin with bert. are refused: both kinds of file are about",
                 NAMES, load_with(lambda given: bare(
                     {n: x for n, x in given.items() if n.startswith("bert.")}))),
-        Mistake("bert. was taken out wherever it stands, out of colbert. too: take it from the "
-                "beginning alone", NAMES, load_with(lambda given: bare(
+        Mistake("bert. was removed everywhere, even from colbert.: remove it only at the "
+                "beginning", NAMES, load_with(lambda given: bare(
                     {n.replace("bert.", ""): x for n, x in given.items()}))),
         Mistake("position_ids were refused: they are numbers from 0 up that old files hold, not a "
                 "weight", FILES,
@@ -524,7 +525,7 @@ similarities = Exercise(
                 VECTORS, similar_by(greatest)),
         Mistake("[CLS] and [SEP] were left out: in this model's mean they count", VECTORS,
                 similar_by(without_specials)),
-        Mistake("the vectors were not brought to length 1: long ones seem alike to everything",
+        Mistake("the vectors were not brought to length 1: long ones seem similar to everything",
                 VECTORS, compared_by(lambda v: v @ v.T)),
         Mistake("only one of the two was brought to length 1", VECTORS,
                 compared_by(lambda v: F.normalize(v, dim=-1) @ v.T)),
@@ -650,7 +651,7 @@ fresh_bias = Exercise(
                 bias_of(lambda n: share(torch.ones_like(n)).log())),
         Mistake("a bias of 0 makes all V tokens equally likely: the first loss is then log V",
                 FRESH, bias_of(torch.zeros_like)),
-        Mistake("the texts in which a token stands were counted, not how often it stands there",
+        Mistake("the texts that contain a token were counted, not how often it occurs",
                 FRESH, lambda ids, mask, V: share(in_texts(ids, mask, V) + 1).log()),
         Mistake("the biases are sorted: each belongs to its token's id", FRESH,
                 bias_of(lambda n: share(n + 1).log().sort(descending=True).values)),

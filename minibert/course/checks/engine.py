@@ -1,10 +1,10 @@
-"""What an answer to an exercise is told: one line, and where to read on.
+"""Judge an answer to an exercise: one line that says what is wrong, and where to read on.
 
-An answer is run on a few small cases beside the reference. What is looked for, in this order:
-nothing written, nothing returned, an error, the wrong type or dtype, the wrong shape, a known
-mistake, NaN, and else the largest difference. A known mistake is recognised by doing it: each
-exercise has a catalogue of small wrong answers, and the one that gives the same numbers as the
-learner's has the sentence that names what is wrong.
+The answer and the reference run on a few small cases. The checks look for these faults, in this
+order: nothing written, nothing returned, an error, the wrong type or dtype, the wrong shape, a
+known mistake, NaN, and finally the largest difference. Each exercise has a catalogue of mistakes,
+which are small wrong answers. If a mistake gives the same numbers as the learner's answer, its
+sentence says what is wrong.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ RTOL, ATOL = 1e-4, 1e-5
 
 @dataclass(frozen=True)
 class Mistake:
-    """A small wrong answer, what it is called, and the section that explains it."""
+    """A small wrong answer, the sentence about it, and the section that explains it."""
 
     says: str
     see: str
@@ -35,7 +35,7 @@ class Mistake:
 
 
 def call(answer: Callable, *case: Any) -> Any:
-    """How most answers are used: a function, with the case as its arguments."""
+    """The usual way to run an answer: call it with the case as its arguments."""
     if not callable(answer):
         raise Unfit(f"this is {kind_of(answer)}, not a function")
     return answer(*case)
@@ -43,21 +43,21 @@ def call(answer: Callable, *case: Any) -> Any:
 
 @dataclass(frozen=True)
 class Exercise:
-    """One exercise: what is right, what is known to go wrong, and what helps."""
+    """One exercise: the right answer, known mistakes, and hints."""
 
     name: str
     chapter: int
     reference: Any
-    """What is right: a function, a module's class, or for a prediction the value itself."""
+    """The right answer: a function, a module's class, or for a prediction the value itself."""
     cases: Callable[[int], Sequence[Case]]
-    """Small inputs that tell mistakes apart, drawn from a seed. Answers are judged on seed 0."""
+    """Small inputs that distinguish mistakes, drawn from a seed. Answers are judged on seed 0."""
     returns: Mapping[str, str]
-    """What comes back, with its axes: `{"context": "B H T K", "weights": "B H T T"}`."""
+    """Names and axes of what is returned: `{"context": "B H T K", "weights": "B H T T"}`."""
     mistakes: tuple[Mistake, ...]
     hints: tuple[str, str, str]
     """A nudge, the idea, the line."""
     run: Callable = field(default=call, repr=False)
-    """How an answer is used with a case."""
+    """How an answer runs on a case."""
 
 
 @dataclass(frozen=True)
@@ -74,11 +74,11 @@ NOT_YET = Verdict(False, "not written yet", tried=False)
 
 
 class Unfit(Exception):
-    """Raised by `run` for an answer that cannot be used at all: the message is the line."""
+    """Raised by `run` for an answer that cannot be used. The message is the line."""
 
 
 def judge(exercise: Exercise, answer: Any) -> Verdict:
-    """What there is to say about an answer."""
+    """Whether an answer is right, and the line about it."""
     if answer is None or answer is ...:
         return NOT_YET
     found: list[tuple[Any, Any]] = []
@@ -108,13 +108,13 @@ def judge(exercise: Exercise, answer: Any) -> Verdict:
         return Verdict(True, "passed")
     if mistake := recognise(exercise, [got for got, _ in found]):
         return Verdict(False, f"{mistake.says}; see chapter {exercise.chapter}, {mistake.see}")
-    if not callable(exercise.reference):  # a prediction: what is right is not given away
+    if not callable(exercise.reference):  # a prediction: the line must not give the answer away
         return Verdict(False, f"{next(iter(exercise.returns))} is not {short(found[0][0])}")
     return Verdict(False, difference(found, exercise.returns))
 
 
 def recognise(exercise: Exercise, outputs: Sequence[Any]) -> Mistake | None:
-    """The mistake of the catalogue that gives these outputs, on every case."""
+    """The mistake in the catalogue that gives these outputs on every case."""
     cases = exercise.cases(0)
     for mistake in exercise.mistakes:
         made = (exercise.run(mistake.answer, *copy.deepcopy(case)) for case in cases)
@@ -127,7 +127,7 @@ def recognise(exercise: Exercise, outputs: Sequence[Any]) -> Mistake | None:
 
 
 def raised(error: BaseException) -> str:
-    """The error, and the last line of the learner's own that led to it."""
+    """The error, and the last line of the learner's own code that led to it."""
     ours = (str(__file__).rsplit("/", 1)[0], torch.__path__[0], np.__path__[0])
     lines = [
         frame for frame in traceback.extract_tb(error.__traceback__)
@@ -169,19 +169,19 @@ def wrong_kind(got: Any, want: Any, returns: Mapping[str, str]) -> str | None:
 
 
 def kind_of(value: Any) -> str:
-    """Its type, with the article that is read aloud: `an int`, `a list`, `an ndarray`."""
+    """A value's type with its article: `an int`, `a list`, `an ndarray`."""
     name = type(value).__name__
     article = "an" if name.lower().startswith(("a", "e", "i", "o", "nd")) else "a"
     return f"{article} {name}"
 
 
 def full_name(kind: type) -> str:
-    """As a learner writes it: `torch.Tensor`, `numpy.ndarray`."""
+    """A type as a learner writes it: `torch.Tensor`, `numpy.ndarray`."""
     return f"{kind.__module__.split('.')[0]}.{kind.__name__}"
 
 
 def wrong_shape(name: str, got: tuple[int, ...], want: tuple[int, ...], axes: Sequence[str]) -> str:
-    """The shape that came back, the one that is wanted with its axes, and a swap if it is one."""
+    """The returned shape, the right shape with its axes, and whether two axes were swapped."""
     line = f"{name} has the shape {got}, not {want}"
     if len(axes) == len(want):
         line += f", which is ({', '.join(axes)})"
@@ -220,7 +220,7 @@ def difference(found: Sequence[tuple[Any, Any]], returns: Mapping[str, str]) -> 
 
 
 def difference_of_dicts(name: str, got: dict, want: dict) -> str:
-    """A key that is missing or too many, or else what is wrong with the first value that is."""
+    """A key that is missing or superfluous, or else what is wrong with the first wrong value."""
     if missing := [key for key in want if key not in got]:
         return f"{name} has no {missing[0]!r}"
     if more := [key for key in got if key not in want]:
@@ -231,7 +231,7 @@ def difference_of_dicts(name: str, got: dict, want: dict) -> str:
 
 
 def short(value: Any) -> str:
-    """A value in few characters."""
+    """A value in at most 60 characters."""
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
@@ -240,7 +240,7 @@ def short(value: Any) -> str:
 
 
 def same(a: Any, b: Any) -> bool:
-    """Whether two values are the same but for rounding; NaN is equal to NaN."""
+    """Whether two values are the same up to rounding. NaN equals NaN."""
     if isinstance(a, Tensor) and isinstance(b, Tensor):
         if a.shape != b.shape or a.dtype != b.dtype:
             return False
@@ -262,7 +262,7 @@ def same(a: Any, b: Any) -> bool:
     if isinstance(a, nn.Module):
         return same(dict(a.state_dict()), dict(b.state_dict()))
     if isinstance(a, torch.Generator | np.random.Generator):
-        return True  # to draw from it is what it is for
+        return True  # answers are meant to draw from it
     return bool(a == b)
 
 
@@ -276,12 +276,12 @@ def draw(*shapes: tuple[int, ...], seed: int) -> list[Tensor]:
 
 
 def draw_ids(below: int, *shape: int, seed: int) -> Tensor:
-    """Whole numbers from 0 up to `below`, which is left out."""
+    """Whole numbers from 0 up to, but not including, `below`."""
     return torch.randint(below, shape, generator=torch.Generator().manual_seed(seed))
 
 
 def prediction(answer: Any, *case: Any) -> Any:
-    """A value that was worked out before anything was run: it is its own answer.
+    """Run a prediction, a value that was worked out before anything ran: it is the answer itself.
 
     Several numbers may be a list, a tuple, a `torch.Size`, an array or a tensor.
     """
@@ -291,7 +291,7 @@ def prediction(answer: Any, *case: Any) -> Any:
 
 
 def two_decimals(answer: Any, *case: Any) -> Any:
-    """A prediction of several numbers, which count to two decimals."""
+    """Run a prediction of several numbers, compared to two decimals."""
     found = prediction(answer)
     if isinstance(found, tuple) and all(isinstance(x, int | float) for x in found):
         return tuple(round(float(x), 2) for x in found)
@@ -299,7 +299,7 @@ def two_decimals(answer: Any, *case: Any) -> Any:
 
 
 def plain_numbers(answer: Callable, *case: Any) -> Any:
-    """A function that gives numbers, which may be numpy's or torch's, alone or in a tuple."""
+    """Run a function that returns numbers, possibly numpy's or torch's, alone or in a tuple."""
 
     def plain(value: Any) -> Any:
         is_number = isinstance(value, np.generic | Tensor) and value.ndim == 0
@@ -310,7 +310,7 @@ def plain_numbers(answer: Callable, *case: Any) -> Any:
 
 
 def module(answer: Callable[..., nn.Module], sizes: dict, weights: dict, *inputs: Any) -> Any:
-    """A class: made with `sizes`, given `weights` by name, and called, in evaluation mode.
+    """Run a class: make it with `sizes`, set its `weights` by name, and call it in eval mode.
 
     Weights go over by name, so neither the order in which parts are made nor a seed can matter.
     """
