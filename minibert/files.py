@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -103,20 +103,32 @@ def read_json(file: Path) -> dict[str, Any]:
     return values
 
 
-def write_json(file: Path, values: dict[str, Any]) -> None:
-    """Write a JSON object, whole and on the disk, or not at all."""
-    write_text(file, json.dumps(values, indent=2) + "\n")
-
-
-def write_text(file: Path, text: str) -> None:
-    """Write a UTF-8 file, whole and on the disk, or not at all."""
+def write_whole(file: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a file beside `file`, and rename it: `file` is whole and on the disk, or as
+    it was. Its mode is what the user's umask says, whatever `write` sets.
+    """
     writing = file.with_name(file.name + ".writing")
     try:
-        writing.write_text(text, encoding="utf-8", newline="")
+        writing.unlink(missing_ok=True)
+        writing.touch()
+        mode = writing.stat().st_mode
+        write(writing)
+        writing.chmod(mode)
         to_disk(writing)
         writing.replace(file)
     finally:
         writing.unlink(missing_ok=True)
+    to_disk(file.parent)
+
+
+def write_text(file: Path, text: str) -> None:
+    """Write a UTF-8 file, whole or not at all; line ends stay as they are."""
+    write_whole(file, lambda writing: writing.write_text(text, encoding="utf-8", newline=""))
+
+
+def write_json(file: Path, values: dict[str, Any]) -> None:
+    """Write a JSON object, whole and on the disk, or not at all."""
+    write_text(file, json.dumps(values, indent=2) + "\n")
 
 
 def sha256(file: Path) -> str:

@@ -7,8 +7,8 @@ import re
 import pytest
 import torch
 from click.testing import CliRunner
+from command import run
 from hostile import HOSTILE_TOKENS
-from test_cli import run
 from toy_tasks import COLOURS, TOKENIZER, small_bert, toy
 
 from minibert.cli import main
@@ -129,11 +129,11 @@ def test_a_quick_look_is_one_seed(body, tmp_path):
     file = write(tmp_path / "rows.jsonl", rows_of("classification", 80))
     start = ("finetune", body, "--data", file, *FAST[:2], *FAST[4:])  # without --seeds
     few = run(*start, "--rows", 20, "-o", tmp_path / "few")
-    assert "One seed, as --rows 20 is a quick look" in few and "--seeds 3 shows" in few
+    assert "One seed, because --rows 20 is a quick look" in few and "--seeds 3 shows" in few
     quick = run(*start, "--quick", "-o", tmp_path / "quick")
-    assert "Seed 1 of 1" in few and "Seed 1 of 1" in quick and "One seed, as" not in quick
+    assert "Seed 1 of 1" in few and "Seed 1 of 1" in quick and "One seed, because" not in quick
     asked = run(*start, "--rows", 20, "--seeds", 2, "-o", tmp_path / "asked")
-    assert "Seed 2 of 2" in asked and "One seed, as" not in asked
+    assert "Seed 2 of 2" in asked and "One seed, because" not in asked
     assert "Seed 3 of 3" in run(*start, "-o", tmp_path / "whole")
     both = run(*start, "--quick", "--seeds", 2, "-o", tmp_path / "both", expect=2)
     assert "either --quick or --seeds" in both and not (tmp_path / "both").exists()
@@ -160,8 +160,11 @@ def test_hostile_texts_and_labels_stay_text(body, tmp_path):
     run("predict", out, "--data", file, "-o", answers)
     with answers.open(newline="", encoding="utf-8") as stream:
         got = list(csv.DictReader(stream))
-    assert [row["text"] for row in got] == [row["text"] for row in rows]
-    assert {row["prediction"] for row in got} <= set(labels)
+    assert [row["text"].removeprefix("'") for row in got] == [
+        row["text"].removeprefix("'") for row in rows
+    ]
+    assert not any(row["text"].startswith(("=", "@")) for row in got)
+    assert {row["prediction"] for row in got} <= {"'=1+1", labels[1]}
     shown = in_colour("predict", out, "--data", file).stdout
     assert "[2J" in shown and "\x1b" not in shown and len(shown.splitlines()) == len(rows)
 
@@ -253,15 +256,15 @@ def test_finetune_says_in_a_line_what_is_wrong(arguments, says, body, tmp_path, 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["{classifier}"], "either TEXTS or --data"),
-        (["{classifier}", "red", "--data", "good.csv"], "either TEXTS or --data"),
+        (["{classifier}"], "either texts or --data"),
+        (["{classifier}", "red", "--data", "good.csv"], "either texts or --data"),
         (["{classifier}", " "], "a text is empty"),
         (["{classifier}", "--data", "nowhere.csv"], "there is no file nowhere.csv"),
         (["{classifier}", "--data", "blank.csv"], "blank.csv is empty"),
         (["{classifier}", "--data", "header.csv"], "has a header and no rows"),
         (["{classifier}", "--data", "other.csv"], "no column 'text'; there are 'review'"),
         (["{classifier}", "--data", "good.csv", "-o", "out.txt"], "must end in .csv or .jsonl"),
-        (["{classifier}", "--data", "good.csv", "-o", "there.csv"], "is there already"),
+        (["{classifier}", "--data", "good.csv", "-o", "there.csv"], "exists already"),
         (["{body}", "red"], "without a head that answers: fine-tune it first"),
         (["mini-sotu", "red"], "without a head that answers: fine-tune it first"),
         (["nowhere/at/all", "red"], "nowhere/at/all"),

@@ -13,7 +13,7 @@ import pytest
 import scipy.stats
 import torch
 import transformers
-from test_cli import run
+from command import run
 
 from minibert.analysis import grammar
 from minibert.analysis.grammar import (
@@ -405,7 +405,7 @@ def test_grammar_in_a_terminal(kept, tmp_path):
     scores = score_minimal_pairs(small_bert(2), TOKENIZER, make_minimal_pairs(TOKENIZER, 4))
     assert told == scores_as_json(scores)
     assert shown == f"{score_table(scores)}\n{out}\n"
-    assert "is there already" in run("grammar", kept, "-o", out, expect=2)
+    assert "exists already" in run("grammar", kept, "-o", out, expect=2)
     one = run("grammar", kept, "--pairs", 4, "--show", NAMES[0], "-o", out, "--overwrite")
     for line, pair, difference in zip(
         one.splitlines(), scores[0].phenomenon.pairs, scores[0].differences, strict=False

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from command import run
 from sentence_transformers import SentenceTransformer
-from test_cli import run
 from torch.testing import assert_close
 from witnesses import minilm_directory
 
@@ -135,6 +135,6 @@ def test_an_export_loses_no_head(tmp_path):
     shown = run("export", tmp_path / "classifier", tmp_path / "out", expect=2)
     assert "would be lost: classifier.bias, classifier.weight" in shown
     assert not (tmp_path / "out").exists()
-    assert "go with --sentence-transformers" in run(
+    assert "add --sentence-transformers" in run(
         "export", "mini-sotu", tmp_path / "out", "--normalize", expect=2
     )

@@ -190,7 +190,7 @@ def test_the_same_command_goes_on_with_the_same_revision(hub, tmp_path, monkeypa
     ]
     with stopped_in_step(3):
         code, said = called("pretrain", "hf:some/texts", "-o", run, *small)
-    assert "Go on with: minibert pretrain hf:some/texts -o" in said
+    assert "Continue with: minibert pretrain hf:some/texts -o" in said
     hub.newest = "second"
     assert called("pretrain", "hf:some/texts", "-o", run, "--resume")[0] == 0
     assert read_json(tmp_path / "run" / "run.json")["corpus"] == "hf:some/texts@first"

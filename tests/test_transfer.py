@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from command import run
 from safetensors.torch import load_file, save_file
 from small_runs import small_texts
 from stopping import stopped_in_step
-from test_cli import run
 from torch.testing import assert_close
 from witnesses import minilm_directory
 

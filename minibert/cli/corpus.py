@@ -5,30 +5,24 @@ from __future__ import annotations
 import click
 
 from minibert.cli.group import CommandWithExamples
+from minibert.cli.options import corpus_argument
+from minibert.cli.terminal import say
 
 
 @click.command(
     cls=CommandWithExamples, examples=("minibert corpus library", "minibert corpus my-texts/")
 )
-@click.argument("corpus")
+@corpus_argument
 def corpus(corpus: str) -> None:
-    """Show what CORPUS (as in `pretrain`) holds: documents, words, and what is held out."""
-    from minibert.data.corpora import load_corpus
-    from minibert.data.library import SOURCES
+    """Count the documents and words of CORPUS."""
+    from minibert.data.counting import count_by_source
 
-    parts = load_corpus(corpus).split()
-    counts: dict[str, list[int]] = {}
-    for place, part in enumerate(parts):
-        for document in part:
-            source = document.name.partition(":")[0] if corpus == "library" else corpus
-            row = counts.setdefault(source, [0, 0, 0, 0])
-            row[2 * place] += 1
-            row[2 * place + 1] += sum(len(sentence.split()) for sentence in document.sentences)
-    licences = {source.name: f"{source.licence}: {source.description}" for source in SOURCES}
-    rows = [(name, *row, licences.get(name, "")) for name, row in counts.items()]
-    if len(rows) > 1:
-        rows.append(("together", *map(sum, zip(*counts.values(), strict=True)), ""))
-    click.echo(f"{'':12s} {'training':>20s} {'held out':>20s}")
-    click.echo(f"{'source':12s} {'documents':>9s} {'words':>10s} {'documents':>9s} {'words':>10s}")
-    for name, *numbers, licence in rows:
-        click.echo("{:12s} {:9,d} {:10,d} {:9,d} {:10,d}  {}".format(name, *numbers, licence))
+    rows = count_by_source(corpus)
+    say(f"{'':12s} {'training':>20s} {'held out':>20s}")
+    say(f"{'source':12s} {'documents':>9s} {'words':>10s} {'documents':>9s} {'words':>10s}")
+    for row in rows:
+        train, held_out = row.training, row.held_out
+        say(
+            f"{row.source:12s} {train.documents:9,d} {train.words:10,d} "
+            f"{held_out.documents:9,d} {held_out.words:10,d}  {row.licence}"
+        )

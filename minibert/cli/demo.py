@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from minibert.cli.attention import write_map
 from minibert.cli.group import CommandWithExamples
-from minibert.cli.terminal import listed
+from minibert.cli.options import seed_option
+from minibert.cli.terminal import percentages, say
 
 if TYPE_CHECKING:
+    from minibert.model import BertForPreTraining
+    from minibert.pretraining.counting_baselines import CountBaselines
     from minibert.tokenizer import BertTokenizer
 
 BLANKS = (
@@ -23,7 +25,13 @@ BLANKS = (
     "The budget for the next fiscal [MASK].",
     "I recommend that [MASK] pass this law.",
 )
-LOOKED_AT = "The Congress of the United States must pass the budget."
+SENTENCE = "The Congress of the United States must pass the budget."
+"""Whose attention the demo draws."""
+SYSTEMS = {
+    "minibert": "minibert",
+    "neighbours": "counting what comes between two neighbours (counting sees both of them)",
+    "most_frequent": "the most frequent token, always",
+}
 
 
 @click.command(
@@ -35,87 +43,97 @@ LOOKED_AT = "The Congress of the United States must pass the budget."
 )  # fmt: skip
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path), default="runs/demo", show_default=True,
-    help="Where the model goes. An earlier run there is replaced.",
+    help="Folder for the model. An earlier run in it is replaced.",
 )  # fmt: skip
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@seed_option
 def demo(minutes: float, out: Path, seed: int) -> None:
-    """From nothing to a BERT that was pretrained on real text, fills blanks and shows attention."""
-    import json
+    """Pretrain a BERT on real text, and watch it fill blanks.
 
-    import numpy as np
-
+    At the end its attention is drawn, and its guesses are compared with counting.
+    """
     from minibert.data.corpora import load_corpus
-    from minibert.data.tokenized_corpora import TokenizedCorpus
-    from minibert.inference.fill_mask import fill_mask
     from minibert.model import load
-    from minibert.pretraining.counting_baselines import CountBaselines
     from minibert.pretraining.recipes import RECIPES
     from minibert.pretraining.run import Run, pretrain
+
+    begun = time.monotonic()
+    say(f"1. Pretraining for {minutes:g} minutes on the State of the Union messages.")
+    run = Run("sotu", "tiny-4-heads", RECIPES["speedrun"], minutes=minutes, seed=seed)
+    if not pretrain(load_corpus("sotu"), out, run, overwrite=True, say=say):
+        say(f"Stopped and saved. Continue with: minibert pretrain sotu -o {_quoted(out)} --resume")
+        return
+    say("\n2. Counting, for comparison.")
+    model, tokenizer = load(out)
+    baselines, accuracies = _measure(out, tokenizer)
+    say("\n3. Filling blanks. Each guess with its probability.")
+    for text in BLANKS:
+        _fill_blank(text, model, tokenizer, baselines)
+    say("\n4. Masked tokens guessed right, in speeches that the model never saw:")
+    for name, label in SYSTEMS.items():
+        say(f"   {accuracies[name]:6.1%}  {label}")
+    if accuracies["minibert"] <= accuracies["neighbours"]:
+        say(f"   This machine was too slow or too busy to beat counting in {minutes:g} minutes.")
+        say(f"   Give it more time: minibert demo --minutes {2 * minutes:g}")
+    _draw(model, tokenizer, out)
+    say(f"\nThat took {(time.monotonic() - begun) / 60:.1f} minutes. Your turn:")
+    say(f'   minibert fill-mask {_quoted(out)} "We need more [MASK] in the world."')
+
+
+def _measure(out: Path, tokenizer: BertTokenizer) -> tuple[CountBaselines, dict[str, float]]:
+    """The counts of the training text, and the accuracies of the model and of counting."""
+    from minibert.data.tokenized_corpora import TokenizedCorpus
+    from minibert.files import write_json
+    from minibert.pretraining.counting_baselines import CountBaselines
     from minibert.pretraining.run_data import held_out_batches
     from minibert.training.history import read_history
 
-    begun = time.monotonic()
-    click.echo(f"1. Pretraining for {minutes:g} minutes, on the State of the Union messages.")
-    run = Run("sotu", "tiny-4-heads", RECIPES["speedrun"], minutes=minutes, seed=seed)
-    finished = pretrain(load_corpus("sotu"), out, run, overwrite=True, say=click.echo)
-    if not finished:
-        click.echo(f"Stopped. Go on with: minibert pretrain sotu -o {quote(str(out))} --resume")
-        return
-
-    click.echo("\n2. Counting, for comparison.")
-    model, tokenizer = load(out)
     training = TokenizedCorpus.open(out / "data" / "training")
     held_out = TokenizedCorpus.open(out / "data" / "held_out")
     baselines = CountBaselines(training.tokens, tokenizer.vocab_size)
     counted = baselines.accuracy(held_out_batches(held_out, tokenizer))
     measured = [line["held_out"] for line in read_history(out) if "held_out" in line][-1]
-    result = {"minibert": measured["mlm_accuracy"], **counted}
-    (out / "demo.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    accuracies = {"minibert": measured["mlm_accuracy"], **counted}
+    write_json(out / "demo.json", accuracies)
+    return baselines, accuracies
 
-    click.echo("\n3. Filling blanks. Each guess with its probability.")
-    for text in BLANKS:
-        ids = np.array(tokenizer([text])["input_ids"][0])
-        place = int(np.flatnonzero(ids == tokenizer.vocab["[MASK]"])[0])
-        guesses = {
-            "minibert": fill_mask(model, tokenizer, text, top_k=3)[0],
-            "neighbours": _words(
-                baselines.neighbours(ids[place - 1], ids[place + 1], 3), tokenizer
-            ),
-            "most frequent": _words(baselines.most_frequent(3), tokenizer),
-        }
-        click.echo(f"\n   {text}")
-        for name, found in guesses.items():
-            click.echo(f"     {name:14s} {listed(found)}")
 
-    click.echo("\n4. Masked tokens guessed right, in speeches that it never saw:")
-    for name, label in (
-        ("minibert", "minibert"),
-        ("neighbours", "counting what stands between two neighbours (it is shown both)"),
-        ("most_frequent", "the most frequent token, always"),
-    ):
-        click.echo(f"   {result[name]:6.1%}  {label}")
-    if result["minibert"] <= result["neighbours"]:
-        click.echo(
-            f"   This machine was too slow, or too busy, to pass counting in {minutes:g} minutes.\n"
-            f"   Give it more time: minibert demo --minutes {2 * minutes:g}"
-        )
+def _fill_blank(
+    text: str, model: BertForPreTraining, tokenizer: BertTokenizer, baselines: CountBaselines
+) -> None:
+    """Print what the model guesses, and what counting does."""
+    from minibert.inference.fill_mask import fill_mask
 
-    page = out / "attention.html"
-    write_map(model, tokenizer, LOOKED_AT, page)
-    click.echo(f"\n5. In {out}:")
+    ids = [int(i) for i in tokenizer([text])["input_ids"][0]]
+    place = ids.index(tokenizer.vocab["[MASK]"])
+    counted = {
+        "neighbours": baselines.neighbours(ids[place - 1], ids[place + 1], 3),
+        "most frequent": baselines.most_frequent(3),
+    }
+    say(f"\n   {text}")
+    say(f"     {'minibert':14s} {percentages(fill_mask(model, tokenizer, text, top_k=3)[0])}")
+    for name, guesses in counted.items():
+        words = [(tokenizer.tokens[number], share) for number, share in guesses]
+        say(f"     {name:14s} {percentages(words)}")
+
+
+def _draw(model: BertForPreTraining, tokenizer: BertTokenizer, out: Path) -> None:
+    """Draw the attention map, and list the files of the demo."""
+    from minibert.viz.attention_data import AttentionData
+    from minibert.viz.attention_map import map_page
+
+    page = map_page(AttentionData.from_model(model, tokenizer, SENTENCE), SENTENCE)
+    page.save(out / "attention.html")
+    page.picture.save(out / "attention.png")
+    say(f"\n5. In {out}:")
     for name, what in (
-        ("attention.html", f"what each head looks at in “{LOOKED_AT}”"),
+        ("attention.html", f"what each head looks at in “{SENTENCE}”"),
         ("attention.png", "the same as a picture"),
-        ("model.safetensors", "the model; transformers' AutoModel reads the folder too"),
-        ("history.jsonl", "loss, accuracy and speed on the way"),
+        ("model.safetensors", "the model; transformers' AutoModel can load the folder too"),
+        ("history.jsonl", "loss, accuracy and speed during training"),
         ("demo.json", "the accuracies above"),
     ):
-        click.echo(f"   {name:18s} {what}")
-    click.echo(
-        f"\nThat took {(time.monotonic() - begun) / 60:.1f} minutes. Your turn:\n"
-        f'   minibert fill-mask {quote(str(out))} "We need more [MASK] in the world."'
-    )
+        say(f"   {name:18s} {what}")
 
 
-def _words(guesses: list[tuple[int, float]], tokenizer: BertTokenizer) -> list[tuple[str, float]]:
-    return [(tokenizer.tokens[number], share) for number, share in guesses]
+def _quoted(out: Path) -> str:
+    return quote(str(out))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from minibert.cli.group import CommandWithExamples
 from minibert.cli.models import load_any
+from minibert.cli.options import model_argument
+from minibert.cli.outputs import whole_folder
+from minibert.cli.terminal import say
 
 if TYPE_CHECKING:
     from minibert.model import BertForPreTraining, BertModel
@@ -21,48 +24,46 @@ if TYPE_CHECKING:
         "minibert export runs/mine vectors/ --sentence-transformers --normalize",
     ),
 )
-@click.argument("model")
-@click.argument("out", type=click.Path(path_type=Path))
+@model_argument
+@click.argument("out", type=click.Path(path_type=Path), help="A new or empty folder.")
 @click.option(
     "--sentence-transformers", is_flag=True,
     help="Write what sentence-transformers loads: the model without heads, and how to pool.",
 )  # fmt: skip
 @click.option(
     "--pooling", type=click.Choice(("mean", "cls")),
-    help="A sentence's vector: the mean of its tokens' (if not given), or that of [CLS].",
+    help="What becomes a sentence's vector: the mean of its tokens' vectors, or the vector of "
+    "[CLS].  [default: mean]",
 )  # fmt: skip
-@click.option("--normalize", is_flag=True, help="Make each vector of length 1.")
-@click.option("--max-length", type=click.IntRange(min=2), help="Tokens that a text is cut to.")
-def export(
-    model: str,
-    out: Path,
-    sentence_transformers: bool,
-    pooling: str | None,
-    normalize: bool,
-    max_length: int | None,
-) -> None:
-    """Write MODEL into the folder OUT, for transformers or sentence-transformers.
+@click.option("--normalize", is_flag=True, help="Scale each vector to length 1.")
+@click.option(
+    "--max-length", type=click.IntRange(min=2), help="Tokens in a text. Longer texts are cut."
+)
+def export(model: str, out: Path, sentence_transformers: bool, **vectors: Any) -> None:
+    """Write MODEL to a folder for other libraries.
 
-    MODEL is `mini-sotu`, a folder, or a name on the hub. What belongs to its training stays behind.
+    OUT is for transformers, or for sentence-transformers. The model keeps its head for guessing
+    words, if it has one. Optimiser and history stay behind.
     """
-    if not sentence_transformers and (pooling or normalize or max_length):
+    if not sentence_transformers and any(vectors.values()):
         raise click.UsageError(
-            "--pooling, --normalize and --max-length say how sentences become vectors: they go "
-            "with --sentence-transformers"
+            "--pooling, --normalize and --max-length describe sentence vectors: add "
+            "--sentence-transformers"
         )
     bert, tokenizer = load_any(model)
     if sentence_transformers:
         from minibert.inference.sentence_vectors import export_sentence_transformer
 
-        export_sentence_transformer(bert, tokenizer, out, pooling or "mean", normalize, max_length)
+        vectors["pooling"] = vectors["pooling"] or "mean"
+        with whole_folder(out) as folder:
+            export_sentence_transformer(bert, tokenizer, folder, **vectors)
         loaded = f'sentence_transformers.SentenceTransformer("{out}")'
     else:
-        from minibert.files import new_folder
-
         _check_all_is_read(model, bert)
-        bert.save_pretrained(new_folder(out), tokenizer)
+        with whole_folder(out) as folder:
+            bert.save_pretrained(folder, tokenizer)
         loaded = f'transformers.AutoModel.from_pretrained("{out}")'
-    click.echo(f"{out}. In Python: {loaded}")
+    say(f"{out}. In Python: {loaded}")
 
 
 def _check_all_is_read(name: str, bert: BertModel | BertForPreTraining) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from minibert.cli.group import CommandWithExamples
-from minibert.cli.terminal import listed
+from minibert.cli.options import TEXT, model_argument
+from minibert.cli.terminal import percentages, say
 
 
 @click.command(
@@ -16,17 +17,17 @@ from minibert.cli.terminal import listed
         'minibert fill-mask runs/demo --top-k 10 "Peace and [MASK]."',
     ),
 )
-@click.argument("model")
-@click.argument("text")
-@click.option("--top-k", type=click.IntRange(min=1), default=5, show_default=True)
+@model_argument
+@click.argument("text", type=TEXT, help="A text with [MASK] in it.")
+@click.option(
+    "--top-k", type=click.IntRange(min=1), default=5, show_default=True,
+    help="How many words to print.",
+)  # fmt: skip
 def fill_mask(model: str, text: str, top_k: int) -> None:
-    """The likeliest words for each [MASK] in TEXT.
-
-    MODEL is `mini-sotu`, a folder, or a name on the hub.
-    """
+    """Print the likeliest words for each [MASK] in TEXT."""
     from minibert.inference.fill_mask import fill_mask
     from minibert.model import load
 
     bert, tokenizer = load(model)
     for number, guesses in enumerate(fill_mask(bert, tokenizer, text, top_k), start=1):
-        click.echo(f"[MASK] {number}: {listed(guesses)}")
+        say(f"[MASK] {number}: {percentages(guesses)}")

@@ -1,17 +1,32 @@
-"""`minibert finetune`: a head on a model, trained and scored."""
+"""`minibert finetune`: a new head on a model, trained and scored."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from shlex import quote
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from minibert.cli.finetuning_options import KINDS_OF_TEXTS, choose_seeds, training_options
 from minibert.cli.group import CommandWithExamples
 from minibert.cli.models import load_body
-from minibert.cli.terminal import printable, warnings_in_a_line
+from minibert.cli.options import model_argument, out_folder, settings
+from minibert.cli.terminal import say
+
+if TYPE_CHECKING:
+    from minibert.data.splits import TaskData
+
+
+def list_tasks(ctx: click.Context, _: click.Parameter, is_asked: bool) -> None:
+    """Print the tasks that come with the package, and exit."""
+    if is_asked and not ctx.resilient_parsing:
+        from minibert.data.tasks import TASKS
+
+        width = max(map(len, TASKS))
+        for name, what in TASKS.items():
+            say(f"{name:{width}}  {what}")
+        ctx.exit()
 
 
 @click.command(
@@ -23,79 +38,66 @@ from minibert.cli.terminal import printable, warnings_in_a_line
         "minibert finetune --tasks",
     ),
 )
-@click.argument("model", required=False)
-@click.option("--task", help="A task that comes along; --tasks lists them.")
-@click.option("--data", help="Your own: a .csv, .tsv or .jsonl file, a folder of them, or hf:NAME.")
+@model_argument
 @click.option(
-    "-o", "--out", type=click.Path(path_type=Path), help="Folder for the model and its scores."
+    "--tasks", is_flag=True, is_eager=True, expose_value=False, callback=list_tasks,
+    help="List the tasks that come with the package, and exit.",
+)  # fmt: skip
+@click.option("--task", help="A task that comes with the package.")
+@click.option(
+    "--data", help="Your own rows: a .csv, .tsv or .jsonl file, a folder of them, or hf:NAME."
 )
-@click.option("--tasks", is_flag=True, help="List the tasks that come along, and stop.")
-@click.option("--kind", help="The kind of --data, where its columns do not say.")
-@click.option("--text", help="The column of --data that holds the text ...")
-@click.option("--text-pair", help="... the second text ...")
-@click.option("--label", help="... what is to be learned ...")
-@click.option("--document", help="... and where a row is from: no document is split.")
+@out_folder("Folder for the model and its scores.")
+@click.option("--kind", help="The kind of task in --data.  [default: what its columns suggest]")
+@click.option("--text", help="The column of --data with the text.  [default: text]")
+@click.option("--text-pair", help="The column of --data with the second text of a pair.")
+@click.option("--label", help="The column of --data with the answer to learn.  [default: label]")
+@click.option(
+    "--document", help="The column of --data that names a row's document. No document is split."
+)
 @training_options
-def finetune(
-    model: str | None,
-    task: str | None,
-    data: str | None,
-    out: Path | None,
-    tasks: bool,
-    rows: int | None,
-    seeds: int | None,
-    quick: bool,
-    dropout: float,
-    resume: bool,
-    overwrite: bool,
-    kind: str | None,
-    text: str | None,
-    text_pair: str | None,
-    label: str | None,
-    document: str | None,
-    **settings: Any,
-) -> None:
-    """Put a new head on MODEL, train both on labelled rows, and score them beside baselines.
+def finetune(model: str, out: Path, **options: Any) -> None:
+    """Train MODEL with a new head for a task of yours.
 
-    MODEL is `mini-sotu`, a folder, or a name on the hub. Of --data without a test file of its own,
-    one row in ten is kept for the test and one in ten for validation.
+    It is scored beside baselines. If --data has no test file of its own, one row in ten is kept
+    for the test and one in ten for validation.
     """
-    from minibert.data.tasks import TASKS
-
-    if tasks:
-        width = max(map(len, TASKS))
-        for name, what in TASKS.items():
-            click.echo(f"{name:{width}}  {what}")
-        return
-    if model is None or out is None or (task is None) == (data is None):
-        raise click.UsageError("it takes a MODEL, -o OUT, and either --task or --data")
-    columns = {"text": text, "text_pair": text_pair, "label": label, "document": document}
-    for name, value in {"kind": kind, **columns}.items():
-        if task is not None and value is not None:
-            option = f"--{name.replace('_', '-')}"
-            raise click.UsageError(f"{option} is for --data: a --task has its own columns and kind")
-    from minibert.data.labelled_rows import Columns
-    from minibert.data.labelled_texts import load_data
     from minibert.data.splits import subsample
-    from minibert.data.tasks import describe, load_task
+    from minibert.data.tasks import describe
     from minibert.finetuning.run import RESULTS, finetune
     from minibert.finetuning.settings import Finetuning, Runs, body_settings
 
-    use = Finetuning(**settings)
-    runs = Runs(choose_seeds(seeds, quick, rows), resume, overwrite, click.echo)
-    with warnings_in_a_line():
-        labelled = load_task(task) if task else load_data(data, kind, Columns(**columns))
-    labelled = subsample(labelled, rows)
-    for line in describe(labelled):
-        click.echo(printable(line))
-    bert, tokenizer = load_body(model, **body_settings(dropout))
-    result = finetune(bert, tokenizer, labelled, out, use, runs)
+    use = settings(Finetuning, options)
+    runs = Runs(choose_seeds(options), options["resume"], options["overwrite"], say)
+    data = subsample(_load(options), options["rows"])
+    for line in describe(data):
+        say(line)
+    bert, tokenizer = load_body(model, **body_settings(options["dropout"]))
+    result = finetune(bert, tokenizer, data, out, use, runs)
     if result is None:
-        click.echo("Stopped and saved. Go on with the same command and --resume")
+        say("Stopped and saved. Continue with the same command and --resume")
         return
-    click.echo(f"\nOn the {len(labelled.test):,} test rows")
+    say(f"\nOn the {len(data.test):,} test rows")
     for line in result.table().split("\n"):
-        click.echo(printable(line))
-    click.echo(f"\nIn {out}: the model, and all scores in {RESULTS}. Answers to new texts:")
-    asks = '"..."' if labelled.kind in KINDS_OF_TEXTS else "--data FILE"
-    click.echo(f"  minibert predict {quote(str(out))} {asks}")
+        say(line)
+    say(f"\nIn {out}: the model, and all scores in {RESULTS}. For answers to new texts:")
+    asks = '"..."' if data.kind in KINDS_OF_TEXTS else "--data FILE"
+    say(f"  minibert predict {quote(str(out))} {asks}")
+
+
+def _load(options: dict[str, Any]) -> TaskData:
+    """The rows of --task or --data."""
+    from minibert.data.labelled_rows import Columns
+    from minibert.data.labelled_texts import load_data
+    from minibert.data.tasks import load_task
+
+    task, data = options["task"], options["data"]
+    if (task is None) == (data is None):
+        raise click.UsageError("give either --task or --data")
+    if task is None:
+        return load_data(data, options["kind"], settings(Columns, options))
+    for name in ("kind", "text", "text_pair", "label", "document"):
+        if options[name] is not None:
+            option = f"--{name.replace('_', '-')}"
+            raise click.UsageError(f"{option} is for --data: a --task has its own columns and kind")
+    return load_task(task)

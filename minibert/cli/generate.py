@@ -7,8 +7,11 @@ from typing import Any
 import click
 
 from minibert.cli.group import CommandWithExamples
+from minibert.cli.options import TEXT, model_argument, seed_option, settings
+from minibert.cli.terminal import say
 
 METHODS = ("left-to-right", "gibbs", "mask-predict")
+METHOD_OPTIONS = {"steps": "gibbs", "passes": "mask-predict"}
 
 
 @click.command(
@@ -20,46 +23,37 @@ METHODS = ("left-to-right", "gibbs", "mask-predict")
         'minibert generate runs/demo "Peace" --length 8 --method mask-predict --passes 4 --show',
     ),
 )
-@click.argument("model")
-@click.argument("text", default="")
+@model_argument
+@click.argument(
+    "text", type=TEXT, default="", help="A text with [MASK] in it, or with --length a beginning."
+)
 @click.option(
     "--length", type=click.IntRange(min=1),
-    help="TEXT is a beginning: write so many tokens after it, and a full stop.",
+    help="Write this many tokens after TEXT, and a full stop.",
 )  # fmt: skip
 @click.option(
     "--method", type=click.Choice(METHODS), default="left-to-right", show_default=True,
-    help="In what order masks are filled.",
+    help="The order in which masks are filled.",
 )  # fmt: skip
 @click.option(
     "--temperature", type=float,
-    help="Below 1: more of the likely; 0: the likeliest alone.  [default: 1; mask-predict: 0]",
+    help="Below 1 favours likely tokens; 0 always takes the likeliest.  [default: 1, or 0 for "
+    "mask-predict]",
 )  # fmt: skip
-@click.option("--top-k", type=int, help="Draw from so many of the likeliest tokens.")
-@click.option("--top-p", type=float, help="Draw from the likeliest that have this share together.")
-@click.option("--seed", type=click.IntRange(0, 2**32), default=0, show_default=True)
+@click.option("--top-k", type=int, help="Draw from this many of the likeliest tokens.")
+@click.option(
+    "--top-p", type=float, help="Draw from the likeliest tokens that have this much probability."
+)
+@seed_option
 @click.option(
     "--samples", type=click.IntRange(min=1), default=1, show_default=True,
-    help="So many texts, with this seed and those after it.",
+    help="Write this many texts, with --seed and the seeds after it.",
 )  # fmt: skip
-@click.option("--steps", type=click.IntRange(min=1), help="Of gibbs.  [default: 200]")
-@click.option("--passes", type=click.IntRange(min=1), help="Of mask-predict.  [default: 10]")
-@click.option("--show", is_flag=True, help="Print the steps on the way, too.")
-def generate(
-    model: str,
-    text: str,
-    length: int | None,
-    method: str,
-    seed: int,
-    samples: int,
-    show: bool,
-    steps: int | None,
-    passes: int | None,
-    **sampling: float | None,
-) -> None:
-    """Fill each [MASK] in TEXT with one token; or write on after TEXT, with --length.
-
-    MODEL is `mini-sotu`, a folder, or a name on the hub.
-    """
+@click.option("--steps", type=click.IntRange(min=1), help="Steps of gibbs.  [default: 200]")
+@click.option("--passes", type=click.IntRange(min=1), help="Passes of mask-predict.  [default: 10]")
+@click.option("--show", is_flag=True, help="Also print the text as it forms.")
+def generate(model: str, text: str, length: int | None, method: str, **options: Any) -> None:
+    """Fill each [MASK] in TEXT, or continue TEXT with --length."""
     from minibert.inference.generation import (
         Sampling,
         gibbs,
@@ -69,15 +63,13 @@ def generate(
     )
     from minibert.model import load
 
-    options: dict[str, Any] = {}
-    for name, value, of in (("steps", steps, "gibbs"), ("passes", passes, "mask-predict")):
-        if value is not None:
-            if method != of:
-                raise click.UsageError(f"--{name} is for --method {of}: leave it out")
-            options[name] = value
-    if sampling["temperature"] is None:
-        sampling["temperature"] = 0.0 if method == "mask-predict" else 1.0
-    options["sampling"] = Sampling(**sampling)
+    more = {name: value for name in METHOD_OPTIONS if (value := options[name]) is not None}
+    for name in more:
+        if method != METHOD_OPTIONS[name]:
+            raise click.UsageError(f"--{name} is for --method {METHOD_OPTIONS[name]}: leave it out")
+    if options["temperature"] is None:
+        options["temperature"] = 0.0 if method == "mask-predict" else 1.0
+    sampling = settings(Sampling, options)
     write = {"left-to-right": left_to_right, "gibbs": gibbs, "mask-predict": mask_predict}[method]
     frame = text if length is None else make_frame(text, length)
     if not frame:
@@ -85,10 +77,12 @@ def generate(
             "there is nothing to fill: give a text with [MASK] in it, or --length"
         )
     bert, tokenizer = load(model)
-    for number in range(seed, seed + samples):
-        made = write(bert, tokenizer, frame, seed=number, **options)
-        if show:
+    first = options["seed"]
+    for seed in range(first, first + options["samples"]):
+        made = write(bert, tokenizer, frame, seed=seed, sampling=sampling, **more)
+        if options["show"]:
             from minibert.viz.forming import forming_text
 
-            click.echo(forming_text(made))
-        click.echo(made.text)
+            for line in forming_text(made).split("\n"):
+                say(line)
+        say(made.text)

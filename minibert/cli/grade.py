@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
 from minibert.cli.group import CommandWithExamples
+from minibert.cli.options import out_folder
+from minibert.cli.terminal import say
 
 
 @click.command(
@@ -17,13 +18,15 @@ from minibert.cli.group import CommandWithExamples
         "minibert grade submissions/ -o grades/ --exercises my-exercises/ --time-limit 300",
     ),
 )
-@click.argument("submissions", type=click.Path(path_type=Path))
-@click.option(
-    "-o", "--out", required=True, type=click.Path(path_type=Path), help="Folder for the grades."
-)
+@click.argument(
+    "submissions", type=click.Path(path_type=Path),
+    help="A folder with a folder or a zip for each student, or one zip of the whole class, as "
+    "learning platforms export it.",
+)  # fmt: skip
+@out_folder("Folder for the grades.")
 @click.option(
     "--exercises", type=click.Path(path_type=Path),
-    help="Folder of the exercises as they were given out.  [default: the course's own]",
+    help="Folder of the exercises that students were given.  [default: the course's]",
 )  # fmt: skip
 @click.option(
     "--time-limit", type=click.IntRange(min=4), default=120, show_default=True,
@@ -31,23 +34,29 @@ from minibert.cli.group import CommandWithExamples
 )  # fmt: skip
 @click.option(
     "--memory-limit", type=click.FloatRange(min=0.5), default=4.0, show_default=True,
-    help="GB of memory for a notebook.",
+    help="GB for a notebook.",
 )  # fmt: skip
 @click.option(
     "--jobs", type=click.IntRange(min=1), default=2, show_default=True,
-    help="Notebooks that are graded at the same time.",
+    help="Notebooks to run at the same time.",
 )  # fmt: skip
-def grade(submissions: Path, out: Path, exercises: Path | None, jobs: int, **limits: Any) -> None:
-    """Grade the exercise notebooks in SUBMISSIONS: a folder or a zip for each student.
+def grade(
+    submissions: Path,
+    out: Path,
+    exercises: Path | None,
+    jobs: int,
+    time_limit: int,
+    memory_limit: float,
+) -> None:
+    """Grade the exercise notebooks in SUBMISSIONS.
 
-    SUBMISSIONS may also hold one zip of the whole class, as learning platforms export it. Grades
-    go to grades.csv, feedback to a page for each notebook, and index.html links everything.
-    Notebooks that were graded before and have not changed keep their grades. Grading runs the
-    notebooks, and what they run could do whatever you can.
+    Grades go to grades.csv, feedback to a page for each notebook, and index.html links to all
+    pages. Submissions that were graded and have not changed keep their grade. Notebooks are run:
+    they can do whatever you can.
     """
     from minibert.course.grading import Limits, grade
 
-    use = Limits(limits["time_limit"], limits["memory_limit"])
-    rows = grade(submissions, out, exercises, use, jobs, say=click.echo)
+    limits = Limits(time_limit, memory_limit)
+    rows = grade(submissions, out, exercises, limits, jobs, say=say)
     failed = sum(row["status"] == "not graded" for row in rows)
-    click.echo(f"{len(rows)} notebooks, {failed} of them not graded: see {out / 'index.html'}")
+    say(f"{len(rows)} notebooks, {failed} of them not graded: see {out / 'index.html'}")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from minibert.cli.group import CommandWithExamples
-from minibert.cli.terminal import printable
+from minibert.cli.options import model_argument, out_file
+from minibert.cli.outputs import check_free
+from minibert.cli.terminal import say
 
 
 @click.command(
@@ -19,80 +22,72 @@ from minibert.cli.terminal import printable
         "minibert grammar runs/mine --curve grammar.png",
     ),
 )
-@click.argument("model")
+@model_argument
 @click.option(
     "--pairs", type=click.IntRange(min=1),
     help="Pairs of each phenomenon.  [default: 100, or all of --data]",
 )  # fmt: skip
 @click.option(
     "--data", metavar="SOURCE",
-    help="Instead of our own pairs: a folder of BLiMP's .jsonl or Zorro's .txt files, or hf:NAME.",
+    help="Use other pairs: a folder of BLiMP's .jsonl or Zorro's .txt files, or hf:NAME.",
 )  # fmt: skip
-@click.option("--show", metavar="PHENOMENON", help="This one alone, pair by pair.")
-@click.option(
-    "-o",
-    "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="A .json file for the scores.",
-)
+@click.option("--show", metavar="PHENOMENON", help="Print the pairs of this phenomenon only.")
+@out_file("Write the scores to this .json file.")
 @click.option(
     "--curve", type=click.Path(path_type=Path, dir_okay=False),
-    help="A .png or .svg file: accuracy along the training of a run with --snapshots.",
+    help="Draw accuracy during training, of a run with --snapshots, in this .png or .svg file.",
 )  # fmt: skip
-@click.option("--overwrite", is_flag=True, help="Replace what is there.")
+@click.option("--overwrite", is_flag=True, help="Replace the files.")
 def grammar(
-    model: str,
-    pairs: int | None,
-    data: str | None,
-    show: str | None,
-    out: Path | None,
-    curve: Path | None,
-    overwrite: bool,
+    model: str, out: Path | None, curve: Path | None, overwrite: bool, **chosen: Any
 ) -> None:
-    """How often MODEL prefers a grammatical sentence to one that differs in a single point.
+    """Test whether MODEL prefers grammatical sentences.
 
-    The two are compared by pseudo-log-likelihood. Our own pairs are about 25 phenomena, in words
-    that the model's vocabulary has; the column `pairs` says how many it can form.
-
-    MODEL is `mini-sotu`, a folder, or a name on the hub.
+    A grammatical sentence and one that differs in a single point are compared by
+    pseudo-log-likelihood. Our own pairs cover about 25 phenomena, in words
+    of the model's vocabulary; the column `pairs` shows how many could be formed.
     """
-    from minibert.analysis.grammar import (
-        mean_accuracy,
-        score_minimal_pairs,
-        score_snapshots,
-        score_table,
-        scores_as_json,
-    )
+    from minibert.analysis.grammar import score_minimal_pairs, score_table, scores_as_json
     from minibert.data.minimal_pairs import choose_phenomena
     from minibert.files import write_json
     from minibert.model import load
     from minibert.pretraining.snapshots import read_snapshots
 
-    for path, suffixes in ((out, (".json",)), (curve, (".png", ".svg"))):
-        if path is not None and path.suffix not in suffixes:
-            raise click.UsageError(f"{path} must end in {' or '.join(suffixes)}")
-        if path is not None and path.exists() and not overwrite:
-            raise click.UsageError(f"{path} is there already: give another name or --overwrite")
+    check_free(out, (".json",), overwrite)
+    check_free(curve, (".png", ".svg"), overwrite)
     bert, tokenizer = load(model if curve is None else next(iter(read_snapshots(model).values())))
-    phenomena = choose_phenomena(tokenizer, data, pairs, show)
+    phenomena = choose_phenomena(tokenizer, chosen["data"], chosen["pairs"], chosen["show"])
     if curve is None:
         scores = score_minimal_pairs(bert, tokenizer, phenomena)
     else:
-        from minibert.viz.grammar_curve import draw_grammar_curve
-
-        along = []
-        for step, scores in score_snapshots(model, phenomena):
-            click.echo(f"step {step:7,}: {mean_accuracy(scores)[0]:.1%}")
-            along.append((step, scores))
-        draw_grammar_curve(along).save(curve)
-    if show is not None:
-        for pair, difference in zip(scores[0].phenomenon.pairs, scores[0].differences, strict=True):
-            verdict = "right" if difference > 0 else "tie" if difference == 0 else "wrong"
-            click.echo(printable(f"{verdict} {difference:+7.2f}  {pair.good} / {pair.bad}"))
-    click.echo(score_table(scores))
+        scores = _draw_curve(model, phenomena, curve)
+    if chosen["show"] is not None:
+        _say_pairs(scores[0])
+    for line in score_table(scores).split("\n"):
+        say(line)
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
         write_json(out, scores_as_json(scores))
     for path in (out, curve):
         if path is not None:
-            click.echo(path)
+            say(str(path))
+
+
+def _draw_curve(model: str, phenomena: Any, curve: Path) -> Any:
+    """Score the snapshots of a run, and draw their accuracy. Returns the scores of the last."""
+    from minibert.analysis.grammar import mean_accuracy, score_snapshots
+    from minibert.viz.grammar_curve import draw_grammar_curve
+
+    scored = []
+    for step, scores in score_snapshots(model, phenomena):
+        say(f"step {step:7,}: {mean_accuracy(scores)[0]:.1%}")
+        scored.append((step, scores))
+    draw_grammar_curve(scored).save(curve)
+    return scored[-1][1]
+
+
+def _say_pairs(score: Any) -> None:
+    """Print the pairs of one phenomenon, and which sentence the model prefers."""
+    for pair, difference in zip(score.phenomenon.pairs, score.differences, strict=True):
+        verdict = "right" if difference > 0 else "tie" if difference == 0 else "wrong"
+        say(f"{verdict} {difference:+7.2f}  {pair.good} / {pair.bad}")

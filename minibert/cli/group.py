@@ -5,9 +5,16 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
-from typing import Any
+from typing import Any, NoReturn
 
 import click
+
+from minibert.cli.terminal import complain, terminal
+
+BAD_INPUT = (ValueError, OSError, FloatingPointError, ImportError)
+REPORT = "This is a bug in minibert: please report it, with what MINIBERT_TRACEBACK=1 shows"
+STOPPED = 130
+"""What a shell reports for a program that Ctrl-C ended."""
 
 GROUPS = {
     "Start here": ("demo",),
@@ -28,7 +35,7 @@ GROUPS = {
 
 
 class LazyGroup(click.Group):
-    """Loads a subcommand's module on demand; every run ends in one line and an exit code."""
+    """Loads a subcommand's module on demand. Every run ends in one line and an exit code."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All names, group by group."""
@@ -55,24 +62,34 @@ class LazyGroup(click.Group):
                     ]
                 )
 
-    def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Bad input is exit code 2; a fault of our own is 1, its traceback on request."""
+    def main(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Run a command and exit: with 0, with 2 for bad input, and with 1 for a fault of ours."""
+        with terminal():
+            code = self._exit_code(*args, **{**kwargs, "standalone_mode": False})
+        sys.exit(code)
+
+    def _exit_code(self, *args: Any, **kwargs: Any) -> int:
         try:
-            return super().main(*args, **kwargs)
-        except (ValueError, OSError, FloatingPointError, ImportError) as error:
-            if "MINIBERT_TRACEBACK" in os.environ:
-                raise
-            click.echo(f"Error: {' '.join(str(error).split())}", err=True)
-            sys.exit(2)
+            returned = super().main(*args, **kwargs)
+            return returned if isinstance(returned, int) else 0
+        except click.ClickException as error:
+            told = error.format_message().rstrip(".")
+            if isinstance(error, click.UsageError) and error.ctx is not None:
+                told += f" (see {error.ctx.command_path} --help)"
+            complain(told)
+            return 2
+        except click.Abort:
+            complain("stopped by Ctrl-C")
+            return STOPPED
         except Exception as error:
-            if "MINIBERT_TRACEBACK" in os.environ:
+            if os.environ.get("MINIBERT_TRACEBACK"):
                 raise
-            click.echo(
-                f"Error: {type(error).__name__}: {' '.join(str(error).split())}. This is a fault "
-                "in minibert: set MINIBERT_TRACEBACK=1 to see where",
-                err=True,
-            )
-            sys.exit(1)
+            told = str(error) or type(error).__name__
+            if isinstance(error, BAD_INPUT):
+                complain(told)
+                return 2
+            complain(f"{type(error).__name__}: {told.rstrip('.')}. {REPORT}")
+            return 1
 
 
 class CommandWithExamples(click.Command):

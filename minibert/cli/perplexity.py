@@ -7,48 +7,44 @@ from pathlib import Path
 import click
 
 from minibert.cli.group import CommandWithExamples
+from minibert.cli.options import TEXT, model_argument
+from minibert.cli.terminal import say
 
 
 @click.command(
     cls=CommandWithExamples,
     examples=(
         'minibert perplexity mini-sotu "The state of the Union." "Union state of the the."',
-        "minibert perplexity runs/demo --file sentences.txt --within-word",
+        "minibert perplexity runs/demo --file sentences.txt",
     ),
 )
-@click.argument("model")
-@click.argument("texts", nargs=-1, metavar="[TEXT]...")
+@model_argument
+@click.argument("texts", type=TEXT, nargs=-1, metavar="[TEXT]...", help="Texts to score.")
 @click.option(
-    "--file", type=click.Path(path_type=Path, dir_okay=False), help="Instead: a text in each line."
-)
-@click.option(
-    "--within-word", is_flag=True, help="Guess a piece of a word without the pieces after it."
-)
-def perplexity(model: str, texts: tuple[str, ...], file: Path | None, within_word: bool) -> None:
-    """How surprising each TEXT is to MODEL, each token being guessed from all others.
+    "--file", type=click.Path(path_type=Path, dir_okay=False),
+    help="Score the lines of this file instead.",
+)  # fmt: skip
+def perplexity(model: str, texts: tuple[str, ...], file: Path | None) -> None:
+    """Print how surprising each TEXT is to MODEL.
 
-    Prints the pseudo-perplexity, the number of tokens, and the text; at the end, that of all texts.
-    It compares texts for one model, not models with different vocabularies.
-
-    MODEL is `mini-sotu`, a folder, or a name on the hub.
+    MODEL guesses each token from all others. A line has the pseudo-perplexity, the number of
+    tokens, and the text; the last line is about all texts together. The numbers compare texts for
+    one model, not models with different vocabularies.
     """
-    from minibert.files import read_text
     from minibert.inference.pseudo_likelihood import pseudo_log_likelihood, pseudo_perplexity
     from minibert.model import load
 
     if bool(texts) == (file is not None):
         raise click.UsageError("give either texts or --file")
-    lines = enumerate(texts if file is None else read_text(file).split("\n"), start=1)
-    named = [(number, line.strip()) for number, line in lines if file is None or line.strip()]
-    if not named:
-        raise click.UsageError(f"{file} holds no text")
+    named = [(f"text {i}", text) for i, text in enumerate(texts, start=1)]
+    if file is not None:
+        named = _read_lines(file)
     bert, tokenizer = load(model)
     scores = []
-    for number, text in named:
+    for where, text in named:
         try:
-            scores.append(pseudo_log_likelihood(bert, tokenizer, text, within_word))
+            scores.append(pseudo_log_likelihood(bert, tokenizer, text))
         except ValueError as error:
-            where = f"text {number}" if file is None else f"{file}, line {number}"
             raise ValueError(f"{where}: {error}") from None
         _say_perplexity(pseudo_perplexity(scores[-1:]), len(scores[-1].tokens), text)
     if len(scores) > 1:
@@ -56,5 +52,16 @@ def perplexity(model: str, texts: tuple[str, ...], file: Path | None, within_wor
         _say_perplexity(pseudo_perplexity(scores), count, f"all {len(scores)} texts")
 
 
+def _read_lines(file: Path) -> list[tuple[str, str]]:
+    """A file's lines that hold text, each with its place."""
+    from minibert.files import read_text
+
+    lines = enumerate(read_text(file).split("\n"), start=1)
+    named = [(f"{file}, line {number}", line.strip()) for number, line in lines if line.strip()]
+    if not named:
+        raise click.UsageError(f"{file} holds no text")
+    return named
+
+
 def _say_perplexity(value: float, tokens: int, text: str) -> None:
-    click.echo(f"{value:10.2f}  {tokens:5d} token{' s'[tokens != 1]}  {text}")
+    say(f"{value:10.2f}  {tokens:5d} token{' s'[tokens != 1]}  {text}")

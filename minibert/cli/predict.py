@@ -9,7 +9,9 @@ import click
 
 from minibert.cli.finetuning_options import KINDS_OF_TEXTS
 from minibert.cli.group import CommandWithExamples
-from minibert.cli.terminal import printable
+from minibert.cli.options import TEXT, out_file
+from minibert.cli.outputs import check_free
+from minibert.cli.terminal import say
 
 
 @click.command(
@@ -19,44 +21,36 @@ from minibert.cli.terminal import printable
         "minibert predict runs/stars --data new.csv -o answers.csv",
     ),
 )
-@click.argument("model")
-@click.argument("texts", nargs=-1)
-@click.option("--data", help="Rows instead of TEXTS: a .csv, .tsv or .jsonl file.")
-@click.option("--text", help="Its column with the text.")
-@click.option("--text-pair", help="Its column with the second text.")
-@click.option(
-    "-o", "--out", type=click.Path(path_type=Path, dir_okay=False),
-    help="A .csv or .jsonl file for the answers; else they are printed.",
-)  # fmt: skip
-@click.option("--overwrite", is_flag=True, help="Replace what is there.")
+@click.argument(
+    "model", help="A folder of `minibert finetune`, or a Hugging Face BERT with a head."
+)
+@click.argument("texts", type=TEXT, nargs=-1, metavar="[TEXT]...", help="Texts to answer.")
+@click.option("--data", help="Answer the rows of this .csv, .tsv or .jsonl file instead.")
+@click.option("--text", help="The column of --data with the text.  [default: text]")
+@click.option("--text-pair", help="The column of --data with the second text of a pair.")
+@out_file("Write the answers to this .csv or .jsonl file.")
+@click.option("--overwrite", is_flag=True, help="Replace the file.")
 def predict(
-    model: str,
-    texts: tuple[str, ...],
-    data: str | None,
-    text: str | None,
-    text_pair: str | None,
-    out: Path | None,
-    overwrite: bool,
+    model: str, texts: tuple[str, ...], out: Path | None, overwrite: bool, **options: Any
 ) -> None:
-    """The answers of MODEL, the folder of `minibert finetune` or a Hugging Face BERT with a head.
+    """Print what a fine-tuned MODEL answers.
 
-    Each answer comes with its probability. For tagging, words are what blanks separate.
+    Each answer comes with its probability. For tagging, a text's words are separated by blanks.
     """
     from minibert.data.labelled_rows import Columns
     from minibert.data.labelled_texts import read_unlabelled
+    from minibert.files import write_whole
     from minibert.finetuning.predict import predict
     from minibert.finetuning.task_heads import finetuned_length, kind_of, load_finetuned
 
+    data = options["data"]
     if bool(texts) == (data is not None):
-        raise click.UsageError("it takes either TEXTS or --data")
-    if out is not None and out.suffix not in (".csv", ".jsonl"):
-        raise click.UsageError(f"{out} must end in .csv or .jsonl")
-    if out is not None and out.exists() and not overwrite:
-        raise click.UsageError(f"{out} is there already: give another name or --overwrite")
+        raise click.UsageError("give either texts or --data")
+    check_free(out, (".csv", ".jsonl"), overwrite)
     bert, tokenizer = load_finetuned(model)
     kind = kind_of(bert)
     if data is not None:
-        rows = read_unlabelled(data, kind, Columns(text, text_pair))
+        rows = read_unlabelled(data, kind, Columns(options["text"], options["text_pair"]))
     else:
         rows = _rows_of_texts(kind, texts)
     predictions = predict(bert, tokenizer, rows, finetuned_length(model))
@@ -66,10 +60,12 @@ def predict(
     ]
     if out is None:
         for answer in answers:
-            click.echo(_told(answer))
-    else:
-        _write_rows(answers, out)
-        click.echo(f"{len(answers)} answers in {out}")
+            say(_in_a_line(answer))
+        return
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write = _write_jsonl if out.suffix == ".jsonl" else _write_csv
+    write_whole(out, lambda file: write(answers, file))
+    say(f"{len(answers)} answers in {out}")
 
 
 def _rows_of_texts(kind: str, texts: tuple[str, ...]) -> list[dict[str, Any]]:
@@ -83,34 +79,37 @@ def _rows_of_texts(kind: str, texts: tuple[str, ...]) -> list[dict[str, Any]]:
     return [{"text": text} for text in texts]
 
 
-def _told(answer: dict[str, Any]) -> str:
-    """An answer in a line."""
+def _in_a_line(answer: dict[str, Any]) -> str:
+    """An answer, its probability, and the text."""
     given, share = answer["prediction"], answer["probability"]
     if "words" in answer:
-        told = " ".join(f"{w}/{tag}" for w, tag in zip(answer["words"], given, strict=True))
-        return printable(told)
+        return " ".join(f"{w}/{tag}" for w, tag in zip(answer["words"], given, strict=True))
     if isinstance(given, list):
         told = ", ".join(f"{name} {p:.0%}" for name, p in zip(given, share, strict=True)) or "none"
     elif isinstance(given, float):
         told = f"{given:.4g}"
     else:
         told = f"{given if given != '' else '(no answer)'} {share:.0%}"
-    return printable(f"{told:20s}  {answer.get('text', answer.get('question'))}")
+    return f"{told:20s}  {answer.get('text', answer.get('question'))}"
 
 
-def _write_rows(rows: list[dict[str, Any]], out: Path) -> None:
-    """As `.jsonl`, or as `.csv` with lists as JSON."""
+def _write_jsonl(rows: list[dict[str, Any]], file: Path) -> None:
+    import json
+
+    with file.open("w", encoding="utf-8", newline="") as stream:
+        stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def _write_csv(rows: list[dict[str, Any]], file: Path) -> None:
+    """Lists as JSON, and no cell that a spreadsheet would take for a formula."""
     import csv
     import json
 
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with out.open("w", encoding="utf-8", newline="") as stream:
-        if out.suffix == ".jsonl":
-            stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-            return
-        writer = csv.DictWriter(stream, rows[0])
-        writer.writeheader()
+    from minibert.data.tables import no_formula
+
+    with file.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow([no_formula(name) for name in rows[0]])
         for row in rows:
-            writer.writerow(
-                {k: json.dumps(v) if isinstance(v, list) else v for k, v in row.items()}
-            )
+            cells = (json.dumps(v) if isinstance(v, list) else v for v in row.values())
+            writer.writerow([no_formula(c) if isinstance(c, str) else c for c in cells])

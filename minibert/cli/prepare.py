@@ -1,4 +1,4 @@
-"""`minibert prepare`: a corpus to shards of tokens."""
+"""`minibert prepare`: a large corpus as shards of tokens."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from shlex import quote
 import click
 
 from minibert.cli.group import CommandWithExamples
+from minibert.cli.options import corpus_argument, out_folder
+from minibert.cli.terminal import say
 
 
 @click.command(
@@ -19,31 +21,31 @@ from minibert.cli.group import CommandWithExamples
         "minibert pretrain tokens/ -o runs/mine --minutes 60 --recipe fast",
     ),
 )
-@click.argument("corpus")
+@corpus_argument
+@out_folder("Folder for the tokens.")
 @click.option(
-    "-o", "--out", required=True, type=click.Path(path_type=Path), help="Folder for the tokens."
+    "--vocab-size", type=click.IntRange(min=6), help="Word pieces to learn.  [default: 8192]"
 )
-@click.option("--vocab-size", type=click.IntRange(min=6), help="Word pieces; 8192 if not given.")
 @click.option(
     "--from", "start", metavar="MODEL",
-    help="Take the vocabulary of this BERT, to go on from it: `mini-sotu`, a folder, or a name on "
-    "the hub.",
+    help="Use the vocabulary of this BERT, to start from it later: `mini-sotu`, a folder, or a "
+    "name on the Hugging Face hub.",
 )  # fmt: skip
 @click.option(
     "--workers", type=click.IntRange(min=1), default=lambda: os.cpu_count() or 1,
-    show_default="one a core", help="Processes, of about 0.3 GB each.",
+    show_default="one for each core", help="Processes, each with about 0.3 GB of memory.",
 )  # fmt: skip
 def prepare(
     corpus: str, out: Path, vocab_size: int | None, start: str | None, workers: int
 ) -> None:
-    """Turn CORPUS (as in `pretrain`) into shards of tokens, for one that is large.
+    """Turn a large CORPUS into shards of tokens.
 
-    About 64 MB of text make a shard; each is written by a process, and has checksums. Ctrl-C stops;
-    the same command goes on with what is left, and makes anew what was damaged. `pretrain` takes
-    the folder for a corpus; it need not fit into memory.
+    `pretrain` reads such a folder without loading all of it. A shard holds about 64 MB of text. It
+    is written by one process, with checksums. Ctrl-C stops; the same command then continues with
+    what is left, and redoes what was damaged.
     """
     from minibert.data.shards import prepare
 
-    shards = prepare(corpus, out, vocab_size, start, workers, say=click.echo)
+    shards = prepare(corpus, out, vocab_size, start, workers, say=say)
     number = "1 shard" if shards == 1 else f"{shards} shards"
-    click.echo(f"Done: {out}, {number}. Try: minibert pretrain {quote(str(out))} -o ...")
+    say(f"Done: {out}, {number}. Try: minibert pretrain {quote(str(out))} -o ...")

@@ -1,26 +1,81 @@
-"""What the commands print."""
+"""Everything that the command prints: no text can command the terminal, and none is lost."""
 
 from __future__ import annotations
 
-import contextlib
+import os
+import sys
+import unicodedata
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TextIO
 
-import click
+LONGEST_ERROR = 2000
+"""Characters of an error. The middle of a longer one is left out."""
 
 
-@contextlib.contextmanager
-def warnings_in_a_line() -> Iterator[None]:
-    """Of texts that stand in two parts, and the like: without the place in the code."""
+def visible(text: str) -> str:
+    r"""The text with an escape such as `\x1b` for each character that would not show itself.
+
+    Those are control characters, newlines too, marks that change the direction of writing, and
+    characters of no width.
+    """
+    return "".join(
+        char
+        if char.isprintable() or unicodedata.category(char) == "Zs"  # a space of any kind
+        else char.encode("unicode_escape").decode("ascii")
+        for char in text
+    )
+
+
+def say(text: str = "", err: bool = False) -> None:
+    """Print one line. Newlines at its beginning are our own blank lines; all others are escaped."""
+    line = text.lstrip("\n")
+    blank = "\n" * (len(text) - len(line))
+    print(blank + visible(line), file=sys.stderr if err else sys.stdout, flush=True)
+
+
+def complain(error: str) -> None:
+    """Print an error in one line: to standard output if standard error is closed."""
+    line = " ".join(error.split())
+    if len(line) > LONGEST_ERROR:
+        line = f"{line[: LONGEST_ERROR // 2]} ... {line[-LONGEST_ERROR // 2 :]}"
+    closed = getattr(sys.stderr, "name", None) == os.devnull
+    with suppress(OSError):  # whoever read it may be gone; the exit code remains
+        say(f"Error: {line}", err=not closed)
+
+
+@contextmanager
+def terminal() -> Iterator[None]:
+    """Inside the block, warnings are lines, no encoding is too small, and closed streams are quiet.
+
+    A closed descriptor is opened on nothing: the next file would otherwise take its number, and
+    with it whatever a library prints.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):  # numbers 0, 1 and 2
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_, **__: click.echo(f"Note: {message}", err=True)
-        yield
+        warnings.showwarning = lambda message, *_, **__: say(f"Note: {message}", err=True)
+        try:
+            yield
+        finally:
+            for stream in (sys.stdout, sys.stderr):
+                _flush(stream)
 
 
-def printable(text: str) -> str:
-    """In one line, and nothing in it that a terminal would obey."""
-    return "".join(char if char.isprintable() else " " for char in text)
+def _flush(stream: TextIO) -> None:
+    """Flush a stream, and drop what it cannot take: nobody is there to read it."""
+    try:
+        stream.flush()
+    except (OSError, ValueError):
+        with suppress(OSError, ValueError), open(os.devnull, "w") as nothing:
+            os.dup2(nothing.fileno(), stream.fileno())
 
 
-def listed(guesses: list[tuple[str, float]]) -> str:
+def percentages(guesses: list[tuple[str, float]]) -> str:
+    """`state 61%  rest 7%`."""
     return "  ".join(f"{token} {share:.0%}" for token, share in guesses)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from minibert.course.submissions import JUNK, Submission
+from minibert.data.tables import no_formula
 from minibert.files import read_text
 
 Row = dict[str, str]
@@ -61,7 +62,7 @@ def plain(text: str) -> str:
     """Text for a cell of a spreadsheet: one short line, and no formula."""
     text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     text = text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+    return no_formula(text)
 
 
 def page_name(found: Submission) -> str:

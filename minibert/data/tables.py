@@ -167,3 +167,12 @@ def some(values: Iterable[Any]) -> str:
     """The first ten of some values, in an error message."""
     first = [shown(value) for value in values]
     return ", ".join(first[:10]) + (", ..." if len(first) > 10 else "")
+
+
+FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")
+NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?(e[+-]?\d+)?", re.IGNORECASE)
+
+
+def no_formula(cell: str) -> str:
+    """A cell of a .csv file, with `'` before what a spreadsheet would compute or run."""
+    return f"'{cell}" if FORMULA.match(cell) and not NUMBER.fullmatch(cell) else cell

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 from math import ceil
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from minibert.viz.attention_data import AttentionData, as_attention
 from minibert.viz.labels import find_fonts, label
+from minibert.viz.page import Page
 from minibert.viz.style import PALETTE, SEQUENTIAL, Picture
 
 SPECIAL = ("[CLS]", "[SEP]")
@@ -69,6 +71,21 @@ def attention_map(
     figure = _draw(data, maps, columns, spelled, room, fonts)
     vector = _draw(data, maps, columns, labels, room, fonts) if spelled != labels else figure
     return Picture(figure, words, vector=vector)
+
+
+def map_page(
+    data: AttentionData, text: str, layer: int | None = None, head: int | None = None
+) -> Page:
+    """The attention map over `text` as a page that explains it."""
+    picture = attention_map(data, layer=layer, head=head)
+    title = f"Attention: {text}"
+    body = f"""<h1>{escape(title)}</h1>
+<p>Each square is one head. A row is a token that looks, a column a token that it looks at. The
+darker the cell, the more it looks there. Every row adds up to 1.</p>
+{picture._repr_html_()}
+<p>{escape(picture.alt)}</p>"""
+    style = "body { margin: 2rem auto; max-width: 70rem; padding: 0 1rem } img { max-width: 100% }"
+    return Page(title, body, picture, style)
 
 
 def describe_attention(

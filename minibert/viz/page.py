@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from minibert.files import write_text
 from minibert.viz.style import Picture
 
 POLICY = (
@@ -82,7 +83,7 @@ class Page:
         if path.suffix != ".html":
             raise ValueError(f"{path} must end in .html: it is a page")
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(self.document, encoding="utf-8")
+        write_text(path, self.document)
         return path
 
     def __repr__(self) -> str:

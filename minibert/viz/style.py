@@ -11,6 +11,8 @@ from pathlib import Path
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from minibert.files import write_whole
+
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito (2008): distinct for any colour vision, and of different darkness in print."""
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
@@ -78,7 +80,8 @@ class Picture:
         if path.suffix not in formats:
             raise ValueError(f"{path} must end in .png or .svg: it is a picture")
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(formats[path.suffix]())
+        made = formats[path.suffix]()
+        write_whole(path, lambda writing: writing.write_bytes(made))
         return path
 
     def __repr__(self) -> str:

@@ -1,0 +1,56 @@
+"""Files and folders that a command writes: refused if taken, whole or not there."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+
+def check_free(path: Path | None, suffixes: Sequence[str], overwrite: bool) -> None:
+    """Raise `click.UsageError` for a file of another kind, or one that exists."""
+    if path is None:
+        return
+    if path.suffix not in suffixes:
+        raise click.UsageError(f"{path} must end in {' or '.join(suffixes)}")
+    if path.exists() and not overwrite:
+        raise click.UsageError(f"{path} exists already: choose another name, or add --overwrite")
+
+
+@contextmanager
+def all_or_none(*files: Path) -> Iterator[None]:
+    """Remove the files that the block has made if it does not end well."""
+    new = [file for file in files if not file.exists()]
+    try:
+        yield
+    except BaseException:  # Ctrl-C too
+        for file in new:
+            file.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def whole_folder(out: Path) -> Iterator[Path]:
+    """A folder beside `out` that takes its name when the block ends well, and goes if it does not.
+
+    Raises `FileExistsError` if `out` exists and is not empty.
+    """
+    from minibert.files import new_folder
+
+    is_new = not out.exists()
+    out = new_folder(out).resolve()
+    writing = out.with_name(out.name + ".writing")
+    shutil.rmtree(writing, ignore_errors=True)
+    try:
+        writing.mkdir()
+        yield writing
+        out.rmdir()
+        writing.rename(out)
+    except BaseException:  # Ctrl-C too
+        shutil.rmtree(writing, ignore_errors=True)
+        if is_new:
+            shutil.rmtree(out, ignore_errors=True)
+        raise
