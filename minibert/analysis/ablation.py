@@ -98,8 +98,8 @@ def encode_question(
     model: nn.Module, tokenizer: BertTokenizer, text: str, answer: str
 ) -> tuple[dict[str, Tensor], int, int]:
     """The model's inputs, the position of the `[MASK]`, and the id of the answer."""
-    inputs = tokenizer([text], return_tensors="pt")
-    places = (inputs["input_ids"][0] == tokenizer.vocab[MASK]).nonzero().flatten().tolist()
+    encoded = tokenizer([text], return_tensors="pt")
+    places = (encoded["input_ids"][0] == tokenizer.vocab[MASK]).nonzero().flatten().tolist()
     if len(places) != 1:
         raise ValueError(f"there are {len(places)} {MASK} in the text: put exactly one")
     # A piece such as `##s` is in the vocabulary, but tokenizing it would split it.
@@ -110,7 +110,7 @@ def encode_question(
             "vocabulary"
         )
     device = _device(model)
-    inputs = {name: value.to(device) for name, value in inputs.items()}
+    inputs = {name: value.to(device) for name, value in encoded.items()}
     return inputs, places[0], tokenizer.vocab[pieces[0]]
 
 

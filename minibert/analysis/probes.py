@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -63,7 +64,7 @@ def linear_probe(states: np.ndarray, labels: np.ndarray, words: np.ndarray, seed
     return Probe(accuracy(labels), accuracy(control), float((labels[test] == commonest).mean()))
 
 
-def softmax_regression(states: np.ndarray, labels: np.ndarray):
+def softmax_regression(states: np.ndarray, labels: np.ndarray) -> Any:
     """scikit-learn's pipeline for states (N, D) and labels (N,), fitted.
 
     It minimises the mean cross-entropy plus `L2` times the squared weights of all classes.

@@ -38,7 +38,7 @@ def key_of(student: str, file: str) -> str:
 
 def row_of(found: Submission, result: dict[str, Any], fingerprint: str = "") -> Row:
     """The row of a submission. What could not be graded has no hash, so it is tried again."""
-    row = dict.fromkeys(COLUMNS, "")
+    row: dict[str, Any] = dict.fromkeys(COLUMNS, "")
     row |= {"student": found.student, "file": found.file, "status": NOT_GRADED}
     row["notebook"] = found.exercise or Path(found.file).name
     if "status" in result:

@@ -47,6 +47,7 @@ class Task:
     """A notebook to be graded, and how."""
 
     found: Submission
+    contents: Path
     exercise: Path
     fingerprint: str
     limits: Limits
@@ -92,7 +93,8 @@ def grade(
                     put(rows, row_of(found, {"reason": found.reason}))
                     continue
                 source = sources[found.exercise]
-                task = Task(found, source, fingerprint(found, source, limits), limits, fence)
+                mark = fingerprint(found.contents, source, limits)
+                task = Task(found, found.contents, source, mark, limits, fence)
                 if not is_graded(task, rows, out):
                     running.append(pool.submit(grade_one, task, stop))
             write_grades(out, rows)
@@ -163,9 +165,9 @@ def find_exercises(folder: Path | None) -> dict[str, Path]:
     return found
 
 
-def fingerprint(found: Submission, source: Path, limits: Limits) -> str:
+def fingerprint(submission: Path, source: Path, limits: Limits) -> str:
     """The same as long as a submission, its exercise and the limits stay the same."""
-    parts = (found.contents.read_bytes(), source.read_bytes(), str(limits).encode())
+    parts = (submission.read_bytes(), source.read_bytes(), str(limits).encode())
     return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
 
 
@@ -177,7 +179,7 @@ def grade_one(task: Task, stop: Event) -> tuple[Row, str]:
         job = {"name": found.exercise, "seconds": limits.seconds, "fenced": bool(task.fence)}
         job["memory"] = int(limits.gigabytes * 2**30)
         try:
-            shutil.copy(found.contents, folder / "submission.ipynb")
+            shutil.copy(task.contents, folder / "submission.ipynb")
             shutil.copy(task.exercise, folder / "exercise.ipynb")
             (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
             run_watched(ONE_NOTEBOOK, folder, task.fence, limits, stop)
@@ -196,7 +198,7 @@ def put(rows: Rows, row: Row) -> None:
 def is_graded(task: Task, rows: Rows, out: Path) -> bool:
     """Whether a submission has its row and its page, and has not changed since."""
     row = rows.get(key_of(task.found.student, task.found.file))
-    return bool(row) and row["hash"] == task.fingerprint and (out / row["feedback"]).is_file()
+    return row is not None and row["hash"] == task.fingerprint and (out / row["feedback"]).is_file()
 
 
 def write_grades(out: Path, rows: Rows) -> None:

@@ -37,8 +37,13 @@ def set_limits(memory: int, refuse_network: bool) -> None:
         def refused(*_: Any, **__: Any) -> None:
             raise OSError("there is no network while a notebook is graded")
 
-        socket.socket.connect = socket.socket.connect_ex = refused
-        socket.create_connection = socket.getaddrinfo = refused
+        for place, name in (
+            (socket.socket, "connect"),
+            (socket.socket, "connect_ex"),
+            (socket, "create_connection"),
+            (socket, "getaddrinfo"),
+        ):
+            setattr(place, name, refused)
 
 
 def restore_checks() -> None:
@@ -49,4 +54,4 @@ def restore_checks() -> None:
     for name in [name for name in sys.modules if name.startswith("minibert.course.checks")]:
         del sys.modules[name]
     os.environ["NBGRADER_EXECUTION"] = "autograde"
-    sys.modules["__main__"].check = import_module("minibert.course.checks")
+    sys.modules["__main__"].__dict__["check"] = import_module("minibert.course.checks")

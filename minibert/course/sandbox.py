@@ -89,8 +89,8 @@ def private_environment(folder: Path) -> dict[str, str]:
     """An environment without anybody's settings, kernels and caches: points must not differ."""
     home = folder / "home"
     home.mkdir()
-    private = ("HOME", "TMPDIR", "IPYTHONDIR", "MPLCONFIGDIR")
-    private += ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR")
+    private = ["HOME", "TMPDIR", "IPYTHONDIR", "MPLCONFIGDIR"]
+    private += ["JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"]
     environment = os.environ | dict.fromkeys(private, str(home))
     environment |= {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1"}
     # nbgrader looks for alembic; this package need not be installed.

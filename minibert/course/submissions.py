@@ -54,31 +54,32 @@ def collect(folder: Path, exercises: Collection[str], copies: Path) -> list[Subm
     for number, (name, contents) in enumerate(walk(folder)):
         name = unused(str(PurePosixPath(name)), names)
         if isinstance(contents, bytes):
-            copy = copies / f"{number}.ipynb"
-            copy.write_bytes(contents)
-            found.append((PurePosixPath(name), copy))
+            kept = copies / f"{number}.ipynb"
+            kept.write_bytes(contents)
+            found.append((PurePosixPath(name), kept))
         else:
             found.append((PurePosixPath(name), contents))
     skip = 0
     tops = {path.parts[0] for path, _ in found}
     if len(tops) == 1 and str(*tops).lower().endswith(".zip"):
-        owners = {student(p.parts[1:], exercises) for p, copy in found if isinstance(copy, Path)}
+        owners = {student(p.parts[1:], exercises) for p, kept in found if isinstance(kept, Path)}
         skip = int(len(owners) > 1 and "" not in owners)
-    submissions, without = [], {}
-    for path, contents in found:
+    submissions: list[Submission] = []
+    without: dict[str, PurePosixPath] = {}
+    for path, copy in found:
         who = student(path.parts[skip:], exercises) or student(path.parts, ()) or path.stem
-        if contents is None:
+        if copy is None:
             if len(path.parts) > skip:
                 without.setdefault(who, path)
             continue
         exercise = split_name(path.stem, exercises)[1]
-        reason = contents if isinstance(contents, str) else ""
-        if not reason and not contents.stat().st_size:
+        reason = copy if isinstance(copy, str) else ""
+        if isinstance(copy, Path) and not copy.stat().st_size:
             reason = "the file is empty"
         elif not reason and not exercise:
             reason = f"no exercise has this name: there are {', '.join(exercises)}"
-        copy = None if reason else contents
-        submissions.append(Submission(who, exercise, str(path), copy, reason))
+        whole = copy if isinstance(copy, Path) and not reason else None
+        submissions.append(Submission(who, exercise, str(path), whole, reason))
     with_one = {submission.student for submission in submissions}
     return submissions + [
         Submission(who, "", path.parts[0], None, "there is no notebook in it")

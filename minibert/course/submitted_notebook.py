@@ -60,7 +60,7 @@ def rebuild(cells: list[dict[str, Any]], exercise: Any) -> Any:
     for cell in cells:
         ours = own.get(grade_id(cell))
         kind = ours.cell_type if ours else cell.get("cell_type")
-        made = NEW_CELLS.get(kind, new_raw_cell)(source_of(cell))
+        made = NEW_CELLS.get(str(kind), new_raw_cell)(source_of(cell))
         made.metadata = ours.metadata if ours else {}
         if kind == "markdown" and (pictures := attachments_of(cell)):
             made.attachments = pictures

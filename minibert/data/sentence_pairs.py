@@ -76,12 +76,11 @@ def make_pairs(
             else:
                 rows.append((borders[first], borders[a_end], borders[a_end], borders[end], 0))
                 first = end
-    a, a_end, b, b_end, is_random = np.array(rows, dtype=np.int64).T
-    a, a_length, b, b_length = _fit_into(room, a, a_end - a, b, b_end - b, rng)
-    return Pairs(a, a_length, b, b_length, is_random)
+    a, a_end, b, b_end, is_random = np.array(rows, dtype=np.int64).T  # (N,) each
+    return Pairs(*_fit_into(room, a, a_end - a, b, b_end - b, rng), is_random)
 
 
-def _gather(borders: Sequence[int], first: int, last: int, target: int) -> int:
+def _gather(borders: Sequence[int] | np.ndarray, first: int, last: int, target: int) -> int:
     """The end of as many sentences from `first` on as have `target` tokens, at most `last`."""
     end = first + 1
     while end < last and borders[end] - borders[first] < target:

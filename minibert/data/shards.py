@@ -159,7 +159,8 @@ def alone() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # without a traceback
 
     def follow() -> None:
-        parent_process().join()
+        if parent := parent_process():
+            parent.join()
         os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()
@@ -266,7 +267,9 @@ class PreparedCorpus:
                 "the corpus into another folder"
             )
         for corpus in (self.training, self.held_out):
-            for number, directory in enumerate(corpus.directories if corpus else ()):
+            if corpus is None:
+                continue
+            for number, directory in enumerate(corpus.directories):
                 corpus.shard(number).check(directory, self.tokenizer.vocab_size)
 
     @cached_property

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -201,8 +202,7 @@ def _tagging(data: TaskData, rows: Sequence[Row]) -> Answers:
         return [alone.get(word, most) for word in words]
 
     counted = {
-        side: _most_frequent(data.train, lambda words, side=side: _neighbours(words, side))
-        for side in (-1, 1)
+        side: _most_frequent(data.train, partial(_neighbours, side=side)) for side in (-1, 1)
     }
 
     def with_neighbour(side: int, words: list[str]) -> list[str]:

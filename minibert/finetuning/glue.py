@@ -87,7 +87,7 @@ def glue_table(results: Mapping[str, Result]) -> str:
         scores = glue_scores(task, result)
         for number, metric in enumerate(GLUE[task].metrics):
             cells = [
-                shown(metric, scores[system][:, number]) if system in scores else ""
+                shown(metric, scores[system][:, number].tolist()) if system in scores else ""
                 for system in SYSTEMS
             ]
             lines.append(_line(task, metric, *cells))

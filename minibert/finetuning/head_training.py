@@ -194,7 +194,7 @@ class StandardUnits:
         return [{**row, "label": (row["label"] - self.mean) / self.deviation} for row in rows]
 
     @torch.no_grad()
-    def fold(self, model: BertWithHead) -> None:
+    def fold(self, model: Any) -> None:
         """Change the head so that it answers in the original units: its last layer is linear."""
         if self != StandardUnits():
             model.classifier.weight.mul_(self.deviation)

@@ -117,7 +117,9 @@ def _span(row: Row, windows: list[tuple[Feature, Tensor]]) -> Prediction:
         start, end, total = best_span(start_logits, end_logits, allowed, LONGEST_ANSWER)
         if total > best:
             best = total
-            text = row["context"][feature.offsets[start][0] : feature.offsets[end][1]]
+            first, last = feature.offsets[start], feature.offsets[end]
+            assert first is not None and last is not None  # they are allowed
+            text = row["context"][first[0] : last[1]]
     probability = 1 / (1 + math.exp(-abs(best - null)))  # the softmax of the two sums
     return Prediction(text if best > null else "", probability)
 

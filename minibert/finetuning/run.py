@@ -29,8 +29,8 @@ from minibert.training.run_folder import remove_files, run_folder
 from minibert.training.settings import check_same
 
 RESULTS = "results.json"
-FILES = (RESULTS, "seed-*", "config.json", "model.safetensors", "vocab.txt")
-FILES += ("tokenizer_config.json",)
+FILES = [RESULTS, "seed-*", "config.json", "model.safetensors", "vocab.txt"]
+FILES += ["tokenizer_config.json"]
 
 
 def finetune(

@@ -50,8 +50,8 @@ class AttentionData:
         if self.attentions[0].shape[2] != self.num_tokens:
             shape = tuple(self.attentions[0].shape)
             raise ValueError(f"the attention of a layer is {shape}: it must be (1, H, T, T)")
-        _check_tokens(self.tokens, self.num_tokens)
-        _check_weights(self.attentions, self.tokens)
+        _check_tokens(tuple(self.tokens), self.num_tokens)
+        _check_weights(tuple(self.attentions), tuple(self.tokens))
         if self.sentence_b_start is not None and not 0 < self.sentence_b_start < len(self.tokens):
             raise ValueError(
                 f"sentence_b_start is {self.sentence_b_start}: it must be the place of a token "
@@ -68,7 +68,7 @@ class AttentionData:
     @classmethod
     def from_model(
         cls,
-        model: nn.Module,
+        model: Any,
         tokenizer: Any,
         text: str,
         pair: str | None = None,
@@ -145,7 +145,7 @@ def as_attention(
     return AttentionData(attention, tokens, sentence_b_start)
 
 
-def _compared(model: nn.Module) -> tuple[list[nn.Module], bool]:
+def _compared(model: nn.Module) -> tuple[list[Any], bool]:
     """The modules whose outputs are the queries and keys that attention compares, in turns.
 
     Ours return (B, H, T, K), after the position scheme: True. Those of transformers return
@@ -158,7 +158,7 @@ def _compared(model: nn.Module) -> tuple[list[nn.Module], bool]:
     return [linear for m in linears for linear in (m.query, m.key)], False
 
 
-def encode(model: nn.Module, tokenizer: Any, text: str, pair: str | None = None) -> dict:
+def encode(model: Any, tokenizer: Any, text: str, pair: str | None = None) -> dict:
     """The model's inputs for the text, (1, T) each, on the model's device.
 
     Raises `ValueError` for a text that is empty, or longer than the model's positions.
@@ -172,7 +172,8 @@ def encode(model: nn.Module, tokenizer: Any, text: str, pair: str | None = None)
         if not tokenizer.tokenize(given):
             raise ValueError("the text is empty: give at least one word")
     inputs = dict(tokenizer(text, pair, return_tensors="pt"))
-    length, room = inputs["input_ids"].shape[1], model.config.max_position_embeddings
+    config: Any = model.config
+    length, room = inputs["input_ids"].shape[1], config.max_position_embeddings
     if length > room:
         special = 2 if pair is None else 3
         raise ValueError(

@@ -279,7 +279,7 @@ class _StandIn:
             "a": _Tokens(data.tokens[: data.sentence_b_start]),
             "b": _Tokens(data.tokens[data.sentence_b_start or 0 :]),
         }
-        vectors = (_rounded(x) for x in (data.attentions, data.queries, data.keys))
+        vectors = (_rounded(x) for x in (data.attentions, data.queries or (), data.keys or ()))
         self.layers = [
             {"attn": attn, "queries": queries, "keys": keys}
             for attn, queries, keys in zip(*vectors, strict=True)

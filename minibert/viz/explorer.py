@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from minibert.analysis.ablation import without_heads
 from minibert.analysis.attention_patterns import describe_heads
@@ -128,7 +128,7 @@ class Explorer:
             panel["name"] = self._name(models[number][0], number, request["snapshot"])
         return {"seq": request["seq"], "error": "", "panels": panels}, looked[0][1]
 
-    def _name(self, model: nn.Module, number: int, snapshot: int) -> str:
+    def _name(self, model: BertModel | BertForPreTraining, number: int, snapshot: int) -> str:
         """The heading of a panel; empty if there is only one model."""
         if number == 0 and self.snapshots:
             return f"After {list(self.snapshots)[snapshot]} steps of training"
@@ -231,7 +231,7 @@ def _look(
     ids[masked] = tokenizer.vocab[MASK]
     with evaluating(model):
         before = model(**inputs, output_attentions=True) if off else None
-        with without_heads(model, [tuple(head) for head in off]):
+        with without_heads(model, [(layer, head) for layer, head in off]):
             out = model(**inputs, output_attentions=True)
     shown = tokenizer.convert_ids_to_tokens(ids.tolist())
     start = None if pair is None else int(inputs["token_type_ids"][0].argmax())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Collection
 from functools import lru_cache
+from typing import Any
 
 from matplotlib import font_manager
 
@@ -78,7 +79,7 @@ def _drawn_by(family: str, characters: Collection[str]) -> set[str]:
     return found
 
 
-def _has_outline(font: font_manager.FT2Font, character: str) -> bool:
+def _has_outline(font: Any, character: str) -> bool:
     font.load_char(ord(character))
     return len(font.get_path()[0]) > 0
 

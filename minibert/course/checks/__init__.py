@@ -74,7 +74,7 @@ def __getattr__(name: str) -> Any:
 _hints_given: dict[str, int] = {}
 
 
-def hint(name: str) -> None:
+def hint(name: Any) -> None:
     """The next hint of an exercise: first a nudge, then the idea, then the line."""
     if not isinstance(name, str):  # the function itself was given
         name = getattr(name, "__name__", repr(name))
