@@ -302,7 +302,7 @@ class Conditionals(nn.Module):
 JOINT = np.array([[0.30, 0.02, 0.08], [0.05, 0.25, 0.05], [0.02, 0.08, 0.15]])
 
 
-STEPS = 8_000
+STEPS = 16_000
 
 
 def visited(first, second, seed):
