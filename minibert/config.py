@@ -1,6 +1,6 @@
-"""The shape of a BERT: every size, named once.
+"""The sizes of a BERT, each named once.
 
-The dimensions that the whole package speaks of:
+The whole package speaks of these dimensions:
 
     B  batch            sequences in a batch
     T  tokens           positions in a sequence
@@ -10,102 +10,45 @@ The dimensions that the whole package speaks of:
     F  feed-forward     `intermediate_size`
     V  vocabulary       `vocab_size`
     L  layers           `num_hidden_layers`
-    M  masked           positions of a batch whose token is to be predicted
+    M  masked           positions of a batch whose token the model predicts
 """
 
 from __future__ import annotations
 
+import math
+import re
+import reprlib
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from minibert.files import find_directory, read_json
-
-# Keys of a Hugging Face BERT config that say nothing about the numbers BERT computes.
-_HF_KEYS_WITHOUT_MEANING_HERE = frozenset(
-    {
-        "_attn_implementation",
-        "_attn_implementation_autoset",
-        "_name_or_path",
-        "_num_labels",
-        "add_cross_attention",
-        "architectures",
-        "bad_words_ids",
-        "begin_suppress_tokens",
-        "bos_token_id",
-        "chunk_size_feed_forward",
-        "cross_attention_hidden_size",
-        "decoder_start_token_id",
-        "directionality",
-        "diversity_penalty",
-        "do_sample",
-        "dtype",
-        "early_stopping",
-        "encoder_no_repeat_ngram_size",
-        "eos_token_id",
-        "eos_token_ids",
-        "exponential_decay_length_penalty",
-        "finetuning_task",
-        "forced_bos_token_id",
-        "forced_eos_token_id",
-        "gradient_checkpointing",
-        "id2label",
-        "is_encoder_decoder",
-        "label2id",
-        "language",
-        "length_penalty",
-        "max_length",
-        "min_length",
-        "name",
-        "no_repeat_ngram_size",
-        "num_beam_groups",
-        "num_beams",
-        "num_labels",
-        "num_return_sequences",
-        "output_attentions",
-        "output_hidden_states",
-        "output_past",
-        "output_scores",
-        "pooler_fc_size",
-        "pooler_num_attention_heads",
-        "pooler_num_fc_layers",
-        "pooler_size_per_head",
-        "pooler_type",
-        "pooling",
-        "prefix",
-        "problem_type",
-        "remove_invalid_values",
-        "repetition_penalty",
-        "return_dict",
-        "return_dict_in_generate",
-        "sep_token_id",
-        "suppress_tokens",
-        "task_specific_params",
-        "temperature",
-        "tf_legacy_loss",
-        "tie_encoder_decoder",
-        "tokenizer_class",
-        "top_k",
-        "top_p",
-        "torch_dtype",
-        "torchscript",
-        "transformers_version",
-        "typical_p",
-        "use_bfloat16",
-        "use_cache",
-        "xla_device",
-    }
-)
-
+from minibert.files import errors_name, field, find_directory, listed, read_json
 
 T = TypeVar("T")
+
+# Keys of a Hugging Face config that change what BERT computes, and the values that are BERT's.
+_BERT_ONLY: dict[str, tuple[Any, ...]] = {
+    "is_decoder": (None, False),
+    "add_cross_attention": (None, False),
+    "tie_word_embeddings": (None, True),
+    "pruned_heads": (None, {}),
+    "quantization_config": (None, {}),
+}
+# Keys that change no number: what Hugging Face writes into every file, and what heads read.
+_HARMLESS = re.compile(
+    r"model_type|architectures|transformers_version|_name_or_path|(torch_)?dtype|use_cache"
+    r"|return_dict|output_(attentions|hidden_states|past)|gradient_checkpointing|is_encoder_decoder"
+    r"|chunk_size_feed_forward|[be]os_token_id|directionality|pooler_\w+|pooling|problem_type"
+    r"|_?num_labels|id2label|label2id"
+)
 
 
 def choose(field: str, name: str, table: Mapping[str, T]) -> T:
     """The entry of a table that a config names. Raises `ValueError` if the table lacks it."""
     if not isinstance(name, str) or name not in table:
-        raise ValueError(f"{field} {name!r} is not one of {list(table)}")
+        raise ValueError(f"{field} {reprlib.repr(name)} is not one of {list(table)}")
     return table[name]
 
 
@@ -113,8 +56,8 @@ def choose(field: str, name: str, table: Mapping[str, T]) -> T:
 class BertConfig:
     """Sizes and choices of one BERT; the defaults are those of BERT-base (Devlin et al., 2019, 3).
 
-    Field names are those of Hugging Face. The probabilities of dropout lie in [0, 1).
-    Raises `ValueError`, in one line, for sizes that do not fit together.
+    Fields have Hugging Face's names. Raises `ValueError` for a value of the wrong type or range,
+    and for sizes that do not fit together.
     """
 
     vocab_size: int = 30522
@@ -123,6 +66,7 @@ class BertConfig:
     num_attention_heads: int = 12
     intermediate_size: int = 3072
     hidden_act: str = "gelu"
+    """A name in `encoder.ACTIVATIONS`."""
     hidden_dropout_prob: float = 0.1
     attention_probs_dropout_prob: float = 0.1
     max_position_embeddings: int = 512
@@ -133,34 +77,32 @@ class BertConfig:
     position_embedding_type: str = "absolute"
     """A name in `attention.POSITION_SCHEMES`. `absolute` is BERT's: learned vectors, added."""
     attn_implementation: str = "sdpa"
-    """`sdpa` is torch's built-in, `eager` ours from scratch: equal results."""
+    """`sdpa` is torch's built-in, `eager` ours from scratch. The results are equal."""
 
     def __post_init__(self) -> None:
-        for name in (
-            "vocab_size",
-            "hidden_size",
-            "num_hidden_layers",
-            "num_attention_heads",
-            "intermediate_size",
-            "max_position_embeddings",
-            "type_vocab_size",
-        ):
+        for name, kind in ((f.name, f.type) for f in fields(self)):
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
+            number = not isinstance(value, bool) and isinstance(value, int | float)
+            if name == "attn_implementation":
+                fits, wanted = value in ("sdpa", "eager"), "'sdpa' or 'eager'"
+            elif kind == "str":
+                fits, wanted = isinstance(value, str), "a string"
+            elif name.endswith("_prob"):
+                fits, wanted = number and 0 <= value < 1, "a number in [0, 1)"
+            elif kind == "float":
+                fits, wanted = number and 0 < value < math.inf, "a number above 0"
+            elif name == "pad_token_id":  # there is no such token if it is outside the vocabulary
+                fits, wanted = number and isinstance(value, int), "a whole number"
+            else:
+                fits = number and isinstance(value, int) and value >= 1
+                wanted = "a whole number of at least 1"
+            if not fits:
+                raise ValueError(f"{name} must be {wanted}, not {reprlib.repr(value)}")
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"hidden_size {self.hidden_size} does not divide by num_attention_heads "
                 f"{self.num_attention_heads}: every head needs the same whole number of dimensions"
             )
-        if self.attn_implementation not in ("sdpa", "eager"):
-            raise ValueError(
-                f"attn_implementation must be 'sdpa' or 'eager', not {self.attn_implementation!r}"
-            )
-        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob"):
-            value = getattr(self, name)
-            if not isinstance(value, int | float) or not 0.0 <= value < 1.0:
-                raise ValueError(f"{name} must be a number in [0, 1), not {value!r}")
 
     @property
     def head_size(self) -> int:
@@ -174,33 +116,29 @@ class BertConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> BertConfig:
-        """From the keys of a Hugging Face `config.json`; an unknown key is an error.
+        """The config that the keys of a Hugging Face `config.json` describe.
 
-        Keys that do not change what BERT computes (`id2label`, `transformers_version`, ...) are
-        passed over. Choices that would change it and are not built here are an error.
+        Raises `ValueError` for a key that changes what BERT computes in a way that is not built
+        here. Unknown keys are ignored, with one warning that names them.
         """
-        values = dict(values)
-        if values.pop("model_type", "bert") != "bert":
-            raise ValueError("this config is not of model_type 'bert'")
-        if values.get("position_embedding_type", "absolute") is None:
-            values["position_embedding_type"] = "absolute"
-        if values.pop("is_decoder", False):
-            raise ValueError("is_decoder: BERT is an encoder")
-        if values.pop("tie_word_embeddings", True) is False:
-            raise ValueError("tie_word_embeddings: BERT's MLM decoder shares the token matrix")
-        if values.pop("pruned_heads", None):
-            raise ValueError("pruned_heads: heads of unlike number are not built here")
-        values.pop("classifier_dropout", None)
-        values = {k: v for k, v in values.items() if k not in _HF_KEYS_WITHOUT_MEANING_HERE}
-        known = {f.name for f in fields(cls)}
-        if unknown := sorted(set(values) - known):
-            raise ValueError(f"unknown config keys {unknown}; known are {sorted(known)}")
-        if values.get("pad_token_id", 0) is None:
-            values["pad_token_id"] = 0
-        return cls(**values)
+        if (kind := field(values, "model_type", str, "bert")) != "bert":
+            raise ValueError(f"model_type is {reprlib.repr(kind)}, not 'bert'")
+        for name, allowed in _BERT_ONLY.items():
+            if (value := values.get(name)) not in allowed:
+                raise ValueError(f"{name} is {reprlib.repr(value)}, which is not supported")
+        names = {f.name for f in fields(cls)}
+        unknown = {n for n in set(values) - names - set(_BERT_ONLY) if not _HARMLESS.fullmatch(n)}
+        if values.get("classifier_dropout") is None:  # the body's dropout, as here
+            unknown.discard("classifier_dropout")
+        if unknown:
+            line = f"unknown config keys are ignored: {listed(sorted(unknown), 40)}"
+            warnings.warn(line, stacklevel=2)
+        default = ("pad_token_id", "position_embedding_type")  # if null
+        known = names - {name for name in default if values.get(name) is None}
+        return cls(**{name: value for name, value in values.items() if name in known})
 
     def to_dict(self) -> dict[str, Any]:
-        """Every field, by its own name."""
+        """Every field by its name."""
         return asdict(self)
 
     def to_hf_dict(self) -> dict[str, Any]:
@@ -213,20 +151,19 @@ class BertConfig:
     def from_pretrained(cls, name_or_path: str | Path, **overrides: Any) -> BertConfig:
         """The `config.json` of a Hugging Face BERT directory or hub name, with changes.
 
-        Raises `FileNotFoundError` where there is none, and `ValueError` for what is no BERT's.
+        Raises `FileNotFoundError` if there is none, and `ValueError` if it is not BERT's.
         """
         if unknown := sorted(set(overrides) - {f.name for f in fields(cls)}):
             raise ValueError(f"there are no config fields {unknown} to change")
         file = find_directory(name_or_path) / "config.json"
         values = read_json(file)
-        try:
-            return cls.from_dict({**values, **overrides})
-        except ValueError as error:
-            raise ValueError(f"{file}: {error}") from None
+        with errors_name(file):
+            config = cls.from_dict(values)
+        return replace(config, **overrides)
 
 
 def _size(layers: int, hidden: int, head_size: int = 64) -> BertConfig:
-    # As Turc et al. (2019) have it: 64 dimensions a head, feed-forward four times as wide.
+    # Turc et al. (2019): 64 dimensions a head, and a feed-forward four times as wide.
     return BertConfig(
         num_hidden_layers=layers,
         hidden_size=hidden,

@@ -1,4 +1,4 @@
-"""Files: found, read with errors that name the file and the place in it, brought to the disk."""
+"""Files: found, read with errors that name the file, and written whole or not at all."""
 
 from __future__ import annotations
 
@@ -6,25 +6,27 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+import reprlib
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
+T = TypeVar("T")
 SHIPPED = {"mini-sotu": Path(__file__).parent / "mini-sotu"}
-"""Models that come with the package, each with a card beside its weights (`README.md`)."""
-SHIPPED_NAMES = f"With the package comes {', '.join(SHIPPED)}"
+"""Models that come with the package. Each has a card beside its weights (`README.md`)."""
+SHIPPED_NAMES = f"The package comes with {', '.join(SHIPPED)}"
 LOCK = ".lock"
 """The file that `locked` leaves in a folder."""
+JSON_LIMIT = 1 << 26
+"""Bytes that a JSON file or a vocabulary may have. BERT's largest vocabularies have a tenth."""
+_JSON_TYPES = {dict: "an object", list: "a list", str: "a string", bool: "true or false"}
 
 
 def find_directory(name_or_path: str | Path) -> Path:
-    """The folder of a model: a name in `SHIPPED`, a local folder, or a name on the hub.
-
-    Raises `FileNotFoundError` if there is no such model.
-    """
+    """The folder of a model: a name in `SHIPPED`, a local folder, or a name on the hub."""
     if str(name_or_path) in SHIPPED:
         return SHIPPED[str(name_or_path)]
     path = Path(name_or_path).expanduser()
@@ -35,27 +37,21 @@ def find_directory(name_or_path: str | Path) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
 
+    patterns = ["*.json", "*.safetensors", "*.txt"]
     try:
-        return Path(
-            snapshot_download(
-                str(name_or_path), allow_patterns=["*.json", "*.safetensors", "*.txt"]
-            )
-        )
+        return Path(snapshot_download(str(name_or_path), allow_patterns=patterns))
     except (OSError, ValueError, HfHubHTTPError):  # no network, no valid name, no such model
         raise FileNotFoundError(
-            f"there is no folder {name_or_path} here, and no model of that name could be had from "
-            f"the Hugging Face hub (is there a network?). {SHIPPED_NAMES}"
+            f"there is no folder {name_or_path} here, and the Hugging Face hub gave no model of "
+            f"that name (is there a network?). {SHIPPED_NAMES}"
         ) from None
 
 
 def new_folder(path: str | Path) -> Path:
-    """A folder to write into, made if it is not there.
-
-    Raises `FileExistsError` where there is something that would be mixed up with it.
-    """
+    """Make a folder to write into. Raises `FileExistsError` if it exists and is not empty."""
     path = Path(path)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise FileExistsError(f"{path} is there already, and not empty: choose another folder")
+        raise FileExistsError(f"{path} exists already and is not empty: choose another folder")
     path.mkdir(parents=True, exist_ok=True)
     return path
 
@@ -64,8 +60,7 @@ def new_folder(path: str | Path) -> Path:
 def locked(folder: Path, what: str) -> Iterator[None]:
     """Keep other processes that ask for it out of a folder, as long as the block runs.
 
-    `what` says what goes on there: "training". Raises `FileExistsError` if another process has the
-    folder.
+    `what` says what goes on there: "training". Raises `FileExistsError` if another process has it.
     """
     lock = FileLock(folder / LOCK)
     try:
@@ -80,33 +75,76 @@ def locked(folder: Path, what: str) -> Iterator[None]:
         lock.release()
 
 
-def read_text(file: Path) -> str:
-    """A UTF-8 file's text. Raises `ValueError` with the place of the first byte that is not."""
-    data = file.read_bytes()
+def regular(file: Path) -> Path:
+    """`file`, if it is a regular file: reading a pipe could wait for ever."""
+    if not file.exists():
+        raise FileNotFoundError(f"{file} does not exist")
+    if not file.is_file():
+        raise ValueError(f"{file} is not a regular file")
+    return file
+
+
+def read_text(file: Path, limit: int | None = None) -> str:
+    """A UTF-8 file's text. Raises `ValueError` for other bytes, or more than `limit`."""
+    if limit is not None and (size := regular(file).stat().st_size) > limit:
+        raise ValueError(f"{file} has {size:,} bytes, and at most {limit:,} are read")
+    data = regular(file).read_bytes()
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{file} is not UTF-8: byte {data[error.start]:#04x} at offset {error.start}; "
-            "convert it to UTF-8 first"
-        ) from None
+        where = f"byte {data[error.start]:#04x} at offset {error.start}"
+        raise ValueError(f"{file} is not UTF-8: {where}; convert it to UTF-8 first") from None
 
 
 def read_json(file: Path) -> dict[str, Any]:
     """A file's JSON object. Raises `ValueError` for anything else."""
+    text = read_text(file, JSON_LIMIT)
     try:
-        values = json.loads(read_text(file))
-    except json.JSONDecodeError as error:
+        values = json.loads(text)
+    except RecursionError:
+        raise ValueError(f"{file} is nested too deeply") from None
+    except ValueError as error:
         raise ValueError(f"{file} is not JSON: {error}") from None
     if not isinstance(values, dict):
         raise ValueError(f"{file} does not hold a JSON object")
     return values
 
 
+def field(values: dict[str, Any], name: str, kind: type[T], default: T) -> T:
+    """`values[name]`; `default` if it is missing or null; `ValueError` if it is of another type."""
+    value = values.get(name)
+    if value is not None and not isinstance(value, kind):
+        raise ValueError(f"{name} must be {_JSON_TYPES[kind]}, not {reprlib.repr(value)}")
+    return default if value is None else value
+
+
+@contextmanager
+def errors_name(where: object) -> Iterator[None]:
+    """Put `where`, a file or folder, at the front of every `ValueError` from inside the block."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+
+
+def listed(names: Iterable[object], most: int = 8) -> str:
+    """`a, b, c and 997 more`: names in one line that people can read."""
+    shown = [name if len(name) <= 80 else f"{name[:79]}…" for name in map(str, names)]
+    more = f" and {len(shown) - most} more" if len(shown) > most else ""
+    return ", ".join(shown[:most]) + more
+
+
+def sha256(file: Path) -> str:
+    """A file's checksum, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with regular(file).open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
 def write_whole(file: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a file beside `file`, and rename it: `file` is whole and on the disk, or as
-    it was. Its mode is what the user's umask says, whatever `write` sets.
-    """
+    """Let `write` fill a file beside `file`, then rename it; its mode is as the umask says."""
     writing = file.with_name(file.name + ".writing")
     try:
         writing.unlink(missing_ok=True)
@@ -126,18 +164,9 @@ def write_text(file: Path, text: str) -> None:
     write_whole(file, lambda writing: writing.write_text(text, encoding="utf-8", newline=""))
 
 
-def write_json(file: Path, values: dict[str, Any]) -> None:
-    """Write a JSON object, whole and on the disk, or not at all."""
+def write_json(file: Path, values: Any) -> None:
+    """Write indented JSON, whole or not at all."""
     write_text(file, json.dumps(values, indent=2) + "\n")
-
-
-def sha256(file: Path) -> str:
-    """A file's checksum, in hexadecimal digits."""
-    digest = hashlib.sha256()
-    with file.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def to_disk(path: Path) -> None:

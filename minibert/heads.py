@@ -6,6 +6,7 @@ head on a pretrained body: `BertForSequenceClassification.from_bert(model.bert, 
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,8 +18,9 @@ from minibert.attention import PooledQueryAttention, mean_of_real_tokens
 from minibert.config import BertConfig, choose
 from minibert.embeddings import check_ids
 from minibert.encoder import init_weights
+from minibert.files import field
 from minibert.model import IGNORE_INDEX, BertModel, BertModelOutput
-from minibert.weights import PretrainedModel
+from minibert.weights import PretrainedModel, Shapes
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -118,6 +120,24 @@ class QueryPooling(Pooling):
 POOLINGS: dict[str, type[Pooling]] = {"cls": ClsPooling, "mean": MeanPooling, "query": QueryPooling}
 
 
+def labels_of(values: dict[str, Any], outputs: int) -> list[str]:
+    """The labels of a `config.json`, as in Hugging Face.
+
+    They are LABEL_0, LABEL_1, ... if `id2label` is missing or does not name `num_labels` of them.
+    Raises `ValueError` if the weights have another number of outputs.
+    """
+    names = field(values, "id2label", dict, {})
+    number = len(names) or 2 if (given := values.get("num_labels")) is None else given
+    if number != outputs:
+        raise ValueError(f"num_labels is {number!r}, but the weights have {outputs} outputs")
+    if len(names) != outputs:
+        return [f"LABEL_{n}" for n in range(outputs)]
+    labels = [names.get(str(n)) for n in range(outputs)]
+    if not all(isinstance(label, str) for label in labels):
+        raise ValueError(f"id2label must name 0..{outputs - 1} and is {reprlib.repr(names)}")
+    return labels
+
+
 class BertWithHead(PretrainedModel):
     """What the four heads share: a body `bert`, the names of their labels, freezing."""
 
@@ -147,21 +167,20 @@ class BertWithHead(PretrainedModel):
         return model
 
     @classmethod
-    def for_weights(cls, config: BertConfig, names: set[str], values: dict[str, Any]) -> Self:
+    def for_weights(cls, config: BertConfig, shapes: Shapes, values: dict[str, Any]) -> Self:
         """With the labels that `config.json` names. Raises `ValueError` for weights of another."""
-        if f"{cls.head_name}.weight" not in names:
+        shape = shapes.get(f"{cls.head_name}.weight")
+        if shape is None:
             raise ValueError(
                 f"these weights have no {cls.head_name}: put a new head on their body with "
                 f"{cls.__name__}.from_bert(BertModel.from_pretrained(...))"
             )
-        return cls(config, **cls.arguments(values))
+        return cls(config, **cls.arguments(values, outputs=next(iter(shape), 0)))
 
     @classmethod
-    def arguments(cls, values: dict[str, Any]) -> dict[str, Any]:
+    def arguments(cls, values: dict[str, Any], outputs: int) -> dict[str, Any]:
         """The class's own arguments, from what a `config.json` says."""
-        names = values.get("id2label") or dict(enumerate(TWO_LABELS))
-        labels = [names[number] for number in sorted(names, key=int)]
-        return {"labels": labels} if cls.takes_labels else {}
+        return {"labels": labels_of(values, outputs)} if cls.takes_labels else {}
 
     def head_config(self) -> dict[str, Any]:
         """Labels as Hugging Face's `config.json` has them."""
@@ -220,11 +239,10 @@ class BertForSequenceClassification(BertWithHead):
         init_weights(self.classifier, config.initializer_range)
 
     @classmethod
-    def arguments(cls, values: dict[str, Any]) -> dict[str, Any]:
+    def arguments(cls, values: dict[str, Any], outputs: int) -> dict[str, Any]:
         """Without a `problem_type`, one output is a number and several are classes."""
-        arguments = super().arguments(values)
-        is_number = len(arguments["labels"]) == 1
-        default = "regression" if is_number else "single_label_classification"
+        arguments = super().arguments(values, outputs)
+        default = "regression" if outputs == 1 else "single_label_classification"
         return {
             **arguments,
             "problem_type": values.get("problem_type") or default,

@@ -18,7 +18,7 @@ from minibert.config import BertConfig, choose
 from minibert.embeddings import BertEmbeddings, check_ids, positions_from_0
 from minibert.encoder import ACTIVATIONS, BertEncoder, init_weights
 from minibert.tokenizer import BertTokenizer
-from minibert.weights import HEAD_PREFIXES, PretrainedModel
+from minibert.weights import HEAD_PREFIXES, PretrainedModel, Shapes
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -53,9 +53,9 @@ class BertModel(PretrainedModel):
         init_weights(self, config.initializer_range)
 
     @classmethod
-    def for_weights(cls, config: BertConfig, names: set[str], values: dict[str, Any]) -> BertModel:
+    def for_weights(cls, config: BertConfig, shapes: Shapes, values: dict[str, Any]) -> BertModel:
         """With a pooler if the weights have one."""
-        return cls(config, add_pooling_layer="pooler.dense.weight" in names)
+        return cls(config, add_pooling_layer="pooler.dense.weight" in shapes)
 
     def forward(
         self,
@@ -139,14 +139,14 @@ class BertForPreTraining(PretrainedModel):
         self.tie_weights()
 
     @classmethod
-    def for_weights(cls, config: BertConfig, names: set[str], values: dict[str, Any]) -> Self:
+    def for_weights(cls, config: BertConfig, shapes: Shapes, values: dict[str, Any]) -> Self:
         """With NSP if the weights have it. Raises `ValueError` if they lack the MLM head."""
-        if not any(name.startswith("cls.predictions.") for name in names):
+        if not any(name.startswith("cls.predictions.") for name in shapes):
             raise ValueError(
                 "these weights have no head that guesses masked words: BertModel can load them "
                 "(`attention` and `info` need none, and `pretrain --from` gives them one)"
             )
-        return cls(config, next_sentence="cls.seq_relationship.weight" in names)
+        return cls(config, next_sentence="cls.seq_relationship.weight" in shapes)
 
     @property
     def architecture(self) -> str:

@@ -1,64 +1,67 @@
 """BERT's tokenizer from scratch: basic splitting, then WordPiece (Devlin et al., 2019, 3).
 
-Text -> clean -> words -> word pieces -> ids. This is the one to read. `encode_batch` gives the
-same ids through Rust's `tokenizers`, for a whole corpus.
+Text -> clean -> words -> word pieces -> ids. `encode_batch` gives the same ids through Rust's
+`tokenizers`, fast enough for a whole corpus.
 """
 
 from __future__ import annotations
 
-import json
 import re
+import reprlib
+import string
 import unicodedata
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import tokenizers
 import torch
 from torch import Tensor
 
-from minibert.files import find_directory, read_json, read_text
+from minibert.files import (
+    JSON_LIMIT,
+    errors_name,
+    find_directory,
+    listed,
+    read_json,
+    read_text,
+    write_json,
+    write_text,
+)
 
 if TYPE_CHECKING:
     from transformers import BertTokenizerFast
 
 PAD, UNK, CLS, SEP, MASK = SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+_SPECIAL = re.compile(f"({'|'.join(map(re.escape, SPECIAL_TOKENS))})")
+_SETTINGS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 MAX_CHARS_PER_WORD = 100
 MAX_ALPHABET = 1000
 
-# Blocks of CJK ideographs: each character is a word of its own. Hangul and kana are not here.
-_CJK = (
-    (0x4E00, 0x9FFF),
-    (0x3400, 0x4DBF),
-    (0x20000, 0x2A6DF),
-    (0x2A700, 0x2B73F),
-    (0x2B740, 0x2B81F),
-    (0x2B920, 0x2CEAF),  # as `tokenizers` has it; Unicode's block begins at 0x2B820
-    (0xF900, 0xFAFF),
-    (0x2F800, 0x2FA1F),
+
+def _one_of(ranges: str) -> re.Pattern[str]:
+    """The pattern of one character in ranges of hexadecimal numbers."""
+    return re.compile(
+        "([" + re.sub(r"\s*(\w+)", lambda found: chr(int(found[1], 16)), ranges) + "])"
+    )
+
+
+# CJK ideographs are words of one character; Hangul and kana are not. Unicode's block at 2B820
+# begins at 2B920 for `tokenizers`.
+_CJK = _one_of(
+    "4E00-9FFF 3400-4DBF 20000-2A6DF 2A700-2B73F 2B740-2B81F 2B920-2CEAF F900-FAFF 2F800-2FA1F"
 )
-
-
 # Accents, punctuation and format characters that Unicode gained after version 8, where the tables
-# of `tokenizers` stop: to it they are letters, whatever Python's own tables say. Hexadecimal ranges
-# (a range may span letters too); found by comparing every code point, as tests/test_tokenizer.py
-# does again.
-_NEWER_RANGES = """
+# of `tokenizers` end: there they are letters. (A range may span letters too.) They were found by
+# comparing every code point, and tests/test_tokenizer.py compares them again.
+_NEWER = _one_of("""
 61D 7FD 890-8E2 9FD-9FE A76 AFA-AFF B55 C04-C3C C77 C84 D00 D3B-D3C D81 EBA ECE 180F-1886 1ABF-1ACE
 1B7D-1B7E 1DF6-1DFB 2E43-2E5D A82C A8C5 A8FF A9BD 10D24-10F89 11070-11074 110C2-110CD 111CF
 1123E-11241 1133B 11438-1145E 11660-1166C 116B9 1182F-11FFF 12FF1-13455 16E97-16F4F 16FE2-16FE4
-1CF00-1CF46 1E000-1E4EF 1E944-1E95F
-"""
-_NEWER = re.compile(
-    "(["
-    + "".join(
-        "-".join(chr(int(end, 16)) for end in low_high.split("-"))
-        for low_high in _NEWER_RANGES.split()
-    )
-    + "])"
-)
+1CF00-1CF46 1E000-1E4EF 1E944-1E95F""")
 # Three characters changed category since.
 _CHANGED = {"\u166d": "Po", "\u1734": "Mn", "\U000111c9": "Po"}
 
@@ -71,39 +74,20 @@ def category(char: str) -> str:
     return "Lo" if _NEWER.match(char) else unicodedata.category(char)
 
 
-def is_cjk(char: str) -> bool:
-    """Whether the character is a CJK ideograph."""
-    return any(low <= ord(char) <= high for low, high in _CJK)
-
-
-def is_control(char: str) -> bool:
-    """Whether the character is dropped: control, format, private use; not tab and line ends."""
-    return char not in "\t\n\r" and category(char) in ("Cc", "Cf", "Co")
-
-
 def is_punctuation(char: str) -> bool:
-    """Unicode's punctuation, and ASCII's symbols too: `$`, `+`, `<` are split off as `!` is."""
-    ascii_symbol = "!" <= char <= "/" or ":" <= char <= "@" or "[" <= char <= "`"
-    return ascii_symbol or "{" <= char <= "~" or category(char).startswith("P")
+    """Whether the character is a word of its own: Unicode's punctuation, and ASCII's symbols."""
+    return char in string.punctuation or category(char).startswith("P")
 
 
 def clean(text: str) -> str:
-    """Drop control characters; every white space becomes a blank; blanks around ideographs."""
-    chars = []
-    for char in text:
-        if char in "\0\ufffd" or is_control(char):
-            continue
-        if char.isspace():
-            chars.append(" ")
-        elif is_cjk(char):
-            chars.append(f" {char} ")
-        else:
-            chars.append(char)
-    return "".join(chars)
+    """Drop control characters, make every white space a blank, put blanks around ideographs."""
+    dropped = ("Cc", "Cf", "Co")  # control, format, private use
+    kept = (c for c in text if c in "\t\n\r" or (c != "\ufffd" and category(c) not in dropped))
+    return _CJK.sub(r" \1 ", "".join(" " if char.isspace() else char for char in kept))
 
 
 def strip_accents(text: str) -> str:
-    """Take letters and accents apart (NFD) and drop the accents: `é` becomes `e`."""
+    """Separate letters from accents (NFD) and drop the accents: `é` becomes `e`."""
     parts = [
         part if _NEWER.fullmatch(part) else unicodedata.normalize("NFD", part)
         for part in _NEWER.split(text)
@@ -111,39 +95,19 @@ def strip_accents(text: str) -> str:
     return "".join(char for char in "".join(parts) if category(char) != "Mn")
 
 
-def lower(text: str) -> str:
-    """Lower-case one character at a time, so that no letter depends on its neighbours."""
-    return "".join(char.lower() for char in text)
-
-
-def split_punctuation(word: str) -> list[str]:
-    """`don't!` -> `don`, `'`, `t`, `!`."""
-    words: list[str] = []
-    new_word = True
-    for char in word:
-        if is_punctuation(char):
-            words.append(char)
-            new_word = True
-        elif new_word:
-            words.append(char)
-            new_word = False
-        else:
-            words[-1] += char
-    return words
-
-
 class BertTokenizer:
     """Text to ids and back, with a vocabulary of word pieces.
 
-    `vocab_file` holds one token a line, its number being its id; a sequence of tokens will do too.
-    Equal to `transformers.BertTokenizerFast`, but that a capital letter younger than this Python's
-    Unicode tables keeps its case. Raises `ValueError` where a special token is missing.
+    `vocab_file` has one token a line, and the line's number is its id; or it is a sequence of
+    tokens. Ids equal those of `transformers.BertTokenizerFast`, except that a capital letter
+    younger than this Python's Unicode tables keeps its case. Raises `ValueError` if a special token
+    is missing.
     """
 
     def __init__(self, vocab_file: str | Path | Sequence[str], do_lower_case: bool = True) -> None:
         if isinstance(vocab_file, str | Path):
             name = str(vocab_file)
-            lines = read_text(Path(vocab_file)).removesuffix("\n").split("\n")
+            lines = read_text(Path(vocab_file), JSON_LIMIT).removesuffix("\n").split("\n")
             self.tokens = [line.removesuffix("\r") for line in lines]
         else:
             name, self.tokens = "the vocabulary", list(vocab_file)
@@ -154,26 +118,35 @@ class BertTokenizer:
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | Path) -> BertTokenizer:
-        """From a Hugging Face BERT directory or hub name.
+        """The tokenizer of a Hugging Face BERT directory or hub name.
 
-        Reads `vocab.txt` or, in its absence, `tokenizer.json`, and `tokenizer_config.json` if it is
-        there. Raises `FileNotFoundError` where there is neither, and `ValueError` where it is not a
-        BERT's.
+        `do_lower_case` in `tokenizer_config.json` decides about case; if it is missing,
+        `tokenizer.json` does. A warning says so if they disagree (transformers lower-cases if it is
+        missing). Raises `ValueError` for a setting with which Hugging Face's ids would be others.
         """
         directory = find_directory(name_or_path)
-        config_file = directory / "tokenizer_config.json"
-        config = read_json(config_file) if config_file.exists() else {}
-        rust_file = directory / "tokenizer.json"
-        rust = read_json(rust_file) if rust_file.exists() else {}
-        normalizer = rust.get("normalizer") or {}
-        lower = config.get("do_lower_case", normalizer.get("lowercase", True))
-        _check_is_bert(directory, {**normalizer, **config}, rust, lower)
-        if (directory / "vocab.txt").is_file():
-            return cls(directory / "vocab.txt", lower)
-        if rust:
-            vocab = rust["model"]["vocab"]
-            return cls(sorted(vocab, key=vocab.__getitem__), lower)
-        raise FileNotFoundError(f"{directory} holds neither vocab.txt nor tokenizer.json")
+        settings = {n: read_json(file) for n in _SETTINGS if (file := directory / n).exists()}
+        vocab_file, rust_file = directory / "vocab.txt", directory / "tokenizer.json"
+        rust = _read_rust(rust_file) if rust_file.exists() else None
+        if rust is None and not vocab_file.exists():
+            raise FileNotFoundError(f"{directory} holds neither vocab.txt nor tokenizer.json")
+        tokenizer = cls(vocab_file if vocab_file.exists() else rust.tokens)
+        stated = settings.get("tokenizer_config.json", {}).get("do_lower_case")
+        tokenizer.do_lower_case = stated is None or stated
+        if rust is not None and rust.tokens != tokenizer.tokens:
+            raise ValueError(f"{directory}: vocab.txt and tokenizer.json hold different tokens")
+        if rust is not None and rust.do_lower_case != tokenizer.do_lower_case:
+            tokenizer.do_lower_case = rust.do_lower_case if stated is None else stated
+            line = (
+                f"{directory}: tokenizer.json and tokenizer_config.json disagree about lower case"
+            )
+            line += f"; minibert takes do_lower_case to be {tokenizer.do_lower_case}"
+            warnings.warn(line, stacklevel=2)
+        for name, values in settings.items():
+            with errors_name(directory / name):
+                tokens = {"added_tokens": list(values)} if name == "added_tokens.json" else values
+                _check_settings(tokens, tokenizer.do_lower_case)
+        return tokenizer
 
     @classmethod
     def train(
@@ -181,10 +154,10 @@ class BertTokenizer:
     ) -> BertTokenizer:
         """A vocabulary of at most `vocab_size` pieces learned from `texts`, by `tokenizers`.
 
-        First come the five special tokens, `[PAD]` being 0, then the 1000 most frequent
-        characters, as beginnings and as continuations, then what was merged. The same texts give
-        the same vocabulary. They are gone through twice: a generator is kept in memory. Raises
-        `ValueError` where `vocab_size` cannot even hold the characters.
+        The five special tokens come first (`[PAD]` is 0), then the 1000 most frequent characters,
+        both as beginnings and as continuations, then longer pieces. The same texts give the same
+        vocabulary. They are read twice, so a generator is kept in memory. Raises `ValueError` if
+        `vocab_size` cannot even hold the characters.
         """
         texts = list(texts) if iter(texts) is texts else texts
         learner = _rust_tokenizer({t: i for i, t in enumerate(SPECIAL_TOKENS)}, do_lower_case)
@@ -193,13 +166,13 @@ class BertTokenizer:
             counts.update(learner.normalizer.normalize_str(text))
         common = sorted(counts, key=lambda char: (-counts[char], char))
         alphabet = sorted([char for char in common if not char.isspace()][:MAX_ALPHABET])
-        # Left alone the trainer numbers the continuations in hash order, another one each time,
-        # and settles ties between merges by number. Numbering them first makes it repeatable.
+        # The trainer numbers continuations in hash order, which changes from run to run, and breaks
+        # ties between merges by number. We number them first, so that training is repeatable.
         first = [*SPECIAL_TOKENS, *alphabet, *(f"##{char}" for char in alphabet)]
         if len(first) > vocab_size:
             raise ValueError(
-                f"vocab_size {vocab_size} is too small: the special tokens and the text's single "
-                f"characters alone are {len(first)}"
+                f"vocab_size {vocab_size} is too small: the special tokens and the texts' single "
+                f"characters alone need {len(first)}"
             )
         trainer = tokenizers.trainers.WordPieceTrainer(
             vocab_size=vocab_size,
@@ -218,16 +191,17 @@ class BertTokenizer:
         return len(self.tokens)
 
     def basic_tokenize(self, text: str) -> list[str]:
-        """Words and punctuation, lower-cased and without accents where the model is uncased."""
+        """Words and punctuation; lower-cased and without accents if the model is uncased."""
         text = clean(text)
         if self.do_lower_case:
-            text = lower(strip_accents(text))
-        return [piece for word in text.split() for piece in split_punctuation(word)]
+            # One character at a time, so that no letter depends on its neighbours.
+            text = "".join(char.lower() for char in strip_accents(text))
+        return "".join(f" {char} " if is_punctuation(char) else char for char in text).split()
 
     def wordpiece(self, word: str) -> list[str]:
-        """The longest piece that the vocabulary has, again and again; `[UNK]` if none fits.
+        """The longest piece in the vocabulary, again and again; `[UNK]` if none fits.
 
-        Pieces after the first bear `##`.
+        Pieces after the first begin with `##`.
         """
         if len(word) > MAX_CHARS_PER_WORD:
             return [UNK]
@@ -247,7 +221,7 @@ class BertTokenizer:
     def tokenize(self, text: str) -> list[str]:
         """Word pieces. A special token written out in the text stays whole."""
         pieces: list[str] = []
-        for part in _split_on_special_tokens(text):
+        for part in _SPECIAL.split(text):
             if part in SPECIAL_TOKENS:
                 pieces.append(part)
             else:
@@ -256,7 +230,7 @@ class BertTokenizer:
         return pieces
 
     def convert_tokens_to_ids(self, tokens: Iterable[str] | str) -> list[int] | int:
-        """Ids of tokens; what the vocabulary lacks is `[UNK]`."""
+        """Ids of tokens; a token that is not in the vocabulary is `[UNK]`."""
         if isinstance(tokens, str):
             return self.vocab.get(tokens, self.vocab[UNK])
         return [self.vocab.get(token, self.vocab[UNK]) for token in tokens]
@@ -266,10 +240,7 @@ class BertTokenizer:
         return [self.tokens[int(number)] for number in ids]
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Ids to a text: pieces joined, no blank before a full stop, `nation ' s` as `nation's`.
-
-        Case, accents and blanks that the tokenizer dropped do not come back.
-        """
+        """Ids to a text: pieces joined, no blank before a full stop, `nation ' s` as `nation's`."""
         text = self._rust.decoder.decode(self.convert_ids_to_tokens(ids))
         return re.sub(r"(?<=\w) ' (?=(?:s|t|d|m|re|ve|ll)\b)", "'", text, flags=re.IGNORECASE)
 
@@ -280,11 +251,10 @@ class BertTokenizer:
         max_length: int | None = None,
         return_tensors: str | None = None,
     ) -> dict[str, list | Tensor]:
-        """`[CLS] A [SEP]`, or with a pair `[CLS] A [SEP] B [SEP]`, as the model takes it.
+        """`[CLS] A [SEP]`, or with a pair `[CLS] A [SEP] B [SEP]`, as the model reads it.
 
         Returns `input_ids`, `token_type_ids` (0 up to the first `[SEP]`, 1 after it) and
         `attention_mask` (1 for real tokens, 0 for padding).
-
         One text gives lists of length T; a list of texts gives lists of lists, padded to the
         longest. `max_length` truncates the longer side first. `return_tensors="pt"` gives (B, T).
         """
@@ -295,7 +265,12 @@ class BertTokenizer:
             raise ValueError(f"there are {len(texts)} texts: give as many pairs, as a list")
         if return_tensors not in (None, "pt"):
             raise ValueError(f"return_tensors must be 'pt' or None, not {return_tensors!r}")
-        rows = [self._encode(a, b, max_length) for a, b in zip(texts, pairs, strict=True)]
+        rows = []
+        for both in zip(texts, pairs, strict=True):
+            a, b = (
+                None if x is None else self.convert_tokens_to_ids(self.tokenize(x)) for x in both
+            )
+            rows.append(self.join(a, b, max_length))
         longest = max((len(ids) for ids, _ in rows), default=0)
         pad = self.vocab[PAD]
         encoded: dict[str, list | Tensor] = {
@@ -307,16 +282,18 @@ class BertTokenizer:
             return {name: torch.tensor(value) for name, value in encoded.items()}
         return encoded if batched else {name: value[0] for name, value in encoded.items()}
 
-    def _encode(self, a: str, b: str | None, max_length: int | None) -> tuple[list[int], list[int]]:
-        first = self.convert_tokens_to_ids(self.tokenize(a))
-        second = [] if b is None else self.convert_tokens_to_ids(self.tokenize(b))
+    def join(
+        self, first: list[int], second: list[int] | None = None, max_length: int | None = None
+    ) -> tuple[list[int], list[int]]:
+        """Ids and segments of `[CLS] A [SEP]` or `[CLS] A [SEP] B [SEP]`, cut to fit."""
+        a, b = list(first), list(second or ())
         if max_length is not None:
-            truncate_longest_first(first, second, max_length - (2 if b is None else 3))
+            truncate_longest_first(a, b, max_length - (2 if second is None else 3))
         cls, sep = self.vocab[CLS], self.vocab[SEP]
-        ids, types = [cls, *first, sep], [0] * (len(first) + 2)
-        if b is not None:
-            ids, types = [*ids, *second, sep], types + [1] * (len(second) + 1)
-        return ids, types
+        ids, segments = [cls, *a, sep], [0] * (len(a) + 2)
+        if second is not None:
+            ids, segments = [*ids, *b, sep], segments + [1] * (len(b) + 1)
+        return ids, segments
 
     @cached_property
     def _rust(self) -> tokenizers.Tokenizer:
@@ -328,12 +305,12 @@ class BertTokenizer:
         return [encoding.ids for encoding in encodings]
 
     def encode_with_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
-        """The ids of a text and, for each, the characters that it stands for: from, up to."""
+        """The ids of a text and, for each, the characters that it covers: start and end."""
         encoding = self._rust.encode(text, add_special_tokens=False)
         return encoding.ids, encoding.offsets
 
     def to_fast(self) -> BertTokenizerFast:
-        """The same tokenizer as `transformers` has it."""
+        """The same tokenizer in `transformers`."""
         from transformers import BertTokenizerFast
 
         return BertTokenizerFast(vocab=dict(self.vocab), do_lower_case=self.do_lower_case)
@@ -342,17 +319,16 @@ class BertTokenizer:
         """Write `vocab.txt` and `tokenizer_config.json`, which `BertTokenizerFast` reads."""
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
-        lines = "".join(f"{token}\n" for token in self.tokens)
-        (directory / "vocab.txt").write_text(lines, encoding="utf-8", newline="\n")
-        # One of another vocabulary would go before ours in transformers.
-        (directory / "tokenizer.json").unlink(missing_ok=True)
+        write_text(directory / "vocab.txt", "".join(f"{token}\n" for token in self.tokens))
         config = {"tokenizer_class": "BertTokenizer", "do_lower_case": self.do_lower_case}
-        text = json.dumps(config, indent=2) + "\n"
-        (directory / "tokenizer_config.json").write_text(text, encoding="utf-8")
+        write_json(directory / "tokenizer_config.json", config)
+        # What another tokenizer left here would change what transformers reads.
+        for other in ("tokenizer.json", "added_tokens.json", "special_tokens_map.json"):
+            (directory / other).unlink(missing_ok=True)
 
 
 def truncate_longest_first(first: list[int], second: list[int], room: int) -> None:
-    """Take tokens off the end of the longer side until both fit into `room` together.
+    """Remove tokens from the end of the longer side until both sides fit into `room` together.
 
     Once they are equally long, the side that was longer at first keeps the odd token.
     """
@@ -366,66 +342,78 @@ def truncate_longest_first(first: list[int], second: list[int], room: int) -> No
             max(first, second, key=len).pop()
 
 
-def _check_is_bert(directory: Path, config: dict, rust: dict, lower: bool) -> None:
-    """Raise `ValueError` for a tokenizer that would give other ids than ours.
-
-    `config` is what its files set, `rust` what `tokenizer.json` holds, if it is there: all that
-    transformers 5 saves.
-    """
-    added = [token["content"] for token in rust.get("added_tokens", [])]
-    added += [token["content"] for token in config.get("added_tokens_decoder", {}).values()]
-    extra = sorted(set(added) - set(SPECIAL_TOKENS))
-    model = rust.get("model", {"type": "WordPiece", "vocab": {}})
-    numbers = sorted(model["vocab"].values()) if model.get("type") == "WordPiece" else None
-    problems = [
-        problem
-        for problem, is_there in (
-            ("it holds no word pieces", numbers is None),
-            ("its ids have gaps", numbers is not None and numbers != list(range(len(numbers)))),
-            (f"it is a {config.get('tokenizer_class')}", not _is_bert_class(config)),
-            (f"it has tokens of its own: {', '.join(extra)}", extra),
-            (
-                "strip_accents is not as do_lower_case",
-                config.get("strip_accents") not in (None, lower),
-            ),
-            ("tokenize_chinese_chars is off", config.get("tokenize_chinese_chars") is False),
-            ("handle_chinese_chars is off", config.get("handle_chinese_chars") is False),
-        )
-        if is_there
-    ]
-    if problems:
-        raise ValueError(f"the tokenizer in {directory} is not BERT's: {'; '.join(problems)}")
+def _check_settings(values: dict[str, Any], lower: bool) -> None:
+    """Raise `ValueError` for a setting of Hugging Face's that would give other ids than ours."""
+    is_berts = {
+        "tokenizer_class": ("BertTokenizer", "BertTokenizerFast"),
+        "do_lower_case": (True, False),
+        "strip_accents": (lower,),
+        "tokenize_chinese_chars": (True,),
+        "clean_text": (True,),
+        "split_special_tokens": (False,),
+        "padding_side": ("right",),
+        "truncation_side": ("right",),
+        **{f"{token[1:-1].lower()}_token": (token,) for token in SPECIAL_TOKENS},
+    }
+    for name, value in values.items():
+        if name in is_berts or (name.endswith("_token") and not isinstance(value, bool)):
+            given = [value]
+        elif name.endswith(("tokens", "tokens_decoder")):
+            given = value.values() if isinstance(value, dict) else value
+            given = list(given) if isinstance(value, dict | list) else [value]
+        else:
+            continue
+        for one in given:
+            if isinstance(one, dict) and not (one.get("single_word") or one.get("normalized")):
+                one = one.get("content")
+            if one is not None and one not in is_berts.get(name, SPECIAL_TOKENS):
+                raise ValueError(f"{name} is not BERT's: {reprlib.repr(one)}")
 
 
-def _is_bert_class(config: dict) -> bool:
-    name = config.get("tokenizer_class") or "BertTokenizer"
-    return name in ("BertTokenizer", "BertTokenizerFast")
+def _read_rust(file: Path) -> BertTokenizer:
+    """The tokenizer of a `tokenizer.json`. Raises `ValueError` that names what is not BERT's."""
+    text = read_text(file, JSON_LIMIT)
+    with errors_name(file):
+        try:
+            theirs = tokenizers.Tokenizer.from_str(text)
+            theirs.no_truncation()  # transformers truncates and pads only when asked
+            theirs.no_padding()
+            pair = theirs.encode(UNK, PAD)
+        except Exception as error:  # it has no narrower class
+            raise ValueError(f"tokenizers cannot read it: {error}") from None
+        if not isinstance(m := theirs.model, tokenizers.models.WordPiece):
+            raise ValueError("it is not BERT's: it holds no word pieces")
+        vocab = theirs.get_vocab(with_added_tokens=False)
+        tokens = sorted(vocab, key=vocab.__getitem__)
+        lower = bool(getattr(theirs.normalizer, "lowercase", True))
+        ours = BertTokenizer(tokens, lower)
+        added = theirs.get_added_tokens_decoder().values()
+        plain = [t.content for t in added if not (t.single_word or t.normalized)]
+        normalizer = tokenizers.normalizers.BertNormalizer
+        settings = (m.unk_token, m.continuing_subword_prefix, m.max_input_chars_per_word)
+        both = ours.join([ours.vocab[UNK]], [ours.vocab[PAD]])
+        is_berts = {
+            f"added_tokens ({listed(t.content for t in added)})": len(added) == len(plain)
+            and sorted(plain) == sorted(SPECIAL_TOKENS),
+            "normalizer": repr(theirs.normalizer)
+            in {repr(normalizer(True, True, accents, lower)) for accents in (None, lower)},
+            "pre_tokenizer": repr(theirs.pre_tokenizer) == repr(ours._rust.pre_tokenizer),
+            "model": settings == (UNK, "##", MAX_CHARS_PER_WORD)
+            and [vocab[token] for token in tokens] == list(range(len(tokens))),  # no gaps
+            "post_processor": (pair.ids, pair.type_ids) == both,
+        }
+        if wrong := [part for part, is_equal in is_berts.items() if not is_equal]:
+            raise ValueError(f"its {' and '.join(wrong)} would give other ids than BERT's")
+    return ours
 
 
 def _rust_tokenizer(vocab: dict[str, int], do_lower_case: bool) -> tokenizers.Tokenizer:
+    model = tokenizers.models.WordPiece
     rust = tokenizers.Tokenizer(
-        tokenizers.models.WordPiece(
-            dict(vocab), unk_token=UNK, max_input_chars_per_word=MAX_CHARS_PER_WORD
-        )
+        model(dict(vocab), unk_token=UNK, max_input_chars_per_word=MAX_CHARS_PER_WORD)
     )
     rust.normalizer = tokenizers.normalizers.BertNormalizer(lowercase=do_lower_case)
     rust.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
     rust.decoder = tokenizers.decoders.WordPiece()
     rust.add_special_tokens([token for token in SPECIAL_TOKENS if token in vocab])
     return rust
-
-
-def _split_on_special_tokens(text: str) -> list[str]:
-    """The text in parts, special tokens as parts of their own."""
-    parts = [text]
-    for token in SPECIAL_TOKENS:
-        split: list[str] = []
-        for part in parts:
-            if part in SPECIAL_TOKENS:
-                split.append(part)
-                continue
-            for piece in part.split(token):
-                split += [piece, token]
-            split.pop()
-        parts = split
-    return [part for part in parts if part]

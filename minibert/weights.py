@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-import json
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from minibert.config import BertConfig
-from minibert.files import find_directory, read_json
-from minibert.tokenizer import BertTokenizer
+from minibert.files import (
+    errors_name,
+    field,
+    find_directory,
+    listed,
+    read_json,
+    regular,
+    write_json,
+    write_whole,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from minibert.tokenizer import BertTokenizer
+
+T = TypeVar("T")
+Shapes = Mapping[str, tuple[int, ...]]
+"""Shapes of tensors by name, as the head of a safetensors file tells them."""
 
 # Our name -> Hugging Face's, for a whole `BertForPreTraining`; read top to bottom.
 _NAMES = (
@@ -49,6 +63,7 @@ HEAD_PREFIXES = {
 }
 """How the names of weights begin that are no part of the body, and what they are."""
 
+_TOKEN_MATRIX = "embeddings.word_embeddings.weight"
 _NOT_LEARNED = re.compile(r"(^|\.)(position_ids|token_type_ids)$")
 
 
@@ -59,127 +74,161 @@ def hf_name(name: str) -> str:
     return name
 
 
+def plain(tensors: Mapping[str, T]) -> dict[str, T]:
+    """The same tensors under plain names: today's Hugging Face names without `bert.`.
+
+    Old names (`gamma`, `beta`) change, buffers go, and so does a wrapper's prefix (`module.`,
+    `_orig_mod.`, `0.auto_model.`). Raises `ValueError` if two tensors would share a name.
+    """
+    matrices = [re.fullmatch(rf"((?:.*\.)?){re.escape(_TOKEN_MATRIX)}", name) for name in tensors]
+    wrapper = next((found[1].removesuffix("bert.") for found in matrices if found), "")
+    renamed: dict[str, T] = {}
+    for name, tensor in tensors.items():
+        short = name.removeprefix(wrapper).removeprefix("bert.")
+        short = re.sub(r"\.gamma$", ".weight", re.sub(r"\.beta$", ".bias", short))
+        if _NOT_LEARNED.search(short):
+            continue
+        if short in renamed:
+            raise ValueError(f"the weights hold {listed([short])} twice")
+        renamed[short] = tensor
+    return renamed
+
+
 def to_hf_state_dict(model: nn.Module) -> dict[str, Tensor]:
     """The model's tensors under Hugging Face's names; the tied decoder is there once."""
-    return {
-        hf_name(name): tensor.detach().contiguous()
-        for name, tensor in model.state_dict().items()
-        if name != "mlm_head.decoder.weight"
+    tensors = model.state_dict().items()
+    return {hf_name(name): t for name, t in tensors if name != "mlm_head.decoder.weight"}
+
+
+def _misfits(given: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """How tensors, or their shapes, differ by name and shape; empty if they do not."""
+    has, wants = ({n: tuple(getattr(t, "shape", t)) for n, t in x.items()} for x in (given, wanted))
+    both = sorted(set(has) & set(wants))
+    problems = {
+        "missing": sorted(set(wants) - set(has)),
+        "extra": sorted(set(has) - set(wants)),
+        "of another shape": [
+            f"{n} is {has[n]}, wanted {wants[n]}" for n in both if has[n] != wants[n]
+        ],
     }
+    return "; ".join(f"{what}: {listed(names)}" for what, names in problems.items() if names)
 
 
 def load_hf_state_dict(
-    model: nn.Module, tensors: dict[str, Tensor], passes_over: tuple[str, ...] = ()
+    model: nn.Module, tensors: Mapping[str, Tensor], passes_over: tuple[str, ...] = ()
 ) -> None:
-    """Copy tensors under Hugging Face's names into `model`.
+    """Copy tensors under Hugging Face's names into `model`, except those that `passes_over` begin.
 
-    Old names (`gamma`, `beta`) and either use of the `bert.` prefix are understood. What begins
-    with one of `passes_over` is left. Any other missing, extra or misshapen tensor is a
-    `ValueError` that names them all, and so is a decoder that is not the token matrix; the model
-    is then unchanged.
+    Raises `ValueError` for any missing, extra or misshapen tensor, and for a decoder that is not
+    the token matrix. The model is then unchanged.
     """
-    given: dict[str, Tensor] = {}
-    for name, tensor in tensors.items():
-        name = re.sub(r"\.gamma$", ".weight", re.sub(r"\.beta$", ".bias", name))
-        name = name.removeprefix("bert.")
-        if not _NOT_LEARNED.search(name) and not name.startswith(passes_over):
-            given[name] = tensor
-    # Both stand twice in most files: the decoder is the token matrix.
-    token_matrix = given.get("embeddings.word_embeddings.weight")
+    given = {n: tensor for n, tensor in plain(tensors).items() if not n.startswith(passes_over)}
+    # Most files hold the token matrix twice: it is the decoder too.
+    token_matrix = given.get(_TOKEN_MATRIX)
     decoder = given.pop("cls.predictions.decoder.weight", token_matrix)
     if (bias := given.pop("cls.predictions.decoder.bias", None)) is not None:
         given.setdefault("cls.predictions.bias", bias)
     if decoder is not None and (token_matrix is None or not torch.equal(decoder, token_matrix)):
-        raise ValueError(
-            "cls.predictions.decoder.weight is not the token matrix: in BERT the two are one"
-        )
-    wanted = {
-        hf_name(name).removeprefix("bert."): parameter
-        for name, parameter in model.state_dict().items()
-        if name != "mlm_head.decoder.weight"
-    }
-    misshapen = [
-        f"{name} is {tuple(given[name].shape)}, wanted {tuple(wanted[name].shape)}"
-        for name in sorted(set(given) & set(wanted))
-        if given[name].shape != wanted[name].shape
-    ]
-    problems = [
-        f"{what}: {', '.join(names)}"
-        for what, names in (
-            ("missing", sorted(set(wanted) - set(given))),
-            ("extra", sorted(set(given) - set(wanted))),
-            ("of another shape", misshapen),
-        )
-        if names
-    ]
-    if problems:
-        raise ValueError(f"the weights do not fit {type(model).__name__}: {'; '.join(problems)}")
+        raise ValueError("cls.predictions.decoder.weight is not the token matrix, as it is in BERT")
+    wanted = plain(to_hf_state_dict(model))
+    if problems := _misfits(given, wanted):
+        raise ValueError(f"the weights do not fit {type(model).__name__}: {problems}")
     with torch.no_grad():
         for name, parameter in wanted.items():
             parameter.copy_(given[name])
 
 
-def read_weights(directory: Path) -> dict[str, Tensor]:
-    """All tensors of a directory's safetensors, sharded or not. Never unpickles anything."""
-    files = [directory / "model.safetensors"]
-    index = directory / "model.safetensors.index.json"
-    if index.exists() and not files[0].exists():
-        shards = set(read_json(index).get("weight_map", {}).values())
-        if not shards:
-            raise ValueError(f"{index} names no file")
-        if escaping := [s for s in sorted(shards) if Path(s).name != s]:
-            raise ValueError(f"{index} names files outside its folder: {escaping}")
-        files = [directory / shard for shard in sorted(shards)]
-    if not files[0].exists():
-        if any(directory.glob("pytorch_model*")):
-            raise ValueError(
-                f"{directory} holds pickled weights (pytorch_model.bin), and unpickling can run "
-                "any code: not loaded. Convert it where you trust it: transformers' "
-                "AutoModel.from_pretrained(...).save_pretrained(...) writes safetensors"
-            )
-        raise FileNotFoundError(
-            f"{files[0]} does not exist: is this a model directory, with weights as safetensors?"
+def check_sizes(config: BertConfig, shapes: Shapes) -> None:
+    """Raise `ValueError` if weights do not have the config's sizes, which may not fit in memory."""
+    D, L = config.hidden_size, config.num_hidden_layers
+    wanted = {
+        _TOKEN_MATRIX: (config.vocab_size, D),
+        "embeddings.position_embeddings.weight": (config.max_position_embeddings, D),
+        "embeddings.token_type_embeddings.weight": (config.type_vocab_size, D),
+    }
+    for layer in range(min(L, len(shapes))):  # the other matrices are no larger than these
+        wanted[f"encoder.layer.{layer}.attention.self.query.weight"] = (D, D)
+        wanted[f"encoder.layer.{layer}.intermediate.dense.weight"] = (config.intermediate_size, D)
+    if problems := _misfits({name: shapes[name] for name in wanted if name in shapes}, wanted):
+        raise ValueError(f"the weights do not have the sizes that config.json gives: {problems}")
+
+
+def _weight_files(directory: Path) -> list[Path]:
+    file, index = directory / "model.safetensors", directory / "model.safetensors.index.json"
+    if file.exists():
+        return [file]
+    if index.exists():
+        with errors_name(index):
+            names = sorted({*map(str, field(read_json(index), "weight_map", dict, {}).values())})
+            wrong = [ascii(n) for n in names if not re.fullmatch(r"[\w .-]+\.safetensors", n)]
+            if wrong or not names:
+                what = f"safetensors files, none outside its folder: {listed(wrong)}"
+                raise ValueError(f"weight_map must name {what}")
+        return [directory / name for name in names]
+    if any(directory.glob("pytorch_model*")):
+        raise ValueError(
+            f"{directory} holds pickled weights, not loaded because they can run any code: "
+            "transformers' from_pretrained and save_pretrained turn them into safetensors"
         )
-    tensors: dict[str, Tensor] = {}
-    for file in files:
+    raise FileNotFoundError(f"{file} does not exist: is this a model directory, with safetensors?")
+
+
+def _read(directory: Path, take: Callable[[Any, str], T]) -> dict[str, T]:
+    """What `take` makes of each tensor of a directory's safetensors, by its plain name."""
+    found = {}
+    for file in _weight_files(directory):
         try:
-            tensors.update(load_file(file))
+            with safe_open(regular(file), framework="pt") as tensors:
+                found.update({name: take(tensors, name) for name in tensors.keys()})  # noqa: SIM118
         except SafetensorError as error:
             raise ValueError(f"{file} is not a whole safetensors file: {error}") from None
-    return tensors
+    with errors_name(directory):
+        return plain(found)
 
 
-def check_nothing_is_lost(file: Path, weights: dict[str, Tensor]) -> None:
-    """Raise `FileExistsError` if `file` holds tensors that `weights` has not."""
-    if not file.exists():
+def read_shapes(directory: Path) -> Shapes:
+    """The shape of every tensor in a directory, by its plain name."""
+    return _read(directory, lambda file, name: tuple(file.get_slice(name).get_shape()))
+
+
+def read_weights(directory: Path) -> dict[str, Tensor]:
+    """Every tensor in a directory, by its plain name. Never unpickles anything."""
+    return _read(directory, lambda file, name: file.get_tensor(name))
+
+
+def write_weights(file: Path, tensors: dict[str, Tensor]) -> None:
+    """Write a safetensors file, whole or not at all."""
+    try:
+        write_whole(file, lambda writing: save_file(tensors, writing, metadata={"format": "pt"}))
+    except SafetensorError as error:  # its word for a full disk
+        raise OSError(f"cannot write {file}: {error}") from None
+
+
+def check_nothing_is_lost(directory: Path, weights: Mapping[str, Tensor]) -> None:
+    """Raise `FileExistsError` if a model in `directory` has tensors that `weights` lacks."""
+    try:
+        there = read_shapes(directory)
+    except (FileNotFoundError, ValueError):  # there is no model, or none that can be read
         return
-    with safe_open(file, framework="pt") as old:
-        names = old.keys()
-        there = {name.removeprefix("bert.") for name in names}
-    if lost := sorted(there - {name.removeprefix("bert.") for name in weights}):
-        raise FileExistsError(
-            f"{file} is of a larger model, whose {', '.join(lost)} would be lost: save elsewhere, "
-            "or remove it first"
-        )
+    if lost := sorted(set(there) - set(plain(weights))):
+        what = f"{directory} holds a larger model, and its {listed(lost)} would be lost"
+        raise FileExistsError(f"{what}: save elsewhere, or remove it first")
 
 
 class PretrainedModel(nn.Module):
-    """A model that can be read from a Hugging Face BERT directory, and written as one."""
+    """A model that reads Hugging Face BERT directories and writes them."""
 
     config: BertConfig
     passes_over: tuple[str, ...] = ()
-    """Tensors of a larger model's file that this one has no use for, by how their names begin."""
+    """Tensors of a larger model's file that this model does not use, by how their names begin."""
 
     @classmethod
-    def for_weights(cls, config: BertConfig, names: set[str], values: dict[str, Any]) -> Self:
-        """The model that weights of these names (without `bert.`) belong to.
-
-        `values` is the whole `config.json`: what a head needs to know stands there too.
-        """
+    def for_weights(cls, config: BertConfig, shapes: Shapes, values: dict[str, Any]) -> Self:
+        """The model that these weights belong to; `values` is the whole `config.json`."""
         raise NotImplementedError
 
     def head_config(self) -> dict[str, Any]:
-        """What `config.json` says of the head: nothing, where the weights say it all."""
+        """What `config.json` says of the head: nothing if the weights say it all."""
         return {}
 
     @property
@@ -196,16 +245,17 @@ class PretrainedModel(nn.Module):
     def from_pretrained(cls, name_or_path: str | Path, **overrides: object) -> Self:
         """The model with the weights of a Hugging Face BERT directory or hub name, in eval mode.
 
-        `overrides` change config fields that no tensor's shape depends on (`attn_implementation`,
-        `hidden_dropout_prob`, ...). Raises `FileNotFoundError` where there is no such model, and
-        `ValueError` where the weights do not fit or are pickled.
+        `overrides` change config fields that no tensor's shape depends on. Raises
+        `FileNotFoundError` if there is no such model, and `ValueError` if the weights do not fit.
         """
         directory = find_directory(name_or_path)
-        tensors = read_weights(directory)
+        shapes = read_shapes(directory)
         config = BertConfig.from_pretrained(directory, **overrides)
-        names = {name.removeprefix("bert.") for name in tensors}
-        model = cls.for_weights(config, names, read_json(directory / "config.json"))
-        load_hf_state_dict(model, tensors, model.passes_over)
+        values = read_json(directory / "config.json")
+        with errors_name(directory):
+            check_sizes(config, shapes)
+            model = cls.for_weights(config, shapes, values)
+            load_hf_state_dict(model, read_weights(directory), model.passes_over)
         return model.eval()
 
     def save_pretrained(
@@ -213,21 +263,15 @@ class PretrainedModel(nn.Module):
     ) -> None:
         """Write `config.json` and `model.safetensors`, and the tokenizer's files if one is given.
 
-        `transformers.AutoModel.from_pretrained(directory)` then gives the same numbers. A pre-LN
-        model has no place in that format: `ValueError`. Raises `FileExistsError` where a model is
-        there already that has more parts than this one, such as the head that guesses masked words.
+        `transformers.AutoModel.from_pretrained(directory)` then gives the same numbers. Raises
+        `FileExistsError` if there is a model with more parts than this one, such as the MLM head.
         """
         directory = Path(directory)
         weights = to_hf_state_dict(self)
-        check_nothing_is_lost(directory / "model.safetensors", weights)
-        config = {
-            **self.config.to_hf_dict(),
-            **self.head_config(),
-            "architectures": [self.architecture],
-        }
+        check_nothing_is_lost(directory, weights)
+        config = {**self.config.to_hf_dict(), **self.head_config()}
         directory.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(config, indent=2) + "\n"
-        (directory / "config.json").write_text(text, encoding="utf-8")
-        save_file(weights, directory / "model.safetensors", metadata={"format": "pt"})
+        write_weights(directory / "model.safetensors", weights)
         if tokenizer is not None:
             tokenizer.save(directory)
+        write_json(directory / "config.json", {**config, "architectures": [self.architecture]})

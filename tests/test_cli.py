@@ -270,7 +270,7 @@ def test_a_killed_command_resumes_bitwise(texts, tmp_path):
     [
         (["fill-mask", "{model}", "no blank"], "no [MASK]"),
         (["fill-mask", "no/such/model", "a [MASK]"], "is not a directory"),
-        (["fill-mask", "no/such/model", "a [MASK]"], "With the package comes mini-sotu"),
+        (["fill-mask", "no/such/model", "a [MASK]"], "The package comes with mini-sotu"),
         (["fill-mask", "{texts}", "a [MASK]"], "model directory"),
         (["fill-mask", "{model}", "the " * 80 + "[MASK]"], "at most 64"),
         (["generate", "{model}", "no blank"], "no [MASK] in the text"),
@@ -297,7 +297,7 @@ def test_a_killed_command_resumes_bitwise(texts, tmp_path):
         (["perplexity", "{model}", "the " * 80], "text 1: the text is 80 tokens long and 62 fit"),
         (["perplexity", "{model}", "--file", "{empty}"], "holds no text"),
         (["perplexity", "{model}", "--file", "{latin}"], "not UTF-8"),
-        (["perplexity", "{model}", "--file", "{new}"], "No such file"),
+        (["perplexity", "{model}", "--file", "{new}"], "does not exist"),
         (["attention", "{model}", "the " * 80, "-o", "{new}/x.html"], "80 tokens long and 62 fit"),
         (["attention", "{model}", " ", "-o", "{new}/x.html"], "the text is empty"),
         (["attention", "{model}", "the", "--pair", "", "-o", "{new}/x.html"], "the text is empty"),

@@ -210,27 +210,6 @@ def test_saving_never_loses_a_head(tmp_path):
         minibert.BertForPreTraining.from_pretrained(tmp_path / "encoder")
 
 
-def test_configs_of_released_models_are_understood():
-    """Keys of multilingual and Chinese BERT, which change nothing; and some that would."""
-    for key in ("directionality", "pooler_fc_size", "pooler_type", "output_past", "_num_labels"):
-        assert minibert.BertConfig.from_dict({key: 768}) == minibert.BertConfig()
-    for values in (
-        {"is_decoder": True},
-        {"tie_word_embeddings": False},
-        {"pruned_heads": {"0": [1]}},
-        {"model_type": "gpt2"},
-        {"hidden_dropout_prob": "0.1"},
-    ):
-        with pytest.raises(ValueError):
-            minibert.BertConfig.from_dict(values)
-
-
-def test_a_position_scheme_that_is_not_built_is_refused():
-    config = minibert.BertConfig.from_dict({"position_embedding_type": "relative_key"})
-    with pytest.raises(ValueError, match="'relative_key' is not one of"):
-        minibert.BertModel(config)
-
-
 def test_an_override_that_is_no_field_is_refused(tmp_path):
     hf_model(transformers.BertModel, CONFIGS[0]).save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="no config fields"):

@@ -18,7 +18,7 @@ from torch import Tensor
 from minibert.data.batches import Batch
 from minibert.data.tables import Row
 from minibert.model import IGNORE_INDEX
-from minibert.tokenizer import CLS, PAD, SEP, UNK, BertTokenizer, truncate_longest_first
+from minibert.tokenizer import PAD, UNK, BertTokenizer
 
 QUESTION_SHARE = 2
 """A question takes at most half of a window, and the rest of it is cut off."""
@@ -72,21 +72,8 @@ def make_features(
             target = numbers[target]
         elif target is not None and kind == "multi-label":
             target = [float(label in target) for label in labels]
-        features.append(Feature(number, [_sequence(tokenizer, text, pair, max_length)], target))
+        features.append(Feature(number, [tokenizer.join(text, pair, max_length)], target))
     return features
-
-
-def _sequence(
-    tokenizer: BertTokenizer, text: list[int], pair: list[int] | None, max_length: int
-) -> tuple[list[int], list[int]]:
-    """`[CLS] A [SEP]` or `[CLS] A [SEP] B [SEP]`; the longer side is cut first."""
-    first, second = list(text), [] if pair is None else list(pair)
-    truncate_longest_first(first, second, max_length - (2 if pair is None else 3))
-    cls, sep = tokenizer.vocab[CLS], tokenizer.vocab[SEP]
-    ids, segments = [cls, *first, sep], [0] * (len(first) + 2)
-    if pair is not None:
-        ids, segments = [*ids, *second, sep], segments + [1] * (len(second) + 1)
-    return ids, segments
 
 
 def _tagging(
@@ -112,7 +99,7 @@ def _tagging(
             features.append(
                 Feature(
                     number,
-                    [_sequence(tokenizer, ids, None, max_length)],
+                    [tokenizer.join(ids, None, max_length)],
                     None if tags is None else tags[start:end],
                     tuple(places),
                 )
@@ -136,9 +123,7 @@ def _question_answering(
         room = max_length - 3 - len(question)
         step = max(1, room - room // STRIDE_SHARE)
         for start in range(0, max(1, len(context) - room + step), step):
-            ids, segments = _sequence(
-                tokenizer, question, context[start : start + room], max_length
-            )
+            ids, segments = tokenizer.join(question, context[start : start + room], max_length)
             before = len(question) + 2  # [CLS] question [SEP]
             window = spans[start : start + room]
             offsets = (*[None] * before, *window, None)
@@ -168,7 +153,7 @@ def _multiple_choice(
     features = []
     for number, row in enumerate(rows):
         text, *choices = tokenizer.encode_batch([row["text"], *row["choices"]])
-        sequences = [_sequence(tokenizer, text, choice, max_length) for choice in choices]
+        sequences = [tokenizer.join(text, choice, max_length) for choice in choices]
         features.append(Feature(number, sequences, row.get("label")))
     return features
 

@@ -6,10 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from minibert.config import BertConfig
-from minibert.files import find_directory
+from minibert.files import errors_name, find_directory
 from minibert.model import BertForPreTraining
 from minibert.tokenizer import BertTokenizer
-from minibert.weights import HEAD_PREFIXES, load_hf_state_dict, read_weights, to_hf_state_dict
+from minibert.weights import (
+    HEAD_PREFIXES,
+    check_sizes,
+    load_hf_state_dict,
+    read_shapes,
+    read_weights,
+    to_hf_state_dict,
+)
 
 MLM_HEAD = HEAD_PREFIXES["cls.predictions."]
 
@@ -28,7 +35,10 @@ def load_with_new_heads(
     directory = find_directory(name_or_path)
     tokenizer = BertTokenizer.from_pretrained(directory)
     tensors = read_weights(directory)
-    model = make_model(BertConfig.from_pretrained(directory, **overrides))
+    config = BertConfig.from_pretrained(directory, **overrides)
+    with errors_name(directory):
+        check_sizes(config, read_shapes(directory))
+    model = make_model(config)
     if model.config.vocab_size < tokenizer.vocab_size:
         raise ValueError(
             f"{directory} has {tokenizer.vocab_size} tokens and vectors for "
