@@ -132,8 +132,8 @@ def labels_of(values: dict[str, Any], outputs: int) -> list[str]:
         raise ValueError(f"num_labels is {number!r}, but the weights have {outputs} outputs")
     if len(names) != outputs:
         return [f"LABEL_{n}" for n in range(outputs)]
-    labels = [names.get(str(n)) for n in range(outputs)]
-    if not all(isinstance(label, str) for label in labels):
+    labels = [names[str(n)] for n in range(outputs) if isinstance(names.get(str(n)), str)]
+    if len(labels) < outputs:
         raise ValueError(f"id2label must name 0..{outputs - 1} and is {reprlib.repr(names)}")
     return labels
 

@@ -128,9 +128,12 @@ class BertTokenizer:
         settings = {n: read_json(file) for n in _SETTINGS if (file := directory / n).exists()}
         vocab_file, rust_file = directory / "vocab.txt", directory / "tokenizer.json"
         rust = _read_rust(rust_file) if rust_file.exists() else None
-        if rust is None and not vocab_file.exists():
+        if vocab_file.exists():
+            tokenizer = cls(vocab_file)
+        elif rust is not None:
+            tokenizer = cls(rust.tokens)
+        else:
             raise FileNotFoundError(f"{directory} holds neither vocab.txt nor tokenizer.json")
-        tokenizer = cls(vocab_file if vocab_file.exists() else rust.tokens)
         stated = settings.get("tokenizer_config.json", {}).get("do_lower_case")
         tokenizer.do_lower_case = stated is None or stated
         if rust is not None and rust.tokens != tokenizer.tokens:
@@ -235,6 +238,9 @@ class BertTokenizer:
             return self.vocab.get(tokens, self.vocab[UNK])
         return [self.vocab.get(token, self.vocab[UNK]) for token in tokens]
 
+    def _ids(self, text: str) -> list[int]:
+        return [self.vocab.get(token, self.vocab[UNK]) for token in self.tokenize(text)]
+
     def convert_ids_to_tokens(self, ids: Iterable[int]) -> list[str]:
         """Tokens of ids."""
         return [self.tokens[int(number)] for number in ids]
@@ -258,19 +264,17 @@ class BertTokenizer:
         One text gives lists of length T; a list of texts gives lists of lists, padded to the
         longest. `max_length` truncates the longer side first. `return_tensors="pt"` gives (B, T).
         """
-        batched = isinstance(text, list | tuple)
-        texts = text if batched else [text]
+        batched = not isinstance(text, str)
+        texts = [text] if isinstance(text, str) else text
         pairs = pair if isinstance(pair, list | tuple) else [pair] * len(texts)
         if len(pairs) != len(texts) or (batched and isinstance(pair, str)):
             raise ValueError(f"there are {len(texts)} texts: give as many pairs, as a list")
         if return_tensors not in (None, "pt"):
             raise ValueError(f"return_tensors must be 'pt' or None, not {return_tensors!r}")
-        rows = []
-        for both in zip(texts, pairs, strict=True):
-            a, b = (
-                None if x is None else self.convert_tokens_to_ids(self.tokenize(x)) for x in both
-            )
-            rows.append(self.join(a, b, max_length))
+        rows = [
+            self.join(self._ids(a), None if b is None else self._ids(b), max_length)
+            for a, b in zip(texts, pairs, strict=True)
+        ]
         longest = max((len(ids) for ids, _ in rows), default=0)
         pad = self.vocab[PAD]
         encoded: dict[str, list | Tensor] = {
@@ -359,8 +363,8 @@ def _check_settings(values: dict[str, Any], lower: bool) -> None:
         if name in is_berts or (name.endswith("_token") and not isinstance(value, bool)):
             given = [value]
         elif name.endswith(("tokens", "tokens_decoder")):
-            given = value.values() if isinstance(value, dict) else value
-            given = list(given) if isinstance(value, dict | list) else [value]
+            given = list(value.values()) if isinstance(value, dict) else value
+            given = given if isinstance(given, list) else [given]
         else:
             continue
         for one in given:

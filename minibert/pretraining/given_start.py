@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from minibert.config import BertConfig
@@ -56,7 +56,7 @@ def load_with_new_heads(
     return model.eval(), tokenizer, {HEAD_PREFIXES[prefix] for prefix in missing}
 
 
-def _heads(names: dict[str, object]) -> set[str]:
+def _heads(names: Iterable[str]) -> set[str]:
     """The prefixes of the heads that these tensors belong to."""
     return {
         prefix
