@@ -32,6 +32,7 @@ NBVAL = $(PYTEST) --nbval --nbval-cell-timeout 300 notebooks solutions
 test: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(PYTEST)
 	OMP_NUM_THREADS=1 $(PYTEST) tests/browser -n 0
 	MINIBERT_PROFILE=smoke OMP_NUM_THREADS=1 $(NBVAL)
