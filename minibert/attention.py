@@ -1,7 +1,7 @@
 """Self-attention (Vaswani et al., 2017, 3.2), from scratch and through torch's built-in.
 
-Both give the same numbers. Ours returns the weights, so it is the one to look into; torch's never
-forms the (T, T) matrix on a GPU, so it is the one to train with.
+Both compute the same numbers. Ours returns the weights, so use it to look inside. Torch's never
+forms the (T, T) matrix on a GPU, so use it to train.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from minibert.config import BertConfig, choose
 
 
 def additive_mask(attention_mask: Tensor | None, dtype: torch.dtype) -> Tensor | None:
-    """What is added to the scores: 0 where a key may be seen, a huge negative number where not.
+    """The mask to add to the scores: 0 where a key may be seen, a huge negative number elsewhere.
 
     `attention_mask` is (B, T), 1 for real tokens and 0 for padding, or (B, T, T), 1 where the query
     (first T) may see the key (second T). Returns (B, 1, 1, T) or (B, 1, T, T), or None for None.
 
-    The number is the lowest finite one and not -inf: a query that may see nothing then gets equal
-    weights, where -inf would give 0/0.
+    The number is the lowest finite one, not -inf. A query that may see nothing then gets equal
+    weights, because -inf would give 0/0.
     """
     if attention_mask is None:
         return None
@@ -44,8 +44,8 @@ def scaled_dot_product_attention(
     """Attention with its weights: softmax(Q K^T / sqrt(K) + mask) V.
 
     `query`, `key`, `value` are (..., T, K); `mask` is added to the scores (..., T, T).
-    Returns the context (..., T, K) and the weights (..., T, T), each row of which sums to 1
-    (before dropout, which falls on the weights as in the original BERT).
+    Returns the context (..., T, K) and the weights (..., T, T), whose rows sum to 1. As in the
+    original BERT, dropout is applied to the weights; those returned are without it.
     """
     scores = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])  # (..., T, T)
     if mask is not None:
@@ -55,7 +55,7 @@ def scaled_dot_product_attention(
 
 
 def split_heads(x: Tensor, num_heads: int) -> Tensor:
-    """(B, T, D) -> (B, H, T, K): each head takes its own K of the D dimensions."""
+    """(B, T, D) -> (B, H, T, K): each head takes K of the D dimensions."""
     return x.unflatten(-1, (num_heads, -1)).transpose(1, 2)
 
 

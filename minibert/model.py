@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 IGNORE_INDEX = -100
-"""The MLM label of a token that is not to be predicted. No class: NSP's 0 must never match it."""
+"""The MLM label of a token that is not to be predicted. It is no class, unlike NSP's label 0."""
 
 
 @dataclass
 class BertModelOutput:
-    """What `BertModel` returns; the names are Hugging Face's."""
+    """What `BertModel` returns. The names are Hugging Face's."""
 
     last_hidden_state: Tensor  # (B, T, D)
     pooler_output: Tensor | None  # (B, D)
@@ -105,7 +105,7 @@ class MaskedLMHead(nn.Module):
 
 @dataclass
 class BertForPreTrainingOutput:
-    """What `BertForPreTraining` returns; the names are Hugging Face's, but for `mlm_correct`."""
+    """What `BertForPreTraining` returns. Only the name `mlm_correct` is not Hugging Face's."""
 
     mlm_head: MaskedLMHead
     loss: Tensor | None = None  # (), the sum of the two below
@@ -150,7 +150,7 @@ class BertForPreTraining(PretrainedModel):
 
     @property
     def architecture(self) -> str:
-        """Hugging Face has a class of its own for the MLM head alone."""
+        """Hugging Face has a separate class for the MLM head alone."""
         return "BertForPreTraining" if self.nsp_head else "BertForMaskedLM"
 
     def tie_weights(self) -> None:

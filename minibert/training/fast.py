@@ -4,8 +4,8 @@
   is `BertForPreTraining`.
 - `LinearCrossEntropy`: the loss without a matrix of all logits in memory. Its twin is
   `F.cross_entropy` of `F.linear`.
-- `SampledSoftmax`: the loss over a part of the vocabulary. It has another value than the whole
-  softmax, with its minimum in the same place.
+- `SampledSoftmax`: the loss over a part of the vocabulary. Its value is lower than that of the
+  whole softmax, but its minimum is in the same place.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def states_at(
 def _layer_at(
     layer: BertLayer, x: Tensor, mask: Tensor | None, position_ids: Tensor, places: Tensor
 ) -> Tensor:
-    """`BertLayer.forward`, but that only the tokens at `places` (B, R) ask: (B, R, D)."""
+    """`BertLayer.forward` for the tokens at `places` (B, R) alone: (B, R, D)."""
     attention = layer.attention
     asking = gather(x, places)  # (B, R, D)
     positions = gather(position_ids.expand(x.shape[:2]), places)  # (B, R)
@@ -86,7 +86,8 @@ def _layer_at(
 def places_read(labels: Tensor) -> Tensor:
     """Labels (B, T) -> where pretraining reads the last layer (B, R): at `[CLS]`, then at masks.
 
-    R is the largest number that a row needs; the other rows read a few more, whose label is -100.
+    R is the largest number that a row needs. Shorter rows are filled with positions whose label is
+    -100.
     """
     is_read = labels != IGNORE_INDEX
     is_read[:, 0] = True
@@ -152,9 +153,9 @@ class SampledSoftmax:
     """Cross-entropy over about a sixth of the vocabulary, with its minimum in the same place.
 
     Each step takes the `always` most frequent tokens, the tokens to be predicted, and one in
-    `one_in` of the rest, drawn with torch's generator. From the score of a token that is there
-    with probability q, log q is subtracted: then the scores that fit best are those of the whole
-    softmax (Jean et al., 2015, 3.1). The loss itself is lower, as there is less to choose from.
+    `one_in` of the rest, drawn with torch's generator. If a token is taken with probability q,
+    log q is subtracted from its score, so that the best scores are the same as for the whole
+    softmax (Jean et al., 2015, 3.1). The loss is lower because there is less to choose from.
     """
 
     def __init__(
