@@ -14,6 +14,7 @@ from minibert.config import BertConfig, choose
 _gelu_tanh = partial(F.gelu, approximate="tanh")  # what GPT-2 and some released BERTs have
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,  # x * Phi(x), with the exact erf (Hendrycks and Gimpel, 2016)
+    "gelu_python": F.gelu,
     "gelu_pytorch_tanh": _gelu_tanh,
     "gelu_new": _gelu_tanh,
     "relu": F.relu,

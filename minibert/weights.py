@@ -143,9 +143,10 @@ def check_sizes(config: BertConfig, shapes: Shapes) -> None:
     D, L = config.hidden_size, config.num_hidden_layers
     wanted = {
         _TOKEN_MATRIX: (config.vocab_size, D),
-        "embeddings.position_embeddings.weight": (config.max_position_embeddings, D),
         "embeddings.token_type_embeddings.weight": (config.type_vocab_size, D),
     }
+    if config.position_embedding_type == "absolute":
+        wanted["embeddings.position_embeddings.weight"] = (config.max_position_embeddings, D)
     for layer in range(min(L, len(shapes))):  # the other matrices are no larger than these
         wanted[f"encoder.layer.{layer}.attention.self.query.weight"] = (D, D)
         wanted[f"encoder.layer.{layer}.intermediate.dense.weight"] = (config.intermediate_size, D)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 import transformers
-from test_parity import CLOSE, CONFIGS, assert_same_gradients, batch, hf_model
+from hugging_face import CLOSE, CONFIGS, assert_same_gradients, batch, hf_model
 from torch.testing import assert_close
 
 import minibert

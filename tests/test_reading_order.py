@@ -14,7 +14,7 @@ CORE = re.findall(r"^\| `(\w+)\.py` \|", README, re.MULTILINE)
 FOLDERS = re.findall(r"^\| `(\w+)/` \|", README, re.MULTILINE)
 ORDER = [*CORE, *FOLDERS]
 """Modules of the core, then folders, from the top to the bottom."""
-CORE_LINES = 2050
+CORE_LINES = 1900
 
 
 def imports(file: Path) -> set[str]:
@@ -65,5 +65,6 @@ def test_no_circle_within_a_folder(folder):
 
 
 def test_the_core_can_be_read_in_an_afternoon():
-    lines = sum(len((PACKAGE / f"{m}.py").read_text("utf-8").splitlines()) for m in CORE)
+    bert = [module for module in CORE if module != "files"]
+    lines = sum(len((PACKAGE / f"{m}.py").read_text("utf-8").splitlines()) for m in bert)
     assert lines <= CORE_LINES

@@ -116,7 +116,7 @@ def run_model(model: PretrainedModel, batch: Batch, vectors: Sequence[str] = ())
     """
     inputs = {name: value for name, value in batch.items() if name != "labels"}
     asked = batch["labels"] != IGNORE_INDEX  # (B,) or (B, T)
-    layers = [layer.attention for layer in model.bert.encoder.layers] if vectors else []
+    layers = [layer.attention for layer in model.body.encoder.layers] if vectors else []
     with (
         recording(attention.positions for attention in layers) as compared,
         recording(attention.value for attention in layers) as values,
@@ -215,10 +215,11 @@ class DistillationObjective:
         """Summed over the embeddings and the student's layers."""
         places = (0, *(layer + 1 for layer in self.layers))  # state 0 is the embeddings
         states = zip(projections, student.hidden_states, places, strict=True)
-        return sum(
+        losses = [
             hidden_state_loss(project(state), teacher.hidden_states[place], mask)
             for project, state, place in states
-        )
+        ]
+        return torch.stack(losses).sum()
 
     def attention_loss(
         self, student: Activations, teacher: Activations, mask: Tensor | None
@@ -232,15 +233,17 @@ class DistillationObjective:
                     seen.vectors["query"][layer], seen.vectors["key"][layer], heads
                 )
 
-            return sum(
+            losses = [
                 attention_map_loss(scores(student, mine), scores(teacher, theirs), mask)
                 for mine, theirs in enumerate(self.layers)
-            )
+            ]
+            return torch.stack(losses).sum()
 
         def last(seen: Activations, name: str) -> Tensor:
             return relations(seen.vectors[name][-1], seen.vectors[name][-1], heads, mask)
 
-        return sum(relation_loss(last(student, n), last(teacher, n), mask) for n in VECTORS)
+        losses = [relation_loss(last(student, n), last(teacher, n), mask) for n in VECTORS]
+        return torch.stack(losses).sum()
 
 
 def check_pair(teacher: BertConfig, student: BertConfig, transfer: Transfer) -> None:

@@ -42,7 +42,7 @@ from minibert.pretraining.starts import make_model
 from minibert.training.hardware import best_device, has_bf16
 from minibert.training.run_folder import DATA, SETTINGS, run_folder, write_data_once
 from minibert.training.settings import Count, Natural, Positive, check, check_same
-from minibert.training.trainer import Data, Objective, Plan, Record, Trainer
+from minibert.training.trainer import Data, Plan, Record, Trainer
 
 PLAIN = Transfer()
 TEACHER = "teacher"
@@ -135,7 +135,7 @@ def distill(
 
 def _lesson(
     teacher: BertForPreTraining, student: BertForPreTraining, run: DistillationRun
-) -> tuple[nn.Module, Objective]:
+) -> tuple[nn.Module, Any]:
     """What is trained, and what it learns: with the teacher, or alone."""
     if run.transfer is None:
         return student, run.recipe.task.make_objective()
@@ -176,8 +176,8 @@ def student_config(teacher: BertConfig, run: DistillationRun) -> BertConfig:
         num_attention_heads=run.heads or heads,
         intermediate_size=teacher.intermediate_size * run.hidden_size // teacher.hidden_size,
         max_position_embeddings=length,
-        hidden_dropout_prob=run.recipe.dropout,
-        attention_probs_dropout_prob=run.recipe.dropout,
+        hidden_dropout_prob=run.recipe.dropout or 0.0,
+        attention_probs_dropout_prob=run.recipe.dropout or 0.0,
         attn_implementation=run.recipe.attention,
     )
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -138,7 +139,8 @@ def start_from_neighbours(
         + model.bert.embeddings.position_embeddings.weight[0]
     )  # (V, D), as the first layer sees the tokens
     maps = [_linear_map(seen[:, :size], side, counts) for side in (vectors.left, vectors.right)]
-    _start_attention(model.bert.encoder.layers[0].attention, maps, seen, counts)
+    first: Any = model.bert.encoder.layers[0]
+    _start_attention(first.attention, maps, seen, counts)
     _start_head(model, batch)
 
 

@@ -56,7 +56,7 @@ class PretrainingObjective:
         masked = int((batch["labels"] != IGNORE_INDEX).sum())
         mask = batch.get("attention_mask")
         tokens = batch["input_ids"].numel() if mask is None else int(mask.sum())
-        counts = {"tokens": tokens, "mlm_loss": masked, "mlm_accuracy": masked}
+        counts: Numbers = {"tokens": tokens, "mlm_loss": masked, "mlm_accuracy": masked}
         if "next_sentence_label" in batch:
             pairs = len(batch["next_sentence_label"])
             counts |= {"nsp_loss": pairs, "nsp_accuracy": pairs}

@@ -35,6 +35,7 @@ from minibert.pretraining.starts import (
     read_start,
     save_start,
 )
+from minibert.training.fast import FastBertForPreTraining
 from minibert.training.hardware import best_device, has_bf16
 from minibert.training.processes import (
     full_state,
@@ -156,6 +157,7 @@ def pretrain(
         batches = make_batches(recipe, data.training, data.tokenizer, run.seed)
         model = starting_model(run, data, batches, out, resume, say).to(best_device())
         if recipe.sampled_softmax:
+            assert isinstance(model, FastBertForPreTraining)
             model.sampled_softmax = make_sampled_softmax(
                 recipe, data.training, model.config.vocab_size
             )
@@ -196,10 +198,10 @@ def prepare_data(
 
     def write(directory: Path) -> None:
         start = None if run.start is None else read_start(run.start, run.recipe, run.seed)
-        tokenizer = start[1] if start else make_tokenizer(corpus, run.vocab_size, say)
+        tokenizer = start[1] if start else make_tokenizer(corpus, run.vocab_size or 0, say)
         tokens = write_corpus(corpus, tokenizer, directory, say)
         make_batches(run.recipe, tokens, tokenizer, run.seed)  # raises if it can make none
-        if start:
+        if start and run.start:
             save_start(directory, start, tokens, run.start, say)
 
     write_data_once(out, asdict(run), write)
@@ -225,6 +227,7 @@ def starting_model(
             return recipe.task.make_model(BertConfig.from_pretrained(start, **given))
         model, _, _ = load_with_new_heads(start, recipe.task.make_model, **given)
         return model
+    assert run.preset is not None  # it is filled in
     config = make_config(recipe, run.preset, data.tokenizer.vocab_size)
     if saved:
         return recipe.task.make_model(config)

@@ -132,6 +132,7 @@ def open_data(out: Path, say: Callable[[str], None] = print) -> RunData:
         training = TokenizedCorpus.open(data / "training")
         held_out = TokenizedCorpus.open(data / "held_out") if (data / "held_out").exists() else None
     if (data / STREAM).exists():
+        assert isinstance(training, TokenizedCorpus)  # the beginning of a stream
         name = _text(data / STREAM, "name")
         training = StreamedCorpus(name, training, tokenizer, data, rank(), world_size())
     if held_out is not None and held_out.sizes[:, 0].max() < HELD_OUT_LENGTH:

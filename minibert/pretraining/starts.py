@@ -65,6 +65,7 @@ def make_model(
         if recipe.init in ("cooccurrence", "neighbours"):
             model.mlm_head.decoder.bias.copy_(log_frequency(corpus, vocab_size))
         if recipe.init == "neighbours":
+            assert batch is not None
             start_from_neighbours(model, corpus.shard(0).tokens, batch, seed)
         if recipe.positions == "sinusoidal":
             embeddings.position_embeddings.weight.copy_(
@@ -79,7 +80,7 @@ def make_sampled_softmax(recipe: Recipe, corpus: TrainingCorpus, vocab_size: int
     return SampledSoftmax(token_counts(corpus.shard(0).tokens, vocab_size), targets)
 
 
-def log_frequency(corpus: AnyCorpus, vocab_size: int) -> Tensor:
+def log_frequency(corpus: TrainingCorpus, vocab_size: int) -> Tensor:
     """The log of each token's share of a corpus (V,): the best guess that ignores the context."""
     counts = token_counts(corpus.shard(0).tokens, vocab_size) + 1  # no token is impossible
     return torch.from_numpy(np.log(counts / counts.sum()))

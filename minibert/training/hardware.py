@@ -22,7 +22,7 @@ def has_bf16() -> bool:
     """Whether this machine multiplies bfloat16 matrices in hardware. Without that they are slow."""
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported()
-    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 

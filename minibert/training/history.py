@@ -41,10 +41,12 @@ def _parsed(text: str) -> Any:
 def _problem(line: Any) -> str | None:
     if not isinstance(line, dict):
         return "is not a JSON object"
-    step, seconds = line.get("step"), line.get("seconds")
-    if type(step) is not int or step < 0:
+    step: Any = line.get("step")
+    seconds: Any = line.get("seconds")
+    if not isinstance(step, int) or isinstance(step, bool) or step < 0:
         return f"has the step {step!r}, which is not a whole number"
-    if type(seconds) not in (int, float) or not 0 <= seconds < math.inf:
+    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    if not is_number or not 0 <= seconds < math.inf:
         return f"has {seconds!r} seconds, which is not a number"
     return None
 

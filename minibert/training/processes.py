@@ -121,9 +121,10 @@ def no_sync(model: nn.Module) -> Iterator[None]:
         with model.no_sync():
             yield
     elif is_sharded(model):
-        model.set_requires_gradient_sync(False)
+        sharded: Any = model
+        sharded.set_requires_gradient_sync(False)
         yield
-        model.set_requires_gradient_sync(True)
+        sharded.set_requires_gradient_sync(True)
     else:
         yield
 

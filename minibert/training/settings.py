@@ -46,7 +46,8 @@ def check(settings: object) -> None:
 
     An annotation is a class, a `Rule` (in `Annotated`), or one of these or None.
     """
-    for name, (hint, or_none) in _hints(type(settings)).items():
+    kind: Any = type(settings)
+    for name, (hint, or_none) in _hints(kind).items():
         value = getattr(settings, name)
         rule = _rule(hint)
         if not (or_none and value is None) and not rule.holds(value):

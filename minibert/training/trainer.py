@@ -266,7 +266,7 @@ class Trainer:
     def _share_done(self) -> float:
         if self.plan.steps is not None:
             return self.step / self.plan.steps
-        return self.seconds / (60 * self.plan.minutes)
+        return self.seconds / (60 * (self.plan.minutes or math.inf))
 
     def _is_due(self, every: int | None) -> bool:
         return every is not None and self.step % every == 0
@@ -280,7 +280,7 @@ class Trainer:
     def _progress_bar(self) -> tqdm:
         in_steps = self.plan.steps is not None
         return tqdm(
-            total=self.plan.steps if in_steps else round(60 * self.plan.minutes),
+            total=self.plan.steps if in_steps else round(60 * (self.plan.minutes or 0)),
             initial=self.step if in_steps else int(self.seconds),
             unit="step" if in_steps else "s",
             bar_format="{percentage:3.0f}% |{bar:20}| {n_fmt}/{total_fmt} {unit}, "
@@ -392,7 +392,7 @@ def _stop_signals(stop: threading.Event) -> Iterator[None]:
 
     def handler(number: int, _frame: object) -> None:
         stop.set()
-        signal.signal(number, before[number])
+        signal.signal(number, before[signal.Signals(number)])
 
     before = {s: signal.signal(s, handler) for s in (signal.SIGINT, signal.SIGTERM)}
     try:
