@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 import tokenizers
 import torch
-from torch import Tensor
 
 from minibert.files import (
     JSON_LIMIT,
@@ -256,7 +255,7 @@ class BertTokenizer:
         pair: str | list[str] | None = None,
         max_length: int | None = None,
         return_tensors: str | None = None,
-    ) -> dict[str, list | Tensor]:
+    ) -> dict[str, Any]:
         """`[CLS] A [SEP]`, or with a pair `[CLS] A [SEP] B [SEP]`, as the model reads it.
 
         Returns `input_ids`, `token_type_ids` (0 up to the first `[SEP]`, 1 after it) and
@@ -277,7 +276,7 @@ class BertTokenizer:
         ]
         longest = max((len(ids) for ids, _ in rows), default=0)
         pad = self.vocab[PAD]
-        encoded: dict[str, list | Tensor] = {
+        encoded: dict[str, Any] = {
             "input_ids": [ids + [pad] * (longest - len(ids)) for ids, _ in rows],
             "token_type_ids": [types + [0] * (longest - len(types)) for _, types in rows],
             "attention_mask": [[1] * len(ids) + [0] * (longest - len(ids)) for ids, _ in rows],

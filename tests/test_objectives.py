@@ -4,10 +4,10 @@ from dataclasses import dataclass, replace
 
 import pytest
 import torch
+from command import run as run_command
 from small_runs import small, small_run, small_texts
 
 import minibert
-from minibert.cli import main
 from minibert.data.batches import PairBatches
 from minibert.data.corpora import load_corpus
 from minibert.model import BertForPreTrainingOutput
@@ -58,7 +58,7 @@ def sentence_order(monkeypatch):
     monkeypatch.setitem(OBJECTIVES, "mlm+sop", task)
 
 
-def test_an_objective_from_outside_is_trained_resumed_and_shown(sentence_order, tmp_path, capsys):
+def test_an_objective_from_outside_is_trained_resumed_and_shown(sentence_order, tmp_path):
     run = small_run("fast", steps=2)
     run = replace(run, recipe=replace(run.recipe, objective="mlm+sop"))
     out = tmp_path / "run"
@@ -68,8 +68,7 @@ def test_an_objective_from_outside_is_trained_resumed_and_shown(sentence_order, 
     assert {"mlm_loss", "mlm_accuracy", "sop_loss", "sop_accuracy"} <= set(trained)
     assert trained["loss"] == pytest.approx(trained["mlm_loss"] + trained["sop_loss"])
     assert minibert.load(out)[0].nsp_head is not None
-    main(["info", str(out)], standalone_mode=False)
-    assert "of something else, after 2 steps" in capsys.readouterr().out
+    assert "of something else, after 2 steps" in run_command("info", out)
 
 
 def test_an_unknown_objective_is_refused():
