@@ -29,6 +29,7 @@ from minibert.pretraining.counting_baselines import CountBaselines
 from minibert.pretraining.recipes import RECIPES
 from minibert.pretraining.run import Run, pretrain
 from minibert.tokenizer import BertTokenizer
+from minibert.training.run_folder import Session
 
 STEPS = 48_000
 """Of 64 sequences of up to 128 tokens: 360 million tokens, some thirty passes."""
@@ -84,8 +85,8 @@ def main() -> None:
 def train(out: Path, seed: int, tenth: bool) -> None:
     """Begin a run in the folder OUT, or go on with it."""
     run = Run("library", "mini-6-layers", RECIPE, STEPS // 10 if tenth else STEPS, seed=seed)
-    resume = (out / "run.json").exists()
-    pretrain(load_corpus("library"), out, run, resume=resume, snapshots=True)
+    session = Session(resume=(out / "run.json").exists())
+    pretrain(load_corpus("library"), out, run, session, snapshots=True)
 
 
 @main.command()

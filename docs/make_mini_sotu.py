@@ -29,6 +29,7 @@ from minibert.pretraining.recipes import RECIPES
 from minibert.pretraining.run import Run, pretrain
 from minibert.pretraining.run_data import held_out_batches
 from minibert.training.history import read_history
+from minibert.training.run_folder import Session
 from minibert.viz.style import PALETTE, plot
 
 STEPS = 5_000
@@ -44,7 +45,7 @@ SHIPPED_FILES = ("config.json", "vocab.txt", "tokenizer_config.json", "history.j
 def main(out: Path) -> None:
     corpus = load_corpus("sotu")
     run = Run(corpus.name, "mini", RECIPE, steps=STEPS)
-    if not pretrain(corpus, out, run, resume=(out / "run.json").exists()):
+    if not pretrain(corpus, out, run, Session(resume=(out / "run.json").exists())):
         sys.exit("Stopped and saved: the same command goes on.")
     shipped = SHIPPED["mini-sotu"]
     shipped.mkdir(exist_ok=True)

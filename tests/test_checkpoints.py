@@ -1,6 +1,7 @@
 """A checkpoint that is whole by its checksums, and of another kind: refused in one line."""
 
 import json
+import os
 
 import pytest
 import torch
@@ -165,6 +166,17 @@ def test_other_weights_are_refused(out, how):
 
     change(out, WEIGHTS, edit)
     with pytest.raises(ValueError, match=r"model\.safetensors (has no 0\.bias|is not a whole)"):
+        trainer(out).resume()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no pipes of this kind")
+@pytest.mark.parametrize("file", [WEIGHTS, OPTIMIZERS, STATE, CHECKSUMS])
+@pytest.mark.timeout(60)
+def test_a_pipe_in_place_of_a_file_is_damage(out, file):
+    (directory,) = Checkpoints(out).all()
+    (directory / file).unlink()
+    os.mkfifo(directory / file)
+    with pytest.raises(ValueError, match=rf"no checkpoint .*{file} is not a regular file"):
         trainer(out).resume()
 
 

@@ -45,7 +45,9 @@ from minibert.pretraining.recipes import make_batches
 from minibert.pretraining.run import Run, cut, pretrain
 from minibert.tokenizer import BertTokenizer
 from minibert.training.history import read_history
-from minibert.training.run_folder import run_folder
+from minibert.training.run_folder import Session, run_folder
+
+pytestmark = pytest.mark.usefixtures("measured_on_less")
 
 VOCAB = 75
 HALF = Transfer(temperature=2.0, alpha=0.5)
@@ -502,7 +504,7 @@ def test_a_stopped_run_resumes_bitwise_without_the_teachers_folder(
         assert not distill(corpus, out, run)
     assert [p.name for p in (out / "checkpoints").iterdir()] == ["step-000000001"]
     shutil.rmtree(teacher)
-    assert distill(corpus, out, run, resume=True)
+    assert distill(corpus, out, run, Session(resume=True))
     for name in ("model.safetensors", "config.json", "vocab.txt"):
         assert (out / name).read_bytes() == (student_folder / name).read_bytes(), name
 
@@ -553,10 +555,10 @@ def test_a_student_learns_from_its_teacher_alone(corpus, tmp_path):
     """With alpha 0 it never hears of the true token, and yet comes to guess as its teacher does."""
     recipe = small("fast")
     assert pretrain(
-        corpus, tmp_path / "teacher", Run("texts", "tiny", recipe, steps=200, vocab_size=80)
+        corpus, tmp_path / "teacher", Run("texts", "tiny", recipe, steps=80, vocab_size=80)
     )
     run = small_distillation(
-        tmp_path / "teacher", steps=200, recipe=recipe, transfer=Transfer(alpha=0.0), hidden_size=64
+        tmp_path / "teacher", steps=150, recipe=recipe, transfer=Transfer(alpha=0.0), hidden_size=64
     )
     assert distill(corpus, tmp_path / "run", run)
     lines = [line for line in read_history(tmp_path / "run") if "soft_loss" in line]
@@ -601,9 +603,9 @@ def test_a_run_is_remembered(student_folder, teacher_folder, corpus):
     assert asdict(read_distillation(student_folder)) == asdict(run)
     with pytest.raises(ValueError, match=r"transfer\.temperature was 2\.0, now 5\.0"):
         other = replace(run, transfer=replace(run.transfer, temperature=5.0))
-        distill(corpus, student_folder, other, resume=True)
+        distill(corpus, student_folder, other, Session(resume=True))
     with pytest.raises(ValueError, match=r"seed was 0, now 1; transfer was"):
-        distill(corpus, student_folder, replace(run, seed=1, transfer=None), resume=True)
+        distill(corpus, student_folder, replace(run, seed=1, transfer=None), Session(resume=True))
 
 
 def test_overwriting_leaves_nothing_of_the_earlier_run(student_folder, tmp_path):

@@ -17,6 +17,9 @@ from minibert.pretraining.run import pretrain, read_run
 from minibert.pretraining.run_data import write_corpus
 from minibert.training.fast import FastBertForPreTraining
 from minibert.training.history import read_history
+from minibert.training.run_folder import Session
+
+pytestmark = pytest.mark.usefixtures("measured_on_less")
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ def test_an_objective_from_outside_is_trained_resumed_and_shown(sentence_order, 
     run = replace(run, recipe=replace(run.recipe, objective="mlm+sop"))
     out = tmp_path / "run"
     assert pretrain(load_corpus(small_texts()), out, run)
-    assert pretrain(load_corpus(small_texts()), out, read_run(out), resume=True)
+    assert pretrain(load_corpus(small_texts()), out, read_run(out), Session(resume=True))
     trained = [line for line in read_history(out) if "held_out" not in line][-1]
     assert {"mlm_loss", "mlm_accuracy", "sop_loss", "sop_accuracy"} <= set(trained)
     assert trained["loss"] == pytest.approx(trained["mlm_loss"] + trained["sop_loss"])

@@ -32,7 +32,9 @@ from minibert.pretraining.run_data import held_out_batches
 from minibert.pretraining.snapshots import is_snapshot, read_snapshots
 from minibert.pretraining.starts import make_config, make_model
 from minibert.training.history import read_history
-from minibert.training.run_folder import run_folder
+from minibert.training.run_folder import Session, run_folder
+
+pytestmark = pytest.mark.usefixtures("measured_on_less")
 
 
 @pytest.fixture(scope="module", params=["original", "fast"])
@@ -75,7 +77,10 @@ def test_the_folder_says_what_was_done(trained):
     assert len(held_out) == 1 and 0 <= held_out[0]["mlm_accuracy"] <= 1
 
 
-@pytest.mark.parametrize(("name", "steps"), [("original", 2000), ("fast", 300)])
+@pytest.mark.parametrize(
+    ("name", "steps"),
+    [pytest.param("original", 2000, marks=pytest.mark.long), ("fast", 300)],
+)
 def test_pretraining_learns(tmp_path, name, steps):
     """Sentences of a subject, a verb and an object have an order, which is found."""
     run = small_run(name, steps=steps)
@@ -96,7 +101,7 @@ def test_a_stopped_run_resumes_bitwise(trained, tmp_path):
 
     with stopped_in_step(1):
         assert not pretrain(corpus, out, run)
-    assert pretrain(corpus, out, run, resume=True)
+    assert pretrain(corpus, out, run, Session(resume=True))
     for file in ("model.safetensors", "config.json", "vocab.txt"):
         assert (out / file).read_bytes() == (trained / file).read_bytes()
 
@@ -193,7 +198,7 @@ def test_a_run_trains_as_its_recipe_says(tmp_path, monkeypatch, sampled, accumul
         raise Caught(*arguments)
 
     monkeypatch.setattr("minibert.pretraining.run.Trainer", catch)
-    monkeypatch.setattr("minibert.pretraining.run.has_bf16", lambda: True)
+    monkeypatch.setattr("minibert.pretraining.recipes.has_bf16", lambda: True)
     run = small_run("fast", accumulate=accumulate, seed=3)
     run = replace(run, recipe=replace(run.recipe, sampled_softmax=sampled, bf16=bf16))
     with pytest.raises(Caught) as caught:
@@ -210,20 +215,20 @@ def test_a_run_trains_as_its_recipe_says(tmp_path, monkeypatch, sampled, accumul
 def test_an_existing_folder_is_never_overwritten_unasked(tmp_path, one_step):
     corpus, run, out = load_corpus(small_texts()), small_run(steps=1), one_step
     (tmp_path / "thesis.txt").write_text("years of work")
-    for options in ({}, {"overwrite": True}):
+    for session in (Session(), Session(overwrite=True)):
         with pytest.raises(FileExistsError, match="no run of minibert"):
-            pretrain(corpus, tmp_path, run, **options)
+            pretrain(corpus, tmp_path, run, session)
     with pytest.raises(FileExistsError, match="--resume goes on with it, --overwrite begins anew"):
         pretrain(corpus, out, run)
     (out / "notes.txt").write_text("mine")
-    pretrain(corpus, out, replace(run, seed=5), overwrite=True)
+    pretrain(corpus, out, replace(run, seed=5), Session(overwrite=True))
     assert read_run(out).seed == 5
     assert (out / "notes.txt").read_text() == "mine"
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
     with pytest.raises(FileExistsError, match="is a file"):
         pretrain(corpus, out / "notes.txt", run)
     with pytest.raises(FileNotFoundError, match="no run"):
-        pretrain(corpus, tmp_path / "new", run, resume=True)
+        pretrain(corpus, tmp_path / "new", run, Session(resume=True))
     assert not (tmp_path / "new").exists()
 
 
@@ -257,9 +262,7 @@ def test_two_runs_do_not_share_a_folder(one_step, resume):
     out = one_step
     before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file()}
     with FileLock(out / ".lock"), pytest.raises(FileExistsError, match="another process"):
-        pretrain(
-            load_corpus(small_texts()), out, small_run(steps=1), resume=resume, overwrite=not resume
-        )
+        pretrain(load_corpus(small_texts()), out, small_run(steps=1), Session(resume, not resume))
     assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
 
 
@@ -269,7 +272,7 @@ def test_another_config_lists_what_differs(one_step):
     with pytest.raises(
         ValueError, match=r"other settings: recipe\.lr was .*, now 0\.5; seed was 0"
     ):
-        pretrain(corpus, one_step, other, resume=True)
+        pretrain(corpus, one_step, other, Session(resume=True))
 
 
 def test_one_document(tmp_path, capsys):
@@ -297,11 +300,21 @@ def test_an_interrupted_overwrite_can_be_repeated(one_step):
     assert names == {".lock", "mine.html", "run.json"}
 
 
+@pytest.mark.parametrize("kept", [0, 1000])
+def test_a_run_is_resumed_although_its_model_is_damaged(one_step, kept):
+    """As after a power cut: its checkpoint is whole."""
+    file = one_step / "model.safetensors"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:kept])
+    assert pretrain(load_corpus(small_texts()), one_step, small_run(steps=1), Session(resume=True))
+    assert file.read_bytes() == whole
+
+
 def test_damaged_data_is_named(one_step):
     file = one_step / "data" / "training" / "tokens.bin"
     file.write_bytes(file.read_bytes()[:-19])
     with pytest.raises(ValueError, match=r"tokens\.bin is damaged"):
-        pretrain(load_corpus(small_texts()), one_step, small_run(steps=1), resume=True)
+        pretrain(load_corpus(small_texts()), one_step, small_run(steps=1), Session(resume=True))
 
 
 def test_a_run_of_an_earlier_version_is_resumed(one_step):
@@ -321,7 +334,7 @@ def test_a_run_of_an_earlier_version_is_resumed(one_step):
     sums = json.loads((checkpoint / "sha256.json").read_text())
     sums["state.json"] = sha256(checkpoint / "state.json")
     (checkpoint / "sha256.json").write_text(json.dumps(sums))
-    assert pretrain(load_corpus(small_texts()), one_step, small_run(steps=1), resume=True)
+    assert pretrain(load_corpus(small_texts()), one_step, small_run(steps=1), Session(resume=True))
 
 
 @pytest.mark.parametrize("minutes", [math.nan, math.inf, -1.0])
@@ -382,7 +395,7 @@ def test_snapshots_show_the_way_and_change_nothing(tmp_path):
     assert torch.equal(weights[0][name], start.state_dict()[name])
     with pytest.raises(FileNotFoundError, match="snapshots=True"):
         read_snapshots(plain)
-    assert pretrain(load_corpus(small_texts()), kept, small_run(), overwrite=True)
+    assert pretrain(load_corpus(small_texts()), kept, small_run(), Session(overwrite=True))
     assert not (kept / "snapshots").exists()
 
 
@@ -395,7 +408,7 @@ def test_a_run_that_was_killed_in_its_first_write_is_begun_again(tmp_path):
 def test_a_resumed_run_goes_on_keeping_snapshots(tmp_path):
     with stopped_in_step(3):
         assert not pretrain(load_corpus(small_texts()), tmp_path, small_run(), snapshots=True)
-    assert pretrain(load_corpus(small_texts()), tmp_path, small_run(), resume=True)
+    assert pretrain(load_corpus(small_texts()), tmp_path, small_run(), Session(resume=True))
     assert list(read_snapshots(tmp_path)) == [0, 10, 12]
 
 

@@ -27,6 +27,7 @@ from minibert.pretraining.recipes import RECIPES
 from minibert.pretraining.run import Run, pretrain
 from minibert.pretraining.run_data import find_corpus
 from minibert.training.history import read_history
+from minibert.training.run_folder import Session
 
 WORDS = [
     "the",
@@ -42,6 +43,8 @@ WORDS = [
     "house",
     "bank",
 ]
+
+pytestmark = pytest.mark.usefixtures("measured_on_less")
 
 
 def text(rng, sentences=12, words=WORDS):
@@ -107,6 +110,7 @@ def test_a_folder_of_files_is_taken_in_parts(tmp_path, monkeypatch):
     assert len(list(training)) == 66
 
 
+@pytest.mark.long
 def test_killed_again_and_again_it_ends_as_in_quiet(dataset, prepared, tmp_path):
     out, killed = tmp_path / "tokens", 0
     command = [sys.executable, "-m", "minibert", "prepare", dataset, "-o", str(out)]
@@ -208,15 +212,15 @@ def test_a_run_notices_that_its_tokens_are_others(dataset, prepared, tmp_path):
         assert not pretrain(find_corpus(str(tokens)), tmp_path / "run", run)
     rewrite(tokens / "training" / "00001" / "tokens.bin", "u2", 0, 7)
     with pytest.raises(ValueError, match=r"part 00001 of .* is damaged"):
-        pretrain(find_corpus(str(tokens)), tmp_path / "run", run, resume=True)
+        pretrain(find_corpus(str(tokens)), tmp_path / "run", run, Session(resume=True))
     shutil.rmtree(tokens)
     other.write_text("An other text, of other words. " * 30, encoding="utf-8")
     prepare(str(other), tokens, vocab_size=100)
     with pytest.raises(ValueError, match=r"holds other tokens than those that .* was begun with"):
-        pretrain(find_corpus(str(tokens)), tmp_path / "run", run, resume=True)
+        pretrain(find_corpus(str(tokens)), tmp_path / "run", run, Session(resume=True))
     shutil.rmtree(tokens)
     prepare(dataset, tokens, vocab_size=100, workers=2)
-    assert pretrain(find_corpus(str(tokens)), tmp_path / "run", run, resume=True)
+    assert pretrain(find_corpus(str(tokens)), tmp_path / "run", run, Session(resume=True))
 
 
 def test_what_is_not_of_a_part_is_not_trained_on(prepared, tmp_path):
@@ -262,7 +266,7 @@ def test_pretraining_takes_the_folder_and_resumes(prepared, tmp_path, recipe):
 
     with stopped_in_step(1):
         assert not pretrain(corpus, tmp_path / "stopped", run)
-    assert pretrain(corpus, tmp_path / "stopped", run, resume=True)
+    assert pretrain(corpus, tmp_path / "stopped", run, Session(resume=True))
     ends = [(tmp_path / n / "model.safetensors").read_bytes() for n in ("whole", "stopped")]
     assert ends[0] == ends[1]
     assert "mlm_accuracy" in read_history(tmp_path / "whole")[-1]["held_out"]

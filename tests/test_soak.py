@@ -11,6 +11,7 @@ SOAK = str(Path(__file__).parent / "soak.py")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="its small disk and its signals are Linux's")
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_runs_survive_every_fault(record_property):
     done = subprocess.run(

@@ -35,8 +35,11 @@ from minibert.pretraining.recipes import RECIPES
 from minibert.pretraining.run import Run, pretrain
 from minibert.pretraining.run_data import open_data
 from minibert.training.history import read_history
+from minibert.training.run_folder import Session
 
 SMALL = {name: replace(RECIPES[name], batch_size=8, max_length=16) for name in ("original", "fast")}
+
+pytestmark = pytest.mark.usefixtures("measured_on_less")
 
 
 @pytest.fixture(scope="module")
@@ -259,7 +262,7 @@ def test_a_stopped_run_resumes_bitwise_though_its_windows_are_gone(trained, data
     windows = list((out / "data" / "windows").iterdir())
     assert 1 <= len(windows) <= 3  # used ones are removed
     shutil.rmtree(out / "data" / "windows")
-    assert pretrain(load_corpus(dataset), out, run_of(dataset, name), resume=True)
+    assert pretrain(load_corpus(dataset), out, run_of(dataset, name), Session(resume=True))
     assert (out / "model.safetensors").read_bytes() == (trained / "model.safetensors").read_bytes()
     assert "mlm_accuracy" in read_history(out)[-1]["held_out"]
 
@@ -276,6 +279,7 @@ from minibert.data.corpora import load_corpus
 from minibert.training.processes import process_group
 from minibert.pretraining.recipes import RECIPES
 from minibert.pretraining.run import Run, pretrain
+from minibert.training.run_folder import Session
 from stopping import stopped_in_step
 
 stream.WINDOW_CHARACTERS, stream.SAMPLE_CHARACTERS = 2000, 8000
@@ -303,7 +307,7 @@ resume = os.path.exists(os.path.join(out, "run.json"))
 recipe = replace(RECIPES["original"], batch_size=8, max_length=16, dropout=0.0)
 run = Run(dataset, recipe=recipe, steps=20, vocab_size=100)
 with process_group(), stopped:
-    pretrain(load_corpus(dataset), out, run, resume, say=lambda _: None)
+    pretrain(load_corpus(dataset), out, run, Session(resume, say=lambda _: None))
 """
 
 
@@ -360,6 +364,7 @@ def test_a_run_of_two_goes_on_in_another_number(dataset, train, in_quiet, tmp_pa
     torch.testing.assert_close(weights(tmp_path / "run"), weights(in_quiet), rtol=0, atol=1e-5)
 
 
+@pytest.mark.long
 def test_killed_among_its_windows_it_ends_as_in_quiet(dataset, train, in_quiet, tmp_path):
     """Whatever one of two does with it, a window is there as a whole, or not at all."""
     out = tmp_path / "run"

@@ -29,6 +29,9 @@ from minibert.pretraining.run import Run, prepare_data, pretrain, read_run
 from minibert.pretraining.run_data import held_out_batches
 from minibert.pretraining.snapshots import read_snapshots
 from minibert.training.history import read_history
+from minibert.training.run_folder import Session
+
+pytestmark = pytest.mark.usefixtures("measured_on_less")
 
 
 def small_run(start, steps=6, **changes):
@@ -46,12 +49,6 @@ def docstrings(number=60):
         if found:
             texts.append("\n\n".join(found))
     return texts[:number]
-
-
-@pytest.fixture(autouse=True)
-def measured_on_less(monkeypatch):
-    """On 4096 held-out tokens, in place of 65,536: what is measured differs, and nothing else."""
-    monkeypatch.setattr("minibert.pretraining.run_data.HELD_OUT_BATCHES", 1)
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +152,7 @@ def test_a_stopped_run_resumes_bitwise_without_what_it_started_from(tmp_path):
     shutil.rmtree(tmp_path / "unsaved" / "checkpoints")
     shutil.rmtree(given)
     for name in ("run", "unsaved"):
-        assert pretrain(corpus, tmp_path / name, read_run(tmp_path / name), resume=True)
+        assert pretrain(corpus, tmp_path / name, read_run(tmp_path / name), Session(resume=True))
         for file in ("model.safetensors", "config.json", "vocab.txt"):
             whole = (tmp_path / "whole" / file).read_bytes()
             assert (tmp_path / name / file).read_bytes() == whole
@@ -224,7 +221,7 @@ def test_an_unfit_start_is_refused_before_an_earlier_run_is_removed(headless, tm
         (small_run("mini-sotu", max_length=129), "128 positions: too few for sequences of 129"),
     ):
         with pytest.raises((ValueError, FileNotFoundError), match=message):
-            pretrain(corpus, out, settings, overwrite=True)
+            pretrain(corpus, out, settings, Session(overwrite=True))
     assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
 
 

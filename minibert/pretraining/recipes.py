@@ -15,6 +15,7 @@ from minibert.data.streaming import StreamedBatches, StreamedCorpus, TrainingCor
 from minibert.data.tokenized_corpora import AnyCorpus
 from minibert.pretraining.objectives import OBJECTIVES, BatchSettings, PretrainingTask
 from minibert.tokenizer import BertTokenizer
+from minibert.training.hardware import has_bf16
 from minibert.training.optimizers import Schedule, adam, linear, muon, warmup_stable_decay
 from minibert.training.settings import (
     Count,
@@ -26,6 +27,7 @@ from minibert.training.settings import (
     check,
     one_of,
 )
+from minibert.training.trainer import Plan
 
 
 @dataclass(frozen=True)
@@ -161,6 +163,12 @@ def make_schedule(recipe: Recipe) -> Schedule:
     if recipe.schedule == "linear":
         return linear(recipe.warmup)
     return warmup_stable_decay(recipe.warmup, recipe.decay)
+
+
+def make_plan(recipe: Recipe, steps: int | None, minutes: float | None, seed: int) -> Plan:
+    """The recipe's schedule over so many steps or minutes, in bfloat16 if the machine has it."""
+    bf16 = recipe.bf16 and has_bf16()
+    return Plan(steps, minutes, make_schedule(recipe), seed=seed, bf16=bf16)
 
 
 def make_batches(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 
@@ -23,7 +23,7 @@ from minibert.pretraining.recipes import (
     Recipe,
     make_batches,
     make_optimizers,
-    make_schedule,
+    make_plan,
 )
 from minibert.pretraining.run_data import RunData, make_tokenizer, open_data, write_corpus
 from minibert.pretraining.snapshots import SNAPSHOTS, is_snapshot, snapshot_folder
@@ -36,7 +36,7 @@ from minibert.pretraining.starts import (
     save_start,
 )
 from minibert.training.fast import FastBertForPreTraining
-from minibert.training.hardware import best_device, has_bf16
+from minibert.training.hardware import best_device
 from minibert.training.processes import (
     full_state,
     is_main,
@@ -45,7 +45,7 @@ from minibert.training.processes import (
     shard_weights,
     world_size,
 )
-from minibert.training.run_folder import DATA, SETTINGS, run_folder, write_data_once
+from minibert.training.run_folder import DATA, SETTINGS, Session, run_folder, write_data_once
 from minibert.training.settings import (
     Count,
     Natural,
@@ -55,7 +55,7 @@ from minibert.training.settings import (
     check_same,
     one_of,
 )
-from minibert.training.trainer import Data, Plan, Record, Trainer
+from minibert.training.trainer import Data, Record, Trainer
 
 PRESET, VOCAB_SIZE = "tiny", 8192
 COUNTING = {
@@ -115,38 +115,29 @@ def pretrain(
     corpus: Corpus | PreparedCorpus,
     out: str | Path,
     run: Run,
-    resume: bool = False,
-    overwrite: bool = False,
-    say: Callable[[str], None] = print,
-    watch: Callable[[dict[str, Any]], None] | None = None,
+    session: Session = Session(),
     snapshots: bool = False,
     sharded: bool = False,
 ) -> bool:
     """Pretrain a BERT into the folder `out`. Returns False if a signal stopped it.
 
-    `out` becomes a Hugging Face BERT directory, and holds `run.json`, `history.jsonl`, `data/` and
-    `checkpoints/` too. `resume` continues a stopped run, `overwrite` replaces an earlier run in the
-    folder. `watch` is called with each line of `history.jsonl` as it is written. `snapshots` keeps
-    the model as it was on the way: see `read_snapshots`. `sharded`, with many processes, leaves
-    each a part of every weight. Raises `FileExistsError` for any other folder that is not empty,
-    and `ValueError` for what cannot be trained on, resumed, or started from.
+    `out` becomes a Hugging Face BERT directory that also holds `run.json`, `history.jsonl`, `data/`
+    and `checkpoints/`. `snapshots` keeps copies of the model during training: see `read_snapshots`.
+    `sharded`, for many processes, gives each process a part of every weight. Raises
+    `FileExistsError` if `out` has other files in it, and `ValueError` for a corpus that cannot be
+    trained on and for a run that cannot be resumed or started.
     """
     out, run = Path(out), run.filled_in()
-    recipe = run.recipe
+    recipe, resume, say = run.recipe, session.resume, session.say
     if sharded and world_size() == 1:
         raise ValueError("--shard is for many processes: start them with torchrun")
-    plan = Plan(
-        run.steps,
-        run.minutes,
-        make_schedule(recipe),
-        seed=run.seed,
-        bf16=recipe.bf16 and has_bf16(),
-    )
+    plan = make_plan(recipe, run.steps, run.minutes, run.seed)
     if run.start is not None and not resume:  # refused before an earlier run is removed
         check_outside(out, run.start, "the new run")
         read_start(run.start, recipe, run.seed)
-    folder = run_folder(out, resume, overwrite) if is_main() else nullcontext()
-    with folder, ExitStack() as at_the_end:
+    with ExitStack() as at_the_end:
+        if is_main():
+            at_the_end.enter_context(run_folder(out, resume, session.overwrite))
         with main_first():
             if resume:
                 check_same(out, asdict(read_run(out)), asdict(run))
@@ -155,12 +146,7 @@ def pretrain(
             data = prepare_data(corpus, run, out, say)
         at_the_end.callback(data.close)
         batches = make_batches(recipe, data.training, data.tokenizer, run.seed)
-        model = starting_model(run, data, batches, out, resume, say).to(best_device())
-        if recipe.sampled_softmax:
-            assert isinstance(model, FastBertForPreTraining)
-            model.sampled_softmax = make_sampled_softmax(
-                recipe, data.training, model.config.vocab_size
-            )
+        model = starting_model(run, data, batches, out, session).to(best_device())
         if sharded:
             # Parts of the last layer are used alone, so it is gathered with the whole model.
             shard_weights(model, model.bert.encoder.layers[:-1])
@@ -172,7 +158,7 @@ def pretrain(
             make_optimizers(recipe, model),
             Data(parts_of_this_process(batches, run.accumulate), data.held_out_batches()),
             plan,
-            Record(out, asdict(run), watch, saver.snapshot if snapshots else None),
+            Record(out, asdict(run), session.watch, saver.snapshot if snapshots else None),
         )
         if resume and (warning := trainer.resume()):
             say(warning)
@@ -209,31 +195,31 @@ def prepare_data(
 
 
 def starting_model(
-    run: Run,
-    data: RunData,
-    batches: Callable[[int], Batch],
-    out: Path,
-    resume: bool,
-    say: Callable[[str], None],
+    run: Run, data: RunData, batches: Callable[[int], Batch], out: Path, session: Session
 ) -> BertForPreTraining:
     """The model at the start of a run. Its weights do not matter if a checkpoint will be loaded."""
     recipe, start = run.recipe, out / DATA / START
-    saved = resume and any((out / "checkpoints").glob("step-*"))
-    if resume and not saved:
-        say("Nothing was saved yet: beginning at step 0.")
-    if run.start is not None:
-        given = {"attn_implementation": recipe.attention}
-        if saved:
-            return recipe.task.make_model(BertConfig.from_pretrained(start, **given))
-        model, _, _ = load_with_new_heads(start, recipe.task.make_model, **given)
-        return model
-    assert run.preset is not None  # it is filled in
-    config = make_config(recipe, run.preset, data.tokenizer.vocab_size)
+    saved = session.resume and any((out / "checkpoints").glob("step-*"))
+    if session.resume and not saved:
+        session.say("Nothing was saved yet: beginning at step 0.")
+    given = {"attn_implementation": recipe.attention}
+    if run.start is None:
+        assert run.preset is not None  # it is filled in
+        config = make_config(recipe, run.preset, data.tokenizer.vocab_size)
+    else:
+        config = BertConfig.from_pretrained(start, **given)
     if saved:
-        return recipe.task.make_model(config)
-    if recipe.init in COUNTING:
-        say(COUNTING[recipe.init])
-    return make_model(recipe, config, data.training, run.seed, batches(0))
+        model = recipe.task.make_model(config)
+    elif run.start is not None:
+        model, _, _ = load_with_new_heads(start, recipe.task.make_model, **given)
+    else:
+        if recipe.init in COUNTING:
+            session.say(COUNTING[recipe.init])
+        model = make_model(recipe, config, data.training, run.seed, batches(0))
+    if recipe.sampled_softmax:
+        assert isinstance(model, FastBertForPreTraining)
+        model.sampled_softmax = make_sampled_softmax(recipe, data.training, config.vocab_size)
+    return model
 
 
 class Saver:

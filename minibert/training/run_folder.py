@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,20 @@ LAYOUT = {
     "attention.png": "... and picture of attention",
 }
 """Every file that minibert writes into the folder of a pretraining or distillation run."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """One call that works on a run: how it treats the run's folder, and where it reports."""
+
+    resume: bool = False
+    """Continue a stopped run."""
+    overwrite: bool = False
+    """Replace an earlier run."""
+    say: Callable[[str], None] = print
+    """Receives each message for the user."""
+    watch: Callable[[dict[str, Any]], None] | None = None
+    """Receives each line of `history.jsonl` when it is written."""
 
 
 @contextmanager

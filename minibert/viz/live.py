@@ -15,7 +15,7 @@ SECONDS_BETWEEN_PICTURES = 3.0
 
 
 class LiveCurve:
-    """The loss curve of a run in a notebook: `pretrain(..., watch=LiveCurve())`.
+    """The loss curve of a run in a notebook: `Session(watch=LiveCurve())`.
 
     It appears where it is created, above the progress bar. It is called with each line of
     `history.jsonl`.
