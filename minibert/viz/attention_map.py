@@ -9,6 +9,7 @@ from math import ceil
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.ticker import PercentFormatter
 from torch import Tensor
 
@@ -177,12 +178,9 @@ def _draw(
         columns,
         squeeze=False,
         gridspec_kw={
-            "left": left / width,
-            "right": (left + across) / width,
-            "bottom": below / height,
-            "top": (below + down) / height,
-            "wspace": GAP / side,
-            "hspace": TITLE / side,
+            **{"left": left / width, "right": (left + across) / width},
+            **{"bottom": below / height, "top": (below + down) / height},
+            **{"wspace": GAP / side, "hspace": TITLE / side},
         },
     ).flatten()
     strongest = max(float(layer.max()) for layer in data.attentions)  # one scale, of all heads
@@ -214,17 +212,18 @@ def _draw(
     x, y = (left + across / 2) / width, (below + down / 2) / height
     figure.supxlabel(f"token that is looked at{part}", size=9, x=x, y=0.08 / height)
     figure.supylabel(f"token that looks{part}", size=9, x=0.08 / width, y=y)
-    beside = (
-        (width - 0.75) / width,
-        (below + down / 10) / height,
-        0.15 / width,
-        0.8 * down / height,
-    )
-    bar = figure.colorbar(image, cax=figure.add_axes(beside), format=PercentFormatter(1))
+    at, low = (width - 0.75) / width, (below + down / 10) / height
+    beside = (at, low, 0.15 / width, 0.8 * down / height)
+    _add_scale(figure, image, beside)
+    return figure
+
+
+def _add_scale(figure: Figure, image: AxesImage, place: tuple[float, float, float, float]) -> None:
+    """What the colours mean, at (left, bottom, width, height) of the figure."""
+    bar = figure.colorbar(image, cax=figure.add_axes(place), format=PercentFormatter(1))
     bar.set_label("share of the row's attention", size=9)
     bar.ax.tick_params(labelsize=8)
     bar.outline.set_visible(False)
-    return figure
 
 
 def _write_weights(ax: Axes, weights: np.ndarray, strongest: float) -> None:
