@@ -1,6 +1,7 @@
 """What the set-up files promise."""
 
 import importlib.metadata
+import re
 import runpy
 from pathlib import Path
 
@@ -32,3 +33,10 @@ def test_pins_leave_the_oldest_python_a_choice():
 def test_the_tables_of_tasks_are_those_of_its_runs():
     page = (ROOT / "docs" / "tasks.md").read_text("utf-8")
     assert runpy.run_path(str(ROOT / "docs" / "compare_tasks.py"))["with_tables"](page) == page
+
+
+def test_tests_import_no_tests():
+    """What two tests need is in a file of helpers: a test can be moved or removed by itself."""
+    for file in (ROOT / "tests").rglob("*.py"):
+        for line in file.read_text("utf-8").splitlines():
+            assert not re.match(r"(from|import) (tests\.)?test_", line.strip()), f"{file}: {line}"
