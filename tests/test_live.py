@@ -4,11 +4,11 @@ import html
 import re
 
 import pytest
+from toy_trainer import toy
 
 from minibert.training.history import read_history
 from minibert.viz import live
 from minibert.viz.live import LiveCurve
-from tests.test_trainer import toy
 
 LOSS = re.compile(r"on training ([\d.]+) at step (\d+)")
 HELD_OUT = re.compile(r"on held-out text ([\d.]+) at step (\d+)")
