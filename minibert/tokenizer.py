@@ -163,9 +163,13 @@ class BertTokenizer:
         """
         texts = list(texts) if iter(texts) is texts else texts
         learner = _rust_tokenizer({t: i for i, t in enumerate(SPECIAL_TOKENS)}, do_lower_case)
-        counts: Counter[str] = Counter()
+        written: Counter[str] = Counter()
         for text in texts:
-            counts.update(learner.normalizer.normalize_str(text))
+            written.update(text)
+        counts: Counter[str] = Counter()
+        for char, number in written.items():
+            for normal in learner.normalizer.normalize_str(char):
+                counts[normal] += number
         common = sorted(counts, key=lambda char: (-counts[char], char))
         alphabet = sorted([char for char in common if not char.isspace()][:MAX_ALPHABET])
         # The trainer numbers continuations in hash order, which changes from run to run, and breaks
@@ -303,9 +307,15 @@ class BertTokenizer:
         return _rust_tokenizer(self.vocab, self.do_lower_case)
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """The ids of many texts, without `[CLS]` and `[SEP]`: `tokenize` in Rust, on all cores."""
-        encodings = self._rust.encode_batch_fast(list(texts), add_special_tokens=False)
-        return [encoding.ids for encoding in encodings]
+        """The ids of many texts, without `[CLS]` and `[SEP]`: `tokenize` in Rust, on all cores.
+
+        Spaces separate words whatever is around them, so each different word is tokenized once.
+        """
+        split = [text.split(" ") for text in texts]
+        words = list({word for parts in split for word in parts})
+        encodings = self._rust.encode_batch_fast(words, add_special_tokens=False)
+        ids = {word: encoding.ids for word, encoding in zip(words, encodings, strict=True)}
+        return [[token for word in parts for token in ids[word]] for parts in split]
 
     def encode_with_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         """The ids of a text and, for each, the characters that it covers: start and end."""
