@@ -43,7 +43,7 @@ IGNORED = {
     ("06_pretraining", "dropping = BertForPreTraining.from_pretrained("): SHORTER,
     (
         "07_seeing_attention",
-        "from minibert.pretraining.run import RECIPES, Run, pretrain, read_snapshots",
+        "from minibert.pretraining.recipes import RECIPES",
     ): SHORTER,
     ("07_seeing_attention", "history = {"): SHORTER,
     ("07_seeing_attention", "last = history[max(history)]"): SHORTER,

@@ -6,6 +6,8 @@ import platform
 import random
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -18,7 +20,6 @@ from tqdm import tqdm
 
 from minibert.training import checkpoints
 from minibert.training import trainer as trainer_module
-from minibert.training.hardware import keep_freed_memory, return_freed_memory
 from minibert.training.history import read_history
 from minibert.training.trainer import Plan
 
@@ -436,24 +437,27 @@ def test_signals_stop_a_real_process_cleanly(tmp_path, whole, number):
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators need no telling")
 def test_freed_memory_is_used_again():
     """The kernel gives each page once, not once for each tensor, until the memory is returned."""
-    import resource  # not on Windows
-
-    def pages():
-        for _ in range(3):  # the heap has found its size
-            torch.ones(1 << 24)
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-        for _ in range(8):
-            torch.ones(1 << 24)
-        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-
-    return_freed_memory()
-    before = pages()
-    keep_freed_memory()
-    try:
-        kept = pages()
-    finally:
+    program = """if True:
+        import resource, torch
+        from minibert.training.hardware import keep_freed_memory, return_freed_memory
+        def pages():
+            for _ in range(20):  # the heap has found its size after a few
+                torch.ones(1 << 24)
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            for _ in range(20):
+                torch.ones(1 << 24)
+            return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+        print(pages())
+        keep_freed_memory()
+        print(pages())
         return_freed_memory()
-    assert kept < 20 < before and pages() > 20
+        print(pages())
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    before, kept, after = map(int, done.stdout.split())
+    assert kept < 20 < before and after > 20
 
 
 def test_memory_is_kept_while_training_alone(tmp_path, monkeypatch):
