@@ -14,6 +14,7 @@ from minibert.analysis.ablation import without_heads
 from minibert.config import BertConfig
 from minibert.inference.fill_mask import fill_mask
 from minibert.model import BertForPreTraining, BertModel
+from minibert.tokenizer import SPECIAL_TOKENS
 from minibert.viz.attention_data import AttentionData
 from minibert.viz.attention_map import attention_map
 from minibert.viz.explorer import explore
@@ -218,10 +219,15 @@ def tags(document):
     return parser.found
 
 
-def test_hostile_text_stays_text(shipped):
-    harmless = tags(explore(*shipped, "a").page().document)
+def test_hostile_text_stays_text():
+    """In the page of a model with a small vocabulary: that of mini-sotu takes seconds for each."""
+    pieces = [f"##{chr(number)}" for number in range(97, 123)]
+    vocabulary = [*SPECIAL_TOKENS, *map(chr, range(33, 127)), *pieces]
+    config = minibert.BertConfig.preset("tiny", vocab_size=len(vocabulary))
+    small = (minibert.BertForPreTraining(config).eval(), minibert.BertTokenizer(vocabulary))
+    harmless = tags(explore(*small, "a").page().document)
     for text in HOSTILE_TOKENS:
-        explorer = explore(*shipped, f"a {text}", pair=f"b {text}")
+        explorer = explore(*small, f"a {text}", pair=f"b {text}")
         document = explorer.page().document
         assert tags(document) == harmless
         assert state_of(document)["request"]["text"] == f"a {text}"

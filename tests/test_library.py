@@ -228,6 +228,7 @@ def test_without_the_archives_one_line_says_what_fetches_them(tmp_path, monkeypa
 
 
 @needs_archives
+@pytest.mark.long
 def test_the_real_library_has_nine_million_words_and_no_leak():
     """Counted on the fetched archives: sizes, licences, and what tasks test on."""
     documents = read_library()
