@@ -19,7 +19,7 @@ from stopping import stopped_in_step
 from torch.testing import assert_close
 
 import minibert
-from minibert.data.batches import PairBatches
+from minibert.data.batches import PackedBatches, PairBatches
 from minibert.data.corpora import load_corpus
 from minibert.data.masking import EVALUATION_MASKING, Masking
 from minibert.data.tokenized_corpora import TokenizedCorpus
@@ -28,11 +28,11 @@ from minibert.inference.fill_mask import fill_mask
 from minibert.pretraining.objectives import PretrainingObjective
 from minibert.pretraining.recipes import RECIPES, make_optimizers
 from minibert.pretraining.run import cut, prepare_data, pretrain, read_run
-from minibert.pretraining.run_data import held_out_batches
+from minibert.pretraining.run_data import held_out_batches, open_data
 from minibert.pretraining.snapshots import is_snapshot, read_snapshots
 from minibert.pretraining.starts import make_config, make_model
 from minibert.training.history import read_history
-from minibert.training.run_folder import Session, run_folder
+from minibert.training.run_folder import Session, run_folder, write_data_once
 
 pytestmark = pytest.mark.usefixtures("measured_on_less")
 
@@ -397,6 +397,25 @@ def test_snapshots_show_the_way_and_change_nothing(tmp_path):
         read_snapshots(plain)
     assert pretrain(load_corpus(small_texts()), kept, small_run(), Session(overwrite=True))
     assert not (kept / "snapshots").exists()
+
+
+def test_data_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
+    synced = []
+
+    def to_disk(path):
+        synced.append((path.relative_to(tmp_path).as_posix(), (tmp_path / "data").exists()))
+
+    monkeypatch.setattr("minibert.training.run_folder.to_disk", to_disk)
+    write_data_once(tmp_path, {}, lambda folder: (folder.mkdir(), (folder / "a").touch()))
+    assert synced == [("data.writing/a", False), ("data.writing", False), (".", True)]
+
+
+def test_every_run_is_measured_with_the_same_masks(first_step):
+    """Another seed, length or share would make it impossible to compare runs of two versions."""
+    _, held_out, tokenizer = open_data(first_step)
+    (found,) = held_out_batches(held_out, tokenizer)
+    wanted = PackedBatches(held_out, tokenizer, Masking(0.15, 1.0, 0.0), 64, 64, seed=12345)(0)
+    assert all(torch.equal(found[name], wanted[name]) for name in wanted)
 
 
 def test_a_run_that_was_killed_in_its_first_write_is_begun_again(tmp_path):
