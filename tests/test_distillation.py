@@ -555,10 +555,10 @@ def test_a_student_learns_from_its_teacher_alone(corpus, tmp_path):
     """With alpha 0 it never hears of the true token, and yet comes to guess as its teacher does."""
     recipe = small("fast")
     assert pretrain(
-        corpus, tmp_path / "teacher", Run("texts", "tiny", recipe, steps=80, vocab_size=80)
+        corpus, tmp_path / "teacher", Run("texts", "tiny", recipe, steps=200, vocab_size=80)
     )
     run = small_distillation(
-        tmp_path / "teacher", steps=150, recipe=recipe, transfer=Transfer(alpha=0.0), hidden_size=64
+        tmp_path / "teacher", steps=200, recipe=recipe, transfer=Transfer(alpha=0.0), hidden_size=64
     )
     assert distill(corpus, tmp_path / "run", run)
     lines = [line for line in read_history(tmp_path / "run") if "soft_loss" in line]
