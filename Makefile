@@ -39,7 +39,7 @@ test: install
 
 # The notebooks again as other machines run them: two threads, and older instruction sets.
 test-all: test
-	OMP_NUM_THREADS=1 $(PYTEST) -m long
+	OMP_NUM_THREADS=1 $(PYTEST) -m long --timeout 1800 --session-timeout 14400
 	MINIBERT_PROFILE=smoke OMP_NUM_THREADS=2 $(NBVAL)
 	MINIBERT_PROFILE=smoke OMP_NUM_THREADS=1 ATEN_CPU_CAPABILITY=avx2 $(NBVAL)
 	MINIBERT_PROFILE=smoke OMP_NUM_THREADS=1 ATEN_CPU_CAPABILITY=default $(NBVAL)

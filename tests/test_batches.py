@@ -437,6 +437,7 @@ for number in map(int, sys.argv[2:]):
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="reads Linux's /proc")
+@pytest.mark.long
 def test_a_corpus_need_not_fit_into_memory(tmp_path):
     """38 MB of text and 3.5 million tokens more leave next to nothing more in memory."""
     out = subprocess.run(

@@ -92,7 +92,12 @@ def test_the_naive_mean_does_not(tmp_path):
 
 @pytest.mark.parametrize(
     ("processes", "was_sharded", "sharded"),
-    [(1, False, False), (3, False, False), (1, True, False), (3, False, True)],
+    [
+        pytest.param(1, False, False, marks=pytest.mark.long),
+        pytest.param(3, False, False, marks=pytest.mark.long),
+        (1, True, False),
+        (3, False, True),
+    ],
 )
 def test_a_run_of_two_resumes_on_any_number(tmp_path, alone, processes, was_sharded, sharded):
     """A signal to one of two stops both; others go on with the batches that come next."""

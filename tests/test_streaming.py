@@ -356,7 +356,7 @@ def test_two_processes_have_the_batches_of_one(dataset, train, in_quiet, tmp_pat
     torch.testing.assert_close(weights(tmp_path / "two"), weights(in_quiet), rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("processes", [1, 3])
+@pytest.mark.parametrize("processes", [pytest.param(1, marks=pytest.mark.long), 3])
 def test_a_run_of_two_goes_on_in_another_number(dataset, train, in_quiet, tmp_path, processes):
     ended(train(dataset, tmp_path / "run", stop="8", processes=2))
     assert [p.name for p in (tmp_path / "run" / "checkpoints").glob("step-*")] == ["step-000000008"]
@@ -428,6 +428,9 @@ def download_of_any_revision(path, config, revision):
 
 
 def test_what_goes_wrong_is_said(dataset, trained, tmp_path, monkeypatch):
+    # Without a network the hub is asked again and again, for half a minute each time.
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
     (tmp_path / "blank").mkdir()
     (tmp_path / "blank" / "train.jsonl").write_text('{"text": " "}\n{"text": ""}\n')
     with pytest.raises(ValueError, match="is empty"):
@@ -438,10 +441,10 @@ def test_what_goes_wrong_is_said(dataset, trained, tmp_path, monkeypatch):
         load_corpus(f"hf:{tmp_path / 'other'}")
     with pytest.raises(FileNotFoundError, match="hf:no/such-dataset cannot be read"):
         load_corpus("hf:no/such-dataset")
-    monkeypatch.setattr("datasets.load_dataset_builder", download_of_any_revision)
-    with pytest.raises(FileNotFoundError, match="cannot be downloaded from the hub"):
-        load_corpus(dataset)
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr("datasets.load_dataset_builder", download_of_any_revision)
+        with pytest.raises(FileNotFoundError, match="cannot be downloaded from the hub"):
+            load_corpus(dataset)
     training, _, tokenizer = open_data(trained)
     away = StreamedCorpus("hf:no/such-dataset", training.sample, tokenizer, tmp_path)
     with pytest.raises(FileNotFoundError, match="cannot be read"):  # in a thread, and told here
