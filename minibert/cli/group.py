@@ -81,7 +81,7 @@ class LazyGroup(click.Group):
         except click.Abort:
             complain("stopped by Ctrl-C")
             return STOPPED
-        except Exception as error:
+        except Exception as error:  # the last place to put any of them in one line
             if os.environ.get("MINIBERT_TRACEBACK"):
                 raise
             told = str(error) or type(error).__name__

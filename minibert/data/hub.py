@@ -89,7 +89,7 @@ def _find(path: str, config: str = "", revision: str = "") -> DatasetBuilder:
     def ask() -> None:
         try:
             answers.put(load_dataset_builder(path, config or None, revision=revision or None))
-        except Exception as error:
+        except Exception as error:  # any kind, because nobody sees what ends a thread
             answers.put(error)
 
     Thread(target=ask, daemon=True).start()
