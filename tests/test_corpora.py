@@ -1,10 +1,14 @@
 """Documents of sentences, and what is held out."""
 
+import hashlib
+import os
+import sys
 import time
 
 import pytest
 
 from minibert.data.corpora import load_corpus, split_sentences
+from minibert.data.shards import prepare
 
 
 def test_sotu_is_held_out_by_whole_speeches():
@@ -63,6 +67,21 @@ def test_what_cannot_be_a_corpus_is_named(tmp_path):
     (tmp_path / "latin.txt").write_bytes("caf\u00e9".encode("latin-1"))
     with pytest.raises(ValueError, match=r"latin\.txt is not UTF-8: byte 0xe9 at offset 3"):
         list(load_corpus(tmp_path))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names that are not UTF-8")
+def test_a_name_that_is_not_utf_8_is_a_name(tmp_path):
+    """Linux allows any bytes but a slash and 0. The checksum is of those bytes."""
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    file = folder / os.fsdecode(b"\xff.txt")
+    file.write_text("One. Two.")
+    corpus = load_corpus(folder)
+    assert [d.sentences for d in corpus] == [("One.", "Two.")]
+    stat = file.stat()
+    line = b"%s/\xff.txt %d %d\n" % (os.fsencode(folder), stat.st_size, stat.st_mtime_ns)
+    assert corpus.version == hashlib.sha256(line).hexdigest()
+    assert prepare(str(folder), tmp_path / "tokens", vocab_size=80) == 1
 
 
 @pytest.mark.parametrize(

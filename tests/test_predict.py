@@ -1,5 +1,7 @@
 """Answers to new rows, for each kind of task."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -79,6 +81,23 @@ def test_no_answer_where_cls_is_better_than_the_best_span(sure, answer):
 def test_a_model_without_a_head_that_answers_is_refused():
     with pytest.raises(ValueError, match="BertForMaskedLM, without a head that answers"):
         load_finetuned("mini-sotu")
+
+
+@pytest.mark.parametrize(
+    ("architectures", "says"),
+    [
+        (5, "config.json: architectures must be a list, not 5"),
+        ("BertForSequenceClassification", "architectures must be a list, not 'BertForSeq"),
+        ([5], "is a 5, without a head that answers"),
+        ([["BertForTokenClassification"]], "without a head that answers"),
+        ([], "is a model of no known kind, without a head that answers"),
+        (None, "is a model of no known kind, without a head that answers"),
+    ],
+)
+def test_a_config_that_names_no_head_is_bad_input(tmp_path, architectures, says):
+    (tmp_path / "config.json").write_text(json.dumps({"architectures": architectures}))
+    with pytest.raises(ValueError, match=says):
+        load_finetuned(tmp_path)
 
 
 def test_a_model_in_training_answers_without_dropout():

@@ -5,6 +5,7 @@ import pytest
 import torch
 import transformers
 from command import run
+from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 from torch.testing import assert_close
 from witnesses import minilm_directory
@@ -115,6 +116,9 @@ def test_export_from_the_command_line(tmp_path):
     theirs = SentenceTransformer(str(tmp_path / "vectors"), device="cpu").encode(SENTENCES)
     ours = sentence_vectors(model, tokenizer, SENTENCES, "cls", normalize=True, max_length=64)
     assert np.abs(theirs - ours).max() < 1e-5
+    run("export", "mini-sotu", tmp_path / "default", "--sentence-transformers")
+    theirs = SentenceTransformer(str(tmp_path / "default"), device="cpu").encode(SENTENCES[:2])
+    assert np.abs(theirs - sentence_vectors(model, tokenizer, SENTENCES[:2], "mean")).max() < 1e-5
 
 
 @pytest.mark.parametrize("options", [(), ("--sentence-transformers",)])
@@ -135,6 +139,11 @@ def test_an_export_loses_no_head(tmp_path):
     shown = run("export", tmp_path / "classifier", tmp_path / "out", expect=2)
     assert "would be lost: classifier.bias, classifier.weight" in shown
     assert not (tmp_path / "out").exists()
+    weights = tmp_path / "classifier" / "model.safetensors"
+    more = {f"classifier.{n:03}": torch.zeros(1) for n in range(1000)}
+    save_file({**load_file(weights), **more}, weights)
+    shown = run("export", tmp_path / "classifier", tmp_path / "out", expect=2)
+    assert "classifier.000, classifier.001, " in shown and " and 994 more" in shown
     assert "add --sentence-transformers" in run(
         "export", "mini-sotu", tmp_path / "out", "--normalize", expect=2
     )

@@ -121,6 +121,27 @@ def test_a_lane_that_goes_on_reads_no_row_twice(dataset, monkeypatch):
     assert read == {1: lane.place.row}
 
 
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        ('{"text": 7}', "row 1: the column text holds 7, which is not text"),
+        ('{"text": null}\n{"text": 0}', "row 2: the column text holds 0, which is not text"),
+        (
+            '{"text": ["A text."]}',
+            r"row 1: the column text holds \[.A text\..\], which is not text",
+        ),
+        ('{"text": {"en": "A"}}', "row 1: the column text holds {.en.: .A.}, which is not text"),
+    ],
+)
+def test_a_column_of_something_else_than_text_is_named_with_its_row(tmp_path, rows, says):
+    """As a corpus, and as a stream."""
+    (tmp_path / "train.jsonl").write_text(rows + "\n")
+    name, found = hub_dataset(f"hf:{tmp_path}")
+    for read in (lambda: load_corpus(name), lambda: Lane(found, 0).next_window(Event())):
+        with pytest.raises(ValueError, match=f"^file 1 of the dataset, {says}$"):
+            read()
+
+
 @pytest.mark.parametrize("place", [Place(1, row=10**15), Place(0), Place(9)])
 def test_a_lane_refuses_a_place_that_it_does_not_have(dataset, monkeypatch, place):
     monkeypatch.setattr(streams, "LANES", 2)

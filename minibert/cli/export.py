@@ -68,9 +68,9 @@ def export(model: str, out: Path, sentence_transformers: bool, **vectors: Any) -
 
 def _check_all_is_read(name: str, bert: BertModel | BertForPreTraining) -> None:
     """Raise `ValueError` for a model with a head that was passed over."""
-    from minibert.files import find_directory
+    from minibert.files import find_directory, listed
     from minibert.weights import read_shapes
 
     tensors = read_shapes(find_directory(name))
     if lost := sorted(n for n in tensors if bert.passes_over and n.startswith(bert.passes_over)):
-        raise ValueError(f"{name} has a head that would be lost: {', '.join(lost)}")
+        raise ValueError(f"{name} has a head that would be lost: {listed(lost)}")

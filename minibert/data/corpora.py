@@ -7,12 +7,13 @@ next one only within its document. The held-out text consists of whole documents
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from minibert.data.hub import HUB, hub_dataset
+from minibert.data.hub import HUB, hub_dataset, text_of
 from minibert.data.library import read_library, read_sotu
 from minibert.files import read_text
 
@@ -219,7 +220,7 @@ def _version(files: list[Path]) -> str:
     digest = hashlib.sha256()
     for file in files:
         stat = file.stat()
-        digest.update(f"{file} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+        digest.update(os.fsencode(f"{file} {stat.st_size} {stat.st_mtime_ns}\n"))
     return digest.hexdigest()
 
 
@@ -234,7 +235,7 @@ def _hub_corpus(source: str) -> Corpus:
     def texts_of(part: int) -> Part:
         def texts() -> Iterator[tuple[str, str]]:
             for number, row in enumerate(rows.shard(rows.num_shards, part)):
-                yield f"{name} {part} {number}", row["text"] or ""
+                yield f"{name} {part} {number}", text_of(row, part, number)
 
         return texts
 

@@ -8,7 +8,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from minibert.data.tables import PART_NAMES, Placed, place_rows
+from minibert.data.tables import PART_NAMES, Placed, Row, place_rows, shown
 
 if TYPE_CHECKING:
     from datasets import DatasetBuilder, IterableDataset
@@ -43,6 +43,18 @@ def hub_dataset(name: str) -> tuple[str, IterableDataset]:
     on_hub = re.match(r"hf://datasets/[^@]+@([^/]+)", builder.base_path)
     at = f"@{on_hub[1]}" if on_hub else ""  # a folder has no revisions
     return f"{HUB}{path}{at}" + (f":{config}" if config else ""), rows
+
+
+def text_of(row: Row, file: int, number: int) -> str:
+    """What a dataset's row has in its column `text`, and "" for null.
+
+    `file` and `number` count from 0. Raises `ValueError` with the row's place for other values.
+    """
+    text = row["text"]
+    if not isinstance(text, str | None):
+        place = f"file {file + 1} of the dataset, row {number + 1}"
+        raise ValueError(f"{place}: the column text holds {shown(text)}, which is not text")
+    return text or ""
 
 
 def pinned(source: str, earlier: str) -> str:

@@ -29,7 +29,7 @@ import numpy as np
 
 from minibert.data.batches import Batch
 from minibert.data.corpora import HELD_OUT_EVERY, Corpus, Document, split_sentences
-from minibert.data.hub import hub_dataset
+from minibert.data.hub import hub_dataset, text_of
 from minibert.data.tokenized_corpora import (
     ARRAYS,
     ShardedCorpus,
@@ -267,7 +267,7 @@ class Lane:
                 following = self._files.index(self.place.file) + 1
                 self._open(self._files[following % len(self._files)])
                 continue
-            text, document = row["text"] or "", self.place.document
+            text, document = text_of(row, self.place.file, self.place.row), self.place.document
             if text.strip():
                 if document % HELD_OUT_EVERY != 1:
                     taken.append(Document("", tuple(split_sentences(text))))

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from minibert.data.splits import TaskData
-from minibert.files import find_directory, read_json
+from minibert.files import errors_name, field, find_directory, read_json
 from minibert.finetuning.settings import Finetuning
 from minibert.heads import (
     BertForMultipleChoice,
@@ -64,14 +64,17 @@ def load_finetuned(name_or_path: str | Path) -> tuple[BertWithHead, BertTokenize
     Raises `FileNotFoundError` if there is no such model, and `ValueError` if it has no such head.
     """
     directory = find_directory(name_or_path)
-    names = read_json(directory / "config.json").get("architectures") or [""]
+    file = directory / "config.json"
+    values = read_json(file)
+    with errors_name(file):
+        name = str((field(values, "architectures", list, []) or [""])[0])
     heads = {head.__name__: head for head in HEADS.values()}
-    if names[0] not in heads:
+    if name not in heads:
         raise ValueError(
-            f"{name_or_path} is a {names[0] or 'model of no known kind'}, without a head that "
+            f"{name_or_path} is a {name or 'model of no known kind'}, without a head that "
             "answers: fine-tune it first (minibert finetune)"
         )
-    return heads[names[0]].from_pretrained(directory), BertTokenizer.from_pretrained(directory)
+    return heads[name].from_pretrained(directory), BertTokenizer.from_pretrained(directory)
 
 
 def finetuned_length(name_or_path: str | Path) -> int:
