@@ -47,9 +47,16 @@ def find_directory(name_or_path: str | Path) -> Path:
         ) from None
 
 
+def check_name(folder: Path) -> None:
+    """Raise `ValueError` for a name that is not UTF-8: safetensors writes there but cannot read."""
+    if any("\ud800" <= char <= "\udfff" for char in str(folder)):
+        raise ValueError(f"{folder} is not UTF-8, so a model in it cannot be read: rename it")
+
+
 def new_folder(path: str | Path) -> Path:
-    """Make a folder to write into. Raises `FileExistsError` if it exists and is not empty."""
+    """Make a folder for a model. Raises `FileExistsError` if it exists and is not empty."""
     path = Path(path)
+    check_name(path)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise FileExistsError(f"{path} exists already and is not empty: choose another folder")
     path.mkdir(parents=True, exist_ok=True)

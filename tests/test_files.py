@@ -2,14 +2,19 @@
 
 import os
 import stat
+import sys
 
 import pytest
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 
 from minibert.files import (
     JSON_LIMIT,
     errors_name,
     field,
     listed,
+    new_folder,
     read_json,
     read_text,
     sha256,
@@ -17,6 +22,7 @@ from minibert.files import (
     write_text,
     write_whole,
 )
+from minibert.training.run_folder import run_folder
 
 READERS = [read_text, read_json, sha256]
 
@@ -50,6 +56,22 @@ def test_what_is_no_json_object_is_named(tmp_path, content, says):
     with pytest.raises(ValueError) as error:
         read_json(file)
     assert str(error.value).startswith(f"{file} {says}") and len(str(error.value)) < 300
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names that are not UTF-8")
+def test_no_model_is_written_where_it_cannot_be_read(tmp_path):
+    """safetensors writes into a folder whose name is not UTF-8, and then cannot open the file."""
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    save_file({"a": torch.zeros(1)}, folder / "model.safetensors")
+    with pytest.raises(SafetensorError, match="not valid UTF-8"):
+        load_file(folder / "model.safetensors")
+    new = tmp_path / os.fsdecode(b"\xff")
+    with pytest.raises(ValueError, match="is not UTF-8"):
+        new_folder(new)
+    with pytest.raises(ValueError, match="is not UTF-8"), run_folder(new, False, False):
+        pass
+    assert list(tmp_path.iterdir()) == [folder]
 
 
 def test_a_huge_file_is_not_read(tmp_path):

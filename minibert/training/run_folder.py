@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from minibert.files import LOCK, locked, to_disk, write_json
+from minibert.files import LOCK, check_name, locked, to_disk, write_json
 
 SETTINGS = "run.json"
 DATA, DATA_WRITING = "data", "data.writing"
@@ -62,6 +62,7 @@ def run_folder(
     """
     if resume and overwrite:
         raise ValueError("--resume continues what is there, --overwrite removes it: choose one")
+    check_name(out)
     if out.exists() and not out.is_dir():
         raise FileExistsError(f"{out} is a file, not a folder")
     is_run = (out / settings_file).exists()
