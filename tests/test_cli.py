@@ -199,6 +199,34 @@ def test_attention_in_other_views(model, tmp_path, view, shown):
     assert set(tmp_path.iterdir()) == {page}
 
 
+@pytest.mark.parametrize(
+    ("view", "options"),
+    [
+        ("head", ("--layer", 1, "--head", 0, "--pair", "A dog")),
+        ("model", ("--layer", 1, "--head", 0, "--pair", "A dog")),
+        ("neuron", ("--layer", 1, "--head", 1, "--pair", "A dog")),
+        ("explorer", ("--pair", "A dog")),
+    ],
+)
+def test_a_view_is_the_packages_with_the_options(model, tmp_path, view, options):
+    from minibert.model import load
+    from minibert.viz.attention_data import AttentionData
+    from minibert.viz.bertviz_views import head_view, model_view, neuron_view
+    from minibert.viz.explorer import explore
+
+    bert, tokenizer = load(model)
+    data = AttentionData.from_model(bert, tokenizer, "The cat", "A dog", queries_and_keys=True)
+    made = {
+        "head": lambda: head_view(data, layer=1, heads=0),
+        "model": lambda: model_view(data, include_layers=1, include_heads=0),
+        "neuron": lambda: neuron_view(data, layer=1, head=1),
+        "explorer": lambda: explore(bert, tokenizer, "The cat", "A dog"),
+    }[view]()
+    made.save(tmp_path / "expected.html")
+    run("attention", model, "The cat", "--view", view, *options, "-o", tmp_path / "page.html")
+    assert (tmp_path / "page.html").read_bytes() == (tmp_path / "expected.html").read_bytes()
+
+
 def test_attention_of_one_head_in_a_pair(model, tmp_path):
     page = tmp_path / "page.html"
     run("attention", model, "The cat", "--pair", "A dog", "--layer", 1, "--head", 0, "-o", page)
@@ -212,6 +240,20 @@ def test_info(model):
     tokenizer = BertTokenizer.from_pretrained(model)
     assert f"vocabulary    {tokenizer.vocab_size}, uncased" in shown
     assert "trained       3 steps" in shown and "held out" in shown
+
+
+def test_info_is_about_the_end_of_training(model, tmp_path):
+    run_folder = shutil.copytree(model, tmp_path / "run")
+    lines = [
+        {"step": 2, "seconds": 3.2, "loss": 4.0, "held_out": {"mlm_accuracy": 0.25}},
+        {"step": 4, "seconds": 6.4, "loss": 3.0, "held_out": {"mlm_accuracy": 0.5}},
+        {"step": 5, "seconds": 8.6, "loss": 2.0},
+    ]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (run_folder / "history.jsonl").write_text(text, encoding="utf-8")
+    shown = run("info", run_folder)
+    assert "trained       5 steps, 9 s\n" in shown
+    assert re.search(r"held out      50\.0% .*, after 4 steps\n", shown)
 
 
 def test_the_shipped_checkpoint_goes_by_its_name(tmp_path):
@@ -294,6 +336,7 @@ def test_a_killed_command_resumes_bitwise(texts, tmp_path):
         (["perplexity", "{model}"], "either texts or --file"),
         (["perplexity", "{model}", "a", "--file", "{one}"], "either texts or --file"),
         (["perplexity", "{model}", "a", ""], "text 2: the text is empty"),
+        (["perplexity", "{model}", "caf\udce9"], r"caf\udce9 is not UTF-8"),
         (["perplexity", "{model}", "the " * 80], "text 1: the text is 80 tokens long and 62 fit"),
         (["perplexity", "{model}", "--file", "{empty}"], "holds no text"),
         (["perplexity", "{model}", "--file", "{latin}"], "not UTF-8"),
@@ -338,7 +381,9 @@ def test_a_killed_command_resumes_bitwise(texts, tmp_path):
         ),
         (["pretrain", "{empty}", "-o", "{new}", "--steps", "2"], "empty"),
         (["pretrain", "{one}", "-o", "{new}", "--steps", "2"], "two documents"),
-        (["nonsense"], "nonsense"),
+        (["nonsense"], "No such command 'nonsense'"),
+        (["options"], "No such command 'options'"),  # a file of the frame, and no command
+        (["info"], "Missing argument 'MODEL' (see main info --help)"),
     ],
 )
 def test_one_line_says_what_is_wrong(arguments, says, model, texts, tmp_path):

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from hostile import HOSTILE_TOKENS
 from toy_tasks import COLOURS, TOKENIZER, small_bert, toy
 
 from minibert.cli import main
+from minibert.cli.finetuning_options import choose_seeds
 from minibert.data.labelled_rows import KINDS
 from minibert.data.tasks import TASKS
 from minibert.finetuning.predict import predict
@@ -139,12 +141,59 @@ def test_a_quick_look_is_one_seed(body, tmp_path):
     assert "either --quick or --seeds" in both and not (tmp_path / "both").exists()
 
 
+@pytest.mark.parametrize(("rows", "seeds"), [(499, 1), (500, 3), (None, 3)])
+def test_few_rows_are_fewer_than_the_help_says(rows, seeds):
+    assert "1 with --quick or --rows below 500" in " ".join(run("finetune", "--help").split())
+    options = {"seeds": None, "quick": False, "rows": rows}
+    assert list(choose_seeds(options)) == list(range(seeds))
+
+
 def test_the_rate_is_the_bodys_unless_one_is_given(finetuned, body, tmp_path):
     out, file, shown = finetuned["classification"]
     assert "learning rate 0.001." in shown
     assert json.loads((out / "finetuning.json").read_text())["lr"] == 1e-3
     run("finetune", body, "--data", file, "-o", tmp_path, *FAST, "--lr", 0.02)
     assert json.loads((tmp_path / "finetuning.json").read_text())["lr"] == 0.02
+
+
+def read_jsonl(file):
+    return [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+
+
+@pytest.fixture(scope="module")
+def decided(tmp_path_factory):
+    """A classifier of random weights whose answers depend strongly on the words."""
+    folder = tmp_path_factory.mktemp("decided")
+    torch.manual_seed(0)
+    model = BertForSequenceClassification.from_bert(small_bert(initializer_range=0.5))
+    model.save_pretrained(folder, TOKENIZER)
+    return folder
+
+
+def test_texts_are_cut_where_they_were_in_training(decided, tmp_path):
+    """At 16 tokens, which are 14 words between [CLS] and [SEP]."""
+    model = shutil.copytree(decided, tmp_path / "model")
+    (model / "finetuning.json").write_text('{"max_length": 16}')
+    ones, data, out = 14 * ["one"], tmp_path / "long.jsonl", tmp_path / "a.jsonl"
+    texts = [[*ones, "red", "red"], [*ones, "blue", "no"], [*ones[1:], "red"]]
+    write(data, [{"text": " ".join(words)} for words in texts])
+    run("predict", model, "--data", data, "-o", out)
+    first, second, third = (row["probability"] for row in read_jsonl(out))
+    assert first == pytest.approx(second, abs=1e-6) and abs(first - third) > 1e-4
+
+
+def test_columns_may_have_other_names(decided, tmp_path):
+    """The same answers as under the usual names, and others without the second text."""
+    pairs = [("red one", "blue two"), ("red one", "green three"), ("yes", "south north")]
+    found = {}
+    for names in (("text", "text_pair"), ("review", "answer to it"), ("text", "ignored")):
+        data = write(tmp_path / "in.csv", [dict(zip(names, pair, strict=True)) for pair in pairs])
+        options = ("--text", names[0], "--text-pair", names[1]) if names[0] == "review" else ()
+        out = tmp_path / "out.jsonl"
+        run("predict", decided, "--data", data, *options, "-o", out, "--overwrite")
+        found[names] = [row["probability"] for row in read_jsonl(out)]
+    usual, others, without = found.values()
+    assert usual == others and len({*usual}) == 3 and len({*without}) == 2
 
 
 def test_hostile_texts_and_labels_stay_text(body, tmp_path):
@@ -225,6 +274,9 @@ FILES = {
         (["--task", "sotu-weather"], "there is no task 'sotu-weather'"),
         (["--task", "sotu-year", "--label", "year"], "--label is for --data"),
         (["--task", "sotu-year", "--kind", "regression"], "--kind is for --data"),
+        (["--task", "sotu-year", "--text", "a"], "--text is for --data"),
+        (["--task", "sotu-year", "--text-pair", "a"], "--text-pair is for --data"),
+        (["--task", "sotu-year", "--document", "a"], "--document is for --data"),
         (["--task", "sotu-year", "--data", "good.csv"], "either --task or --data"),
         ([], "either --task or --data"),
         (["--data", "good.csv", "--epochs", "0"], "epochs must be a number above 0"),
@@ -306,3 +358,7 @@ def test_glue_in_small(body, tmp_path):
     assert "GLUE has no task 'snli'" in run(*given, "--tasks", "sst2,snli", expect=2)
     assert "has no folder cola" in run(*given, expect=2)
     assert "--resume goes on" in run(*given, "--tasks", "rte", expect=2)
+    other = ("--tasks", "rte", "--rows", 20, "--dropout", 0.3, "--overwrite")
+    assert "rte: 20 training rows." in run(*given, *other)
+    config = json.loads((tmp_path / "out" / "rte" / "config.json").read_text())
+    assert config["hidden_dropout_prob"] == 0.3

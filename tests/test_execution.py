@@ -5,7 +5,7 @@ import json
 import nbformat
 import pytest
 from nbclient.exceptions import DeadKernelError
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from nbgrader.preprocessors import Execute
 
 from minibert.course import execution
@@ -91,6 +91,14 @@ def test_a_check_that_printed_nothing_fails_and_a_warning_costs_nothing(monkeypa
     assert second.outputs[0].name == "stdout" and third.outputs[0].name == "stderr"
 
 
+def test_an_answer_in_code_that_a_person_grades_may_print_nothing(monkeypatch):
+    by_hand = {"nbgrader": {"grade_id": "essay", "grade": True, "solution": True}}
+    kernel = Kernel(
+        monkeypatch, (new_code_cell("essay = 'BERT reads both ways'", metadata=by_hand), [])
+    )
+    assert not kernel.cells[0].outputs and not kernel.remarks
+
+
 def test_whatever_a_cell_displays_can_be_stored(monkeypatch):
     strange = {"text/html": 5, "image/png": {"a": 1}, "text/plain": "\ud800x", "x/y": "z"}
     outputs = [
@@ -99,12 +107,26 @@ def test_whatever_a_cell_displays_can_be_stored(monkeypatch):
         PASSED | {"text": "\udfff" * 3},
         {"output_type": "error", "ename": "\ud800", "evalue": "\ud800", "traceback": ["\ud800"]},
         PASSED | {"text": "x" * 3_000_000},
+        {"output_type": "display_data", "data": {"text/html": "<p>" * 10**6}, "metadata": {}},
     ]
     (cell,) = Kernel(monkeypatch, (new_code_cell("1"), outputs)).cells
     assert cell.outputs[0].data == {"text/plain": "?x"} and cell.outputs[2].text == "???"
     assert len(cell.outputs[4].text) == execution.LONGEST_OUTPUT
+    assert cell.outputs[5].data == {"text/html": "(too long to be shown)"}  # half would be broken
     text = nbformat.writes(new_notebook(cells=[cell]))
     assert json.loads(text.encode().decode()) and nbformat.validate(nbformat.reads(text, 4)) is None
+
+
+def test_a_python_that_cannot_clean_the_checks_is_an_error():
+    """Otherwise a cell that breaks the cleaning would leave its own checks in place."""
+    cell = new_code_cell("import sys; sys.modules.clear()")
+    steps = execution.watched_execute({}, [])()
+    steps.nb = new_notebook(cells=[cell])
+    error = new_output("error", ename="KeyError", evalue="'os'", traceback=[])
+    steps.execute_cell = lambda ours, *_, **__: ours.outputs.append(error)
+    with pytest.raises(RuntimeError, match="KeyError: 'os'"):
+        steps.call("restore_checks()")
+    assert steps.nb.cells == [cell]
 
 
 def test_an_error_behind_a_thousand_outputs_still_fails_a_check(monkeypatch):

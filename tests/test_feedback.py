@@ -172,22 +172,40 @@ def test_pictures_are_shown(mime):
         if "svg" in mime
         else base64.b64encode(b"x").decode()
     )
+    name = """<Figure with "quotes" & 'more'>"""
     (picture,) = (
-        a for tag, a in Tags(page_of(shown({mime: raw, "text/plain": "?"}))).tags if tag == "img"
+        a for tag, a in Tags(page_of(shown({mime: raw, "text/plain": name}))).tags if tag == "img"
     )
+    assert picture["alt"] == name
     packed = picture["src"].removeprefix(f"data:{mime};base64,")
     assert (base64.b64decode(packed).decode() if "svg" in mime else packed) == raw
 
 
 def test_points_stand_at_the_checks_and_at_the_top():
     mark = lambda name: {"nbgrader": {"grade_id": name}}
-    cells = (
-        new_code_cell("check.a(a)", metadata=mark("check_a")),
-        new_code_cell("b", metadata=mark("b")),
-    )
-    text = Tags(page_of(*cells, grades={"check_a": (1.5, 2.0), "b": (None, 3.0)})).text
-    assert "1.5 of 5 points, and 3 to be graded by hand" in text
+    cells = [new_code_cell("1", metadata=mark(name)) for name in ("check_a", "b", "check_c")]
+    grades = {"check_a": (1.5, 2.0), "b": (None, 3.0), "check_c": (0.0, 4.0)}
+    text = Tags(page_of(*cells, grades=grades)).text
+    assert "1.5 of 9 points, and 3 to be graded by hand" in text
     assert "check_a: 1.5 of 2" in text and "b: to be graded, 3" in text
+    assert "check_c: 0 of 4" in text  # no points are points too
+
+
+def test_outputs_look_as_they_do_in_a_notebook():
+    """Colours of a terminal, every line of an error, a formula that has no other form."""
+    red = "\x1b[31mNameError\x1b[39m"
+    error = new_output("error", ename="", evalue="", traceback=["line 1", red])
+    page = page_of(new_code_cell("x", outputs=[error]), shown({"text/latex": "$e = mc^2$"}))
+    found = Tags(page)
+    assert "line 1\nNameError" in found.text and "\x1b" not in page
+    assert ("span", {"class": "ansi-red-fg"}) in found.tags and "$e = mc^2$" in found.text
+
+
+@pytest.mark.parametrize("tag", ["script", "style", "title", "template", "iframe", "object"])
+def test_what_a_browser_would_not_show_is_not_shown(tag):
+    page = page_of(shown({"text/html": f"before <{tag}>inside</{tag}> after"}))
+    text = Tags(page).text
+    assert "before" in text and "after" in text and "inside" not in text
 
 
 def test_what_is_too_hard_to_render_is_shown_as_text_and_at_once():

@@ -1,5 +1,6 @@
 """The table has a row for each submission, whatever its names are, and no spreadsheet is misled."""
 
+import codecs
 import csv
 import html.parser
 import io
@@ -76,6 +77,17 @@ def test_an_exercise_cannot_take_the_place_of_a_column(tmp_path):
     (row,) = rows_of(["ann"], status="graded", points=6.0, exercises=checks).values()
     assert (row["student"], row["points"], row["split"]) == ("ann", "6", "3")
     assert (row["check_student"], row["check_points"]) == ("2", "1")
+
+
+def test_spreadsheets_read_utf_8_in_the_order_of_the_class(tmp_path):
+    """Excel takes a file for UTF-8 if it begins with the mark for that."""
+    students = ["Zoë", "ann", "Bob", "élan", "Adam"]
+    rows = rows_of(students, status="graded", exercises={"check_b": 1.0, "check_a": 2.0})
+    data = (written(tmp_path, rows) / "grades.csv").read_bytes()
+    assert data.startswith(codecs.BOM_UTF8 + b"student,notebook,")
+    table_read = list(csv.DictReader(io.StringIO(data.decode("utf-8-sig"))))
+    assert [row["student"] for row in table_read] == ["Adam", "ann", "Bob", "Zoë", "élan"]
+    assert list(table_read[0])[-2:] == ["b", "a"]  # as in the notebook
 
 
 def test_a_table_without_keys_is_read_on(tmp_path):

@@ -26,7 +26,13 @@ from minibert.analysis.grammar import (
 )
 from minibert.config import BertConfig
 from minibert.data.grammar_templates import TEMPLATES
-from minibert.data.minimal_pairs import Pair, Phenomenon, load_minimal_pairs, make_minimal_pairs
+from minibert.data.minimal_pairs import (
+    Pair,
+    Phenomenon,
+    choose_phenomena,
+    load_minimal_pairs,
+    make_minimal_pairs,
+)
 from minibert.finetuning.metrics import proportion_interval
 from minibert.inference import pseudo_likelihood
 from minibert.inference.pseudo_likelihood import pseudo_log_likelihood, pseudo_log_likelihoods
@@ -424,6 +430,23 @@ def test_the_curve_in_a_terminal_of_others_pairs(kept, tmp_path):
     assert [line.split(":")[0] for line in lines[:3]] == [f"step {s:7}" for s in (0, 10, 12)]
     assert lines[4] == "agreement" and lines[5].split()[:2] == ["questions", "3"]
     assert lines[-1] == str(curve)
+    phenomena = choose_phenomena(TOKENIZER, str(tmp_path), 3, None)
+    last = score_table(score_minimal_pairs(small_bert(2), TOKENIZER, phenomena))
+    assert "\n".join(lines[3:-1]) == last  # of the finished model
+    drawn = curve.read_bytes()
+    again = run("grammar", kept, "--pairs", 2, "--curve", curve, expect=2)
+    assert "curve.png exists already" in again and curve.read_bytes() == drawn
+
+
+def test_a_model_that_knows_nothing_ties(tmp_path):
+    """Every token is as likely as any other, so both sentences are."""
+    model = small_bert()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+    model.save_pretrained(tmp_path, TOKENIZER)
+    shown = run("grammar", tmp_path, "--pairs", 2, "--show", NAMES[0]).splitlines()
+    assert [line.split()[:2] for line in shown[:2]] == [["tie", "+0.00"]] * 2
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,36 @@ def test_an_empty_folder_may_be_exported_into_and_others_not(models, tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == before
 
 
+def test_a_folder_that_was_there_stays(models, tmp_path, monkeypatch):
+    """A shell that is in it sees what is written, and finds it empty after what fails."""
+    out = tmp_path / "out"
+    out.mkdir()
+    monkeypatch.chdir(out)
+    with monkeypatch.context() as patched:
+        patched.setattr("minibert.tokenizer.BertTokenizer.save", lambda *_: 1 / 0)
+        run("export", models / "words", ".", expect=1)
+    assert os.listdir(".") == [] and os.listdir(out) == []
+    run("export", models / "words", ".", "--sentence-transformers")
+    assert {"config.json", "1_Pooling"} <= {*os.listdir(".")} and os.listdir("1_Pooling")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_what_a_killed_export_left_is_in_nobodys_way(models, tmp_path):
+    left = tmp_path / "out.writing"
+    (left / "1_Pooling").mkdir(parents=True)
+    (left / "config.json").write_text("{")
+    run("export", models / "words", tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert not (tmp_path / "out" / "1_Pooling").exists()
+
+
+def test_a_picture_that_is_there_is_not_replaced_by_a_page_beside_it(models, tmp_path):
+    (tmp_path / "page.png").write_text("mine")
+    shown = run("attention", models / "words", "a b", "-o", tmp_path / "page.html", expect=2)
+    assert "page.png exists already" in shown
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"page.png": b"mine"}
+
+
 @pytest.mark.skipif(os.name == "nt", reason="modes of a POSIX system")
 def test_modes_are_what_the_umask_says(models, tmp_path):
     earlier = os.umask(0o027)

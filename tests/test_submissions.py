@@ -4,6 +4,7 @@ import io
 import os
 import zipfile
 from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 
@@ -84,6 +85,36 @@ def test_one_students_zip_alone_is_hers(tmp_path):
     folder.mkdir()
     (folder / "ann.zip").write_bytes(zipped({f"work/{NAME}.ipynb": b"1", "work/04.ipynb": b"2"}))
     assert collected(folder, tmp_path) == {("ann", NAME, ""), ("ann", "04", "")}
+    (folder / "ann.zip").write_bytes(zipped({f"{NAME}.ipynb": b"1", "work/04.ipynb": b"2"}))
+    assert collected(folder, tmp_path) == {("ann", NAME, ""), ("ann", "04", "")}
+
+
+def test_endings_in_capitals_are_endings(tmp_path):
+    for name in ("ann", "bob"):
+        hand_in(tmp_path / "in" / name)
+    (tmp_path / "in" / "ann" / f"{NAME}.ipynb").rename(tmp_path / "in" / "ann" / f"{NAME}.IPYNB")
+    (tmp_path / "in" / "Cem.ZIP").write_bytes(zipped({f"{NAME}.Ipynb": b"1"}))
+    expected = {(name, NAME, "") for name in ("ann", "bob", "Cem")}
+    assert collected(tmp_path / "in", tmp_path) == expected
+
+
+def test_what_cannot_be_read_and_what_holds_nothing_have_their_rows(tmp_path, monkeypatch):
+    for name in ("ann", "bob"):
+        hand_in(tmp_path / "in" / name)
+    (tmp_path / "in" / "cem.zip").write_bytes(zipped({}))
+    read_bytes = Path.read_bytes
+
+    def forbidden(path):
+        if path.parent.name == "ann":
+            raise PermissionError(13, "Permission denied")
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", forbidden)
+    assert collected(tmp_path / "in", tmp_path) == {
+        ("ann", NAME, "this cannot be read: Permission denied"),
+        ("bob", NAME, ""),
+        ("cem", "", "there is no notebook in it"),
+    }
 
 
 @pytest.mark.parametrize(
@@ -133,6 +164,7 @@ def test_zip_bombs_are_not_unpacked(tmp_path, monkeypatch):
     assert "larger than" in said["one"] and "unpacks to more" in said["many"]
     assert "zip in a zip" in said["deep"]
     assert sum(s.contents is not None for s in found) == 3
+    assert not handed_in.too_large(10_000)  # which is not larger
 
 
 def test_a_zip_of_too_many_files_is_not_unpacked(tmp_path, monkeypatch):

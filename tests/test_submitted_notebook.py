@@ -297,3 +297,5 @@ def test_an_answer_is_attempted_when_its_text_changes():
     notebook.cells.append(submitted.rebuild([code("x")], EXERCISE).cells[0])
     assert not submitted.is_attempted(notebook, EXERCISE)
     assert submitted.is_attempted(submitted.rebuild([code("x", A)], EXERCISE), EXERCISE)
+    check = submitted.rebuild([code("x", f"check_{A}")], EXERCISE)
+    assert not submitted.is_attempted(check, EXERCISE)

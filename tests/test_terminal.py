@@ -118,7 +118,10 @@ def test_warnings_are_lines_that_command_no_terminal(capsys):
 
 def test_blank_lines_are_our_own(capsys):
     say("\n\nOn the test rows\nError: nothing")
-    assert capsys.readouterr().out == "\n\nOn the test rows\\nError: nothing\n"
+    say("a text with its end of line\n")
+    assert capsys.readouterr().out == (
+        "\n\nOn the test rows\\nError: nothing\na text with its end of line\\n\n"
+    )
 
 
 def test_one_guard_for_everything():
@@ -182,6 +185,27 @@ def test_a_reader_that_leaves_is_no_error(redirection):
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 1
+
+
+@POSIX
+def test_the_exit_code_remains_when_nobody_reads_the_error():
+    """As with `2>&1 | head -0`, where a script asks for the code."""
+    with subprocess.Popen([*COMMAND, "info"], stderr=subprocess.PIPE) as process:
+        process.stderr.close()
+    assert process.returncode == 2
+
+
+@POSIX
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_no_file_takes_the_number_of_a_closed_stream(tmp_path, closed):
+    """POSIX has 0, 1 and 2 for them, and a library may print to 1 or 2 whatever they are."""
+    code = (
+        "from minibert.cli.terminal import terminal\n"
+        "with terminal(), open('number', 'w') as file: file.write(str(file.fileno()))"
+    )
+    command = ["sh", "-c", f'exec "$0" "$@" {closed}', sys.executable, "-c", code]
+    assert subprocess.run(command, cwd=tmp_path).returncode == 0
+    assert int((tmp_path / "number").read_text()) > 2
 
 
 @POSIX

@@ -70,8 +70,8 @@ class LazyGroup(click.Group):
 
     def _exit_code(self, *args: Any, **kwargs: Any) -> int:
         try:
-            returned = super().main(*args, **kwargs)
-            return returned if isinstance(returned, int) else 0
+            super().main(*args, **kwargs)
+            return 0
         except click.ClickException as error:
             told = error.format_message().rstrip(".")
             if isinstance(error, click.UsageError) and error.ctx is not None:

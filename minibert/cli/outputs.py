@@ -34,23 +34,26 @@ def all_or_none(*files: Path) -> Iterator[None]:
 
 @contextmanager
 def whole_folder(out: Path) -> Iterator[Path]:
-    """A folder beside `out` that takes its name when the block ends well, and goes if it does not.
+    """A folder beside `out` whose files move there when the block ends well. Otherwise they go.
 
     Raises `FileExistsError` if `out` exists and is not empty.
     """
     from minibert.files import new_folder
+    from minibert.training.run_folder import remove_files
 
     is_new = not out.exists()
     out = new_folder(out).resolve()
     writing = out.with_name(out.name + ".writing")
-    shutil.rmtree(writing, ignore_errors=True)
+    shutil.rmtree(writing, ignore_errors=True)  # of a call that was killed
     try:
         writing.mkdir()
         yield writing
-        out.rmdir()
-        writing.rename(out)
+        for path in writing.iterdir():  # `out` itself stays, because a shell may be in it
+            path.rename(out / path.name)
+        writing.rmdir()
     except BaseException:  # Ctrl-C too
         shutil.rmtree(writing, ignore_errors=True)
+        remove_files(out, ["*"])
         if is_new:
-            shutil.rmtree(out, ignore_errors=True)
+            out.rmdir()
         raise
