@@ -410,6 +410,19 @@ def test_pairs_visit_every_shard_once_a_pass(prepared):
     assert pairs(10**6)["input_ids"].equal(pairs(10**6)["input_ids"])
 
 
+def test_the_order_of_shards_is_the_seeds_wherever_a_run_goes_on(prepared):
+    """A resumed run begins in the middle of a pass, and knows nothing of what came before."""
+    found = PreparedCorpus.open(prepared)
+
+    def shards(seed, visits):
+        pairs = PairBatches(found.training, found.tokenizer, Masking(), 8, 16, seed=seed)
+        return [pairs._visit(number)[0].num_tokens for number in visits]
+
+    whole = shards(0, range(24))
+    assert [shards(0, [number])[0] for number in range(23, -1, -1)] == whole[::-1]
+    assert shards(1, range(24)) != whole
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
