@@ -196,6 +196,19 @@ def test_the_exit_code_remains_when_nobody_reads_the_error():
 
 
 @POSIX
+def test_what_a_library_printed_is_dropped_when_nobody_reads_it():
+    """It waits in a buffer until the end, which Python would otherwise call an error."""
+    code = "from minibert.cli.terminal import terminal\nwith terminal(): print('by a library')"
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=buffered
+    ) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
+@POSIX
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_no_file_takes_the_number_of_a_closed_stream(tmp_path, closed):
     """POSIX has 0, 1 and 2 for them, and a library may print to 1 or 2 whatever they are."""
