@@ -276,6 +276,8 @@ def test_resume_remembers_its_options(texts, model, tmp_path):
     run("pretrain", texts, "-o", out, "--resume")
     wrong = run("pretrain", texts, "-o", out, "--resume", "--seed", 4, expect=2)
     assert "seed was 0, now 4" in wrong
+    wrong = run("pretrain", texts, "-o", out, "--resume", "--recipe", "original", expect=2)
+    assert "recipe" in wrong and "optimizer" in wrong
     assert json.loads((out / "run.json").read_text())["seed"] == 0
 
 

@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import stat
+from pathlib import Path
 
 import pytest
 import torch
@@ -112,6 +113,27 @@ def test_a_folder_that_was_there_stays(models, tmp_path, monkeypatch):
     run("export", models / "words", ".", "--sentence-transformers")
     assert {"config.json", "1_Pooling"} <= {*os.listdir(".")} and os.listdir("1_Pooling")
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("was_there", [False, True])
+def test_a_folder_is_not_left_with_some_of_its_files(models, tmp_path, monkeypatch, was_there):
+    """Stopped when some have moved to their place, and some have not."""
+    if was_there:
+        (tmp_path / "out").mkdir()
+    rename, moved = Path.rename, []
+
+    def stop_at_the_third(path, target):
+        moved.append(rename(path, target))
+        if len(moved) == 3:
+            raise KeyboardInterrupt
+        return target
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", stop_at_the_third)
+        run("export", models / "words", tmp_path / "out", expect=130)
+    assert len(moved) == 3 and not list((tmp_path / "out").glob("*"))
+    assert [path.name for path in tmp_path.iterdir()] == ["out"] * was_there
+    run("export", models / "words", tmp_path / "out")
 
 
 def test_what_a_killed_export_left_is_in_nobodys_way(models, tmp_path):
