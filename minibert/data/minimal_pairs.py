@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from minibert.data.grammar_templates import TEMPLATES, Template
+from minibert.data.grammar_templates import SLOT, TEMPLATES, Template
 from minibert.data.hub import HUB, read_hub
 from minibert.data.tables import Placed, read_rows
 from minibert.files import read_text
@@ -61,7 +61,6 @@ def make_minimal_pairs(
     ]
 
 
-_SLOT = re.compile(r"\{(\w+)\}")
 _ALTERNATION = re.compile(r"([\[<])([^/\]>]*)/([^/\]>]*)[\]>]")
 
 
@@ -70,7 +69,7 @@ def _fill(template: Template, tokenizer: BertTokenizer, pairs: int, seed: int) -
         name: [value for value in values if _is_known(value, tokenizer)]
         for name, values in template.slots.items()
     }
-    if not _is_known(_SLOT.sub(" ", template.good), tokenizer):
+    if not _is_known(SLOT.sub(" ", template.good), tokenizer):
         return ()
     fillings = math.prod(map(len, slots.values()))
     generator = random.Random(f"{template.name} {seed}")
