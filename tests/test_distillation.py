@@ -220,19 +220,18 @@ def test_what_is_seen_is_what_transformers_has(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("student", "teacher", "kind", "want"),
+    ("student", "teacher", "want"),
     [
-        (2, 4, "uniform", (1, 3)),
-        (4, 12, "uniform", (2, 5, 8, 11)),
-        (6, 12, "uniform", (1, 3, 5, 7, 9, 11)),
-        (3, 4, "uniform", (0, 1, 3)),
-        (1, 4, "uniform", (3,)),
-        (4, 4, "uniform", (0, 1, 2, 3)),
-        (2, 4, "last", (2, 3)),
+        (2, 4, (1, 3)),
+        (4, 12, (2, 5, 8, 11)),
+        (6, 12, (1, 3, 5, 7, 9, 11)),
+        (3, 4, (0, 1, 3)),
+        (1, 4, (3,)),
+        (4, 4, (0, 1, 2, 3)),
     ],
 )
-def test_layer_map(student, teacher, kind, want):
-    assert layer_map(student, teacher, kind) == want
+def test_layer_map(student, teacher, want):
+    assert layer_map(student, teacher) == want
 
 
 @pytest.mark.parametrize("sizes", [(5, 4), (0, 4)])
@@ -401,7 +400,6 @@ def test_heads_that_differ_are_named():
         {"hidden_weight": -1.0},
         {"attention_weight": float("nan")},
         {"attention": "all"},
-        {"layers": "first"},
     ],
 )
 def test_a_transfer_that_makes_no_sense_is_refused(values):
@@ -612,7 +610,7 @@ def test_overwriting_leaves_nothing_of_the_earlier_run(student_folder, tmp_path)
     out = tmp_path / "run"
     shutil.copytree(student_folder, out)
     before_and_after(out)
-    with run_folder(out, resume=False, overwrite=True):
+    with run_folder(out, Session(overwrite=True)):
         assert {p.name for p in out.iterdir()} == {".lock", "run.json"}
 
 
@@ -636,11 +634,11 @@ def texts(tmp_path_factory):
 
 def test_the_command(teacher_folder, texts, tmp_path):
     out, size = tmp_path / "run", ("--layers", 2, "--hidden", 32, "--heads", 4)
-    options = ("-o", out, *size, "--steps", 2, "--attention", "maps", "--hidden-weight", 0.5)
+    options = ("-o", out, *size, "--steps", 2)
     shown = command("distill", teacher_folder, texts, *options)
     for name in ("teacher", "student", "counting neighbours", "most frequent token"):
         assert re.search(rf"{name} +\d+\.\d% of masked tokens right", shown), name
-    assert read_distillation(out).transfer == Transfer(attention="maps", hidden_weight=0.5)
+    assert read_distillation(out).transfer == Transfer()
     assert str(teacher_folder) in command("info", out)
     command("distill", teacher_folder, texts, "-o", out, "--resume")
     command("distill", teacher_folder, texts, *options, "--alone", "--overwrite")
@@ -662,17 +660,13 @@ def test_the_command(teacher_folder, texts, tmp_path):
             ["{teacher}", "{texts}", "-o", "{new}", "--steps", "1", "--heads", "3"],
             "does not divide",
         ),
-        (
-            ["{teacher}", "{texts}", "-o", "{new}", "--steps", "1", "--attention", "maps"],
-            "compared head by head",
-        ),
         (["{teacher}", "{texts}", "-o", "{new}", "--resume"], "there is no run"),
         (["{teacher}", "{texts}", "-o", "{student}", "--steps", "1"], "--overwrite begins anew"),
         (
             ["{student}", "{texts}", "-o", "{student}", "--steps", "1", "--overwrite"],
             "where the student is to go",
         ),
-        (["{teacher}", "{texts}", "-o", "{plain}", "--resume"], "is no distillation"),
+        (["{teacher}", "{texts}", "-o", "{plain}", "--resume"], "is not a distillation"),
     ],
 )
 def test_one_line_says_what_is_wrong(

@@ -17,7 +17,7 @@ def test_impossible_settings_are_refused():
         Finetuning(warmup=2)
     for seeds in ((), (1, 2, 1)):
         with pytest.raises(ValueError, match="seeds must be different numbers, at least one"):
-            Runs(seeds)
+            Runs(seeds=seeds)
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def test_nine_tasks_and_a_table(files, tmp_path, monkeypatch):
     out, said = tmp_path / "out", []
     tasks = load_glue(folder=files)
     arguments = (small_bert(), TOKENIZER, tasks, out, SETTINGS)
-    runs = Runs([0], say=said.append)
+    runs = Runs(seeds=[0], say=said.append)
     train = Trainer.train
     calls = iter(range(100))
 

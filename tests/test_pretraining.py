@@ -218,7 +218,7 @@ def test_an_existing_folder_is_never_overwritten_unasked(tmp_path, one_step):
     for session in (Session(), Session(overwrite=True)):
         with pytest.raises(FileExistsError, match="no run of minibert"):
             pretrain(corpus, tmp_path, run, session)
-    with pytest.raises(FileExistsError, match="--resume goes on with it, --overwrite begins anew"):
+    with pytest.raises(FileExistsError, match="--resume continues it, --overwrite begins anew"):
         pretrain(corpus, out, run)
     (out / "notes.txt").write_text("mine")
     pretrain(corpus, out, replace(run, seed=5), Session(overwrite=True))
@@ -246,7 +246,7 @@ def test_an_unwritable_folder_is_named(name):
                     os.setuid(65534)
                 with (
                     pytest.raises(PermissionError, match=re.escape(str(out))),
-                    run_folder(out, resume=False, overwrite=False),
+                    run_folder(out, Session()),
                 ):
                     pass
                 code = 0
@@ -295,7 +295,7 @@ def test_a_sequence_longer_than_the_model_is_named():
 def test_an_interrupted_overwrite_can_be_repeated(one_step):
     (one_step / "mine.html").write_text("a page")
     for _ in range(2):  # the first try dies before it has written anything
-        with run_folder(one_step, resume=False, overwrite=True):
+        with run_folder(one_step, Session(overwrite=True)):
             names = {p.name for p in one_step.iterdir()}
     assert names == {".lock", "mine.html", "run.json"}
 
@@ -348,7 +348,7 @@ def test_a_time_that_is_none_is_refused_before_anything_is_written(tmp_path, min
 
 def test_a_foreign_run_file_is_refused(tmp_path):
     (tmp_path / "run.json").write_text(json.dumps({"recipe": {"masking": {}}, "colour": "red"}))
-    with pytest.raises(ValueError, match="no run of this minibert"):
+    with pytest.raises(ValueError, match="not a run of this minibert"):
         read_run(tmp_path)
 
 

@@ -131,7 +131,7 @@ def test_recipes_of_earlier_versions_are_read():
 def test_a_run_file_of_other_types_is_refused_in_a_line(tmp_path, changes, says):
     values = {**asdict(Run("sotu", recipe=FAST)), **changes}
     (tmp_path / "run.json").write_text(json.dumps(values), encoding="utf-8")
-    with pytest.raises(ValueError, match=rf"run\.json is no run of this minibert: .*{says}"):
+    with pytest.raises(ValueError, match=rf"run\.json is not a run of this minibert: .*{says}"):
         read_run(tmp_path)
 
 
@@ -140,5 +140,5 @@ def test_a_recipe_of_other_types_is_refused_in_a_line(tmp_path, values):
     run = asdict(Run("sotu", recipe=FAST))
     run["recipe"] |= values
     (tmp_path / "run.json").write_text(json.dumps(run), encoding="utf-8")
-    with pytest.raises(ValueError, match=r"run\.json is no run of this minibert"):
+    with pytest.raises(ValueError, match=r"run\.json is not a run of this minibert"):
         read_run(tmp_path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -24,11 +24,6 @@ from minibert.cli.options import (
 )
 from minibert.cli.terminal import say
 
-if TYPE_CHECKING:
-    from minibert.distillation.run import DistillationRun
-
-TRANSFER_OPTIONS = ("temperature", "alpha", "hidden_weight", "attention")
-"""Options for what the teacher passes on."""
 RUN_OPTIONS = ("minutes", "steps", "layers", "hidden_size", "heads", "seed")
 LABELS = {"neighbours": "counting neighbours", "most_frequent": "most frequent token"}
 
@@ -59,22 +54,6 @@ LABELS = {"neighbours": "counting neighbours", "most_frequent": "most frequent t
     help="Heads in each layer.  [default: one for each 64 of --hidden; the teacher's, if it is as "
     "wide]",
 )  # fmt: skip
-@click.option(
-    "--temperature", type=click.FloatRange(min=0, min_open=True), default=1.0, show_default=True,
-    help="Divide the logits of both models by this.",
-)  # fmt: skip
-@click.option(
-    "--alpha", type=click.FloatRange(0, 1), default=0.0, show_default=True,
-    help="Weight of the true tokens. The teacher's guesses get the rest.",
-)  # fmt: skip
-@click.option(
-    "--hidden-weight", type=click.FloatRange(min=0), default=0.0, show_default=True,
-    help="Weight of the teacher's hidden states.",
-)  # fmt: skip
-@click.option(
-    "--attention", type=click.Choice(("none", "maps", "relations")), default="none",
-    show_default=True, help="What the student learns from the teacher's attention.",
-)  # fmt: skip
 @seed_option
 @click.option(
     "--alone", is_flag=True,
@@ -91,14 +70,16 @@ def distill(ctx: click.Context, teacher: str, corpus: str, out: Path, **options:
     from dataclasses import replace
 
     from minibert.data.hub import pinned
-    from minibert.distillation.run import distill, read_distillation
+    from minibert.distillation.run import DistillationRun, distill, read_distillation
     from minibert.pretraining.run_data import find_corpus
     from minibert.training.run_folder import Session
 
     earlier = read_distillation(out) if options["resume"] else None
     texts = find_corpus(pinned(corpus, earlier.corpus) if earlier else corpus)
-    run = _choose_run(earlier, options["alone"], given_options(ctx))
-    run = replace(run, teacher=teacher, corpus=texts.name)
+    changes = pick(given_options(ctx), RUN_OPTIONS)
+    run = replace(earlier or DistillationRun("", ""), **changes, teacher=teacher, corpus=texts.name)
+    if options["alone"]:
+        run = replace(run, transfer=None)
     check_duration(run)
     if distill(texts, out, run, Session(options["resume"], options["overwrite"], say)):
         _say_results(out)
@@ -106,23 +87,6 @@ def distill(ctx: click.Context, teacher: str, corpus: str, out: Path, **options:
     else:
         again = f"minibert distill {quote(teacher)} {quote(corpus)} -o {quote(str(out))} --resume"
         say(f"Stopped and saved. Continue with: {again}")
-
-
-def _choose_run(
-    earlier: DistillationRun | None, alone: bool, given: dict[str, Any]
-) -> DistillationRun:
-    """The run that the options describe: a new one, or an earlier one with changes."""
-    from dataclasses import replace
-
-    from minibert.distillation.objective import Transfer
-    from minibert.distillation.run import DistillationRun
-
-    run = earlier or DistillationRun("", "")
-    changes = pick(given, TRANSFER_OPTIONS)
-    transfer: Transfer | None = replace(run.transfer or Transfer(), **changes)
-    if alone or (earlier and earlier.transfer is None and not changes):
-        transfer = None
-    return replace(run, transfer=transfer, **pick(given, RUN_OPTIONS))
 
 
 def _say_results(out: Path) -> None:

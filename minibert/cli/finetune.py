@@ -68,7 +68,7 @@ def finetune(model: str, out: Path, **options: Any) -> None:
     from minibert.finetuning.settings import Finetuning, Runs, body_settings
 
     use = settings(Finetuning, options)
-    runs = Runs(choose_seeds(options), options["resume"], options["overwrite"], say)
+    runs = Runs(options["resume"], options["overwrite"], say, seeds=choose_seeds(options))
     data = subsample(_load(options), options["rows"])
     for line in describe(data):
         say(line)

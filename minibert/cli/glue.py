@@ -40,7 +40,7 @@ def glue(model: str, out: Path, **options: Any) -> None:
     from minibert.finetuning.settings import Finetuning, Runs, body_settings
 
     use = settings(Finetuning, options)
-    runs = Runs(choose_seeds(options), options["resume"], options["overwrite"], say)
+    runs = Runs(options["resume"], options["overwrite"], say, seeds=choose_seeds(options))
     tasks = options["tasks"]
     names = tuple(dict.fromkeys(tasks.split(","))) if tasks else tuple(GLUE)
     bert, tokenizer = load_body(model, **body_settings(options["dropout"]))

@@ -28,7 +28,6 @@ from minibert.training.trainer import Numbers
 from minibert.weights import PretrainedModel
 
 VECTORS = ("query", "key", "value")
-LAYERS = ("uniform", "last")
 
 
 @dataclass(frozen=True)
@@ -47,8 +46,6 @@ class Transfer:
     `relations`: among queries, keys and values, at the last layer, with as many relation heads as
     the teacher has heads (Wang et al., 2021)."""
     attention_weight: NotNegative = 1.0
-    layers: Annotated[str, one_of(LAYERS)] = "uniform"
-    """Which of the teacher's layers the student imitates: see `layer_map`."""
 
     def __post_init__(self) -> None:
         check(self)
@@ -56,27 +53,21 @@ class Transfer:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Transfer:
         """From the transfer in a `run.json`, which an earlier minibert may have written."""
-        values = dict(values)
-        if values.get("relation_heads", 0) is None:  # there was a choice, and it was not made
-            del values["relation_heads"]
-        return cls(**values)
+        once = {"relation_heads": None, "layers": "uniform"}
+        return cls(**{n: v for n, v in values.items() if n not in once or v != once[n]})
 
 
-def layer_map(student_layers: int, teacher_layers: int, kind: str = "uniform") -> tuple[int, ...]:
+def layer_map(student_layers: int, teacher_layers: int) -> tuple[int, ...]:
     """For each layer of the student, the teacher's layer that it imitates, both counted from 0.
 
-    `uniform` takes the last of every k layers, so the last layers imitate each other. `last` takes
-    the last layers. Raises `ValueError` for a student with more layers than the teacher.
+    That is the last of every k layers, so the last layers imitate each other. Raises `ValueError`
+    for a student with more layers than the teacher.
     """
-    if kind not in LAYERS:
-        raise ValueError(f"layers {kind!r} is not one of {list(LAYERS)}")
     if not 1 <= student_layers <= teacher_layers:
         raise ValueError(
             f"a student with {student_layers} layers cannot imitate a teacher with "
             f"{teacher_layers}: it needs at least one, and no more than the teacher has"
         )
-    if kind == "last":
-        return tuple(range(teacher_layers - student_layers, teacher_layers))
     return tuple((i + 1) * teacher_layers // student_layers - 1 for i in range(student_layers))
 
 
@@ -162,9 +153,7 @@ class DistillationObjective:
             )
         self.teacher = teacher
         self.transfer = transfer
-        self.layers = layer_map(
-            student.config.num_hidden_layers, teacher.config.num_hidden_layers, transfer.layers
-        )
+        self.layers = layer_map(student.config.num_hidden_layers, teacher.config.num_hidden_layers)
         self.vectors = () if transfer.attention == "none" else VECTORS
         self.accuracy = "mlm_accuracy" if isinstance(teacher, BertForPreTraining) else "accuracy"
 
@@ -253,7 +242,7 @@ def check_pair(teacher: BertConfig, student: BertConfig, transfer: Transfer) -> 
             f"the teacher has {teacher.vocab_size} tokens and the student {student.vocab_size}: "
             "they must read the same vocabulary"
         )
-    layer_map(student.num_hidden_layers, teacher.num_hidden_layers, transfer.layers)
+    layer_map(student.num_hidden_layers, teacher.num_hidden_layers)
     mine, theirs = student.num_attention_heads, teacher.num_attention_heads
     if transfer.attention == "maps" and mine != theirs:
         raise ValueError(

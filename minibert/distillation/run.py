@@ -8,7 +8,6 @@ look like on the way (Jiao et al., 2020; Wang et al., 2021).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,6 @@ from minibert.distillation.objective import (
     check_pair,
     layer_map,
 )
-from minibert.files import read_json
 from minibert.model import BertForPreTraining, load
 from minibert.pretraining.recipes import (
     RECIPES,
@@ -36,12 +34,12 @@ from minibert.pretraining.recipes import (
     make_optimizers,
     make_plan,
 )
-from minibert.pretraining.run import check_outside
-from minibert.pretraining.run_data import HELD_OUT_LENGTH, open_data, write_corpus
+from minibert.pretraining.run import check_outside, open_run
+from minibert.pretraining.run_data import HELD_OUT_LENGTH, write_corpus
 from minibert.pretraining.starts import make_model
 from minibert.training.hardware import best_device
-from minibert.training.run_folder import DATA, SETTINGS, Session, run_folder, write_data_once
-from minibert.training.settings import Count, Natural, Positive, check, check_same
+from minibert.training.run_folder import DATA, Session, read_settings
+from minibert.training.settings import Count, Natural, Positive, check
 from minibert.training.trainer import Data, Record, Trainer
 
 PLAIN = Transfer()
@@ -98,14 +96,7 @@ def distill(
         make_batches(recipe, tokens, tokenizer, run.seed)  # raises if it can make none
         given.save_pretrained(directory / TEACHER)
 
-    with run_folder(out, resume, session.overwrite), ExitStack() as at_the_end:
-        if resume:
-            check_same(out, asdict(read_distillation(out)), asdict(run))
-            if isinstance(corpus, PreparedCorpus):
-                corpus.check()  # shards may have changed since
-        write_data_once(out, asdict(run), write)
-        data = open_data(out, say)
-        at_the_end.callback(data.close)
+    with open_run(corpus, out, run, session, read_distillation, write) as data:
         teacher = BertForPreTraining.from_pretrained(
             out / DATA / TEACHER, attn_implementation=recipe.attention
         ).to(best_device())
@@ -187,10 +178,7 @@ def make_student(
     """
     student = make_model(run.recipe, student_config(teacher.config, run), corpus, run.seed)
     if student.config.hidden_size == teacher.config.hidden_size:
-        layers = layer_map(
-            run.layers, teacher.config.num_hidden_layers, (run.transfer or Transfer()).layers
-        )
-        copy_layers(teacher, student, layers)
+        copy_layers(teacher, student, layer_map(run.layers, teacher.config.num_hidden_layers))
     return student
 
 
@@ -212,20 +200,12 @@ def copy_layers(
 
 
 def read_distillation(out: Path) -> DistillationRun:
-    """The `DistillationRun` that `out/run.json` holds.
+    """The `DistillationRun` that `out/run.json` holds. Raises as `read_settings` does."""
 
-    Raises `FileNotFoundError` if there is no such file and `ValueError` if it holds anything else.
-    """
-    file = out / SETTINGS
-    if not file.exists():
-        raise FileNotFoundError(f"there is no run in {out}")
-    values = read_json(file)
-    try:
-        recipe, transfer = values.pop("recipe"), values.pop("transfer")
-        return DistillationRun(
-            recipe=Recipe.from_dict(recipe),
-            transfer=None if transfer is None else Transfer.from_dict(transfer),
-            **values,
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{file} is no distillation of this minibert: {error}") from None
+    def make(values: dict[str, Any]) -> DistillationRun:
+        recipe, transfer = Recipe.from_dict(values.pop("recipe")), values.pop("transfer")
+        if transfer is not None:
+            transfer = Transfer.from_dict(transfer)
+        return DistillationRun(recipe=recipe, transfer=transfer, **values)
+
+    return read_settings(out, "distillation", make)

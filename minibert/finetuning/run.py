@@ -51,7 +51,7 @@ def finetune(
     """
     out = Path(out)
     settings = replace(settings, lr=settings.lr or default_rate(bert.config))
-    with run_folder(out, runs.resume, runs.overwrite, SETTINGS, FILES):
+    with run_folder(out, runs, SETTINGS, FILES):
         kept = {
             "task": data.name,
             "rows": [len(data.train), len(data.validation), len(data.test)],
@@ -100,7 +100,7 @@ def _train_seeds(
         runs.say(f"{phase}: training on {rows}.")
         estimate.seeds_left = len(runs.seeds) - number
         training = HeadTraining(bert, tokenizer, data, out / f"seed-{seed}", settings, seed)
-        model = training.train(estimate)
+        model = training.train(lambda line: _report(line, estimate, runs))
         if model is None:
             return None
         runs.say(f"{phase}: scoring {len(data.test):,} test rows.")
@@ -111,6 +111,13 @@ def _train_seeds(
         if losses[-1] < min(losses[:-1], default=math.inf):
             saved, best = number, model.cpu()
     return answers, saved, best
+
+
+def _report(line: dict[str, Any], estimate: TimeEstimate, runs: Runs) -> None:
+    """A line of a run's history, to all who want it."""
+    estimate(line)
+    if runs.watch is not None:
+        runs.watch(line)
 
 
 def _digest(bert: BertModel) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -10,6 +10,7 @@ import torch
 
 from minibert.config import BertConfig
 from minibert.heads import POOLINGS
+from minibert.training.run_folder import Session
 from minibert.training.settings import Count, Positive, Share, check, one_of
 
 
@@ -41,16 +42,10 @@ class Finetuning:
 
 
 @dataclass(frozen=True)
-class Runs:
-    """Which runs `finetune` makes in its folder, and where it reports on them."""
+class Runs(Session):
+    """One call of `finetune`, which makes a run for each seed."""
 
     seeds: Sequence[int] = (0, 1, 2)
-    """One run for each."""
-    resume: bool = False
-    """Continue an interrupted call."""
-    overwrite: bool = False
-    """Replace the results of an earlier call."""
-    say: Callable[[str], None] = print
 
     def __post_init__(self) -> None:
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 
@@ -15,7 +16,7 @@ from minibert.data.batches import Batch
 from minibert.data.corpora import Corpus
 from minibert.data.shards import PreparedCorpus
 from minibert.data.streaming import StreamedCorpus
-from minibert.files import find_directory, read_json
+from minibert.files import find_directory
 from minibert.model import BertForPreTraining
 from minibert.pretraining.given_start import load_with_new_heads
 from minibert.pretraining.recipes import (
@@ -45,7 +46,13 @@ from minibert.training.processes import (
     shard_weights,
     world_size,
 )
-from minibert.training.run_folder import DATA, SETTINGS, Session, run_folder, write_data_once
+from minibert.training.run_folder import (
+    DATA,
+    Session,
+    read_settings,
+    run_folder,
+    write_data_once,
+)
 from minibert.training.settings import (
     Count,
     Natural,
@@ -128,23 +135,15 @@ def pretrain(
     trained on and for a run that cannot be resumed or started.
     """
     out, run = Path(out), run.filled_in()
-    recipe, resume, say = run.recipe, session.resume, session.say
+    recipe, resume = run.recipe, session.resume
     if sharded and world_size() == 1:
         raise ValueError("--shard is for many processes: start them with torchrun")
     plan = make_plan(recipe, run.steps, run.minutes, run.seed)
     if run.start is not None and not resume:  # refused before an earlier run is removed
         check_outside(out, run.start, "the new run")
         read_start(run.start, recipe, run.seed)
-    with ExitStack() as at_the_end:
-        if is_main():
-            at_the_end.enter_context(run_folder(out, resume, session.overwrite))
-        with main_first():
-            if resume:
-                check_same(out, asdict(read_run(out)), asdict(run))
-                if isinstance(corpus, PreparedCorpus) and is_main():
-                    corpus.check()  # shards may have changed since
-            data = prepare_data(corpus, run, out, say)
-        at_the_end.callback(data.close)
+    write = partial(_write_data, corpus, run, say=session.say)
+    with open_run(corpus, out, run, session, read_run, write) as data:
         batches = make_batches(recipe, data.training, data.tokenizer, run.seed)
         model = starting_model(run, data, batches, out, session).to(best_device())
         if sharded:
@@ -161,13 +160,41 @@ def pretrain(
             Record(out, asdict(run), session.watch, saver.snapshot if snapshots else None),
         )
         if resume and (warning := trainer.resume()):
-            say(warning)
-        say(_beginning(run, data, model, trainer.step))
+            session.say(warning)
+        session.say(_beginning(run, data, model, trainer.step))
         if snapshots and trainer.step == 0:
             saver.snapshot(0)
         finished = trainer.train()
         saver.save(out)
         return finished
+
+
+@contextmanager
+def open_run(
+    corpus: Corpus | PreparedCorpus,
+    out: Path,
+    run: Any,
+    session: Session,
+    read: Callable[[Path], Any],
+    write: Callable[[Path], None],
+) -> Iterator[RunData]:
+    """The folder of a run, reserved for this process, and what the run learns from.
+
+    `write` writes that data once, and `read` reads the settings of a run that is resumed. Raises
+    `ValueError` if they differ from `run`.
+    """
+    with ExitStack() as at_the_end:
+        if is_main():
+            at_the_end.enter_context(run_folder(out, session))
+        with main_first():
+            if session.resume:
+                check_same(out, asdict(read(out)), asdict(run))
+                if isinstance(corpus, PreparedCorpus) and is_main():
+                    corpus.check()  # shards may have changed since
+            write_data_once(out, asdict(run), write)
+            data = open_data(out, session.say)
+        at_the_end.callback(data.close)
+        yield data
 
 
 def check_outside(out: Path, model: str, what: str) -> None:
@@ -181,17 +208,19 @@ def prepare_data(
 ) -> RunData:
     """What a run learns from. It is made once and kept in `out/data`, for a resumed run too."""
     run = run.filled_in()
-
-    def write(directory: Path) -> None:
-        start = None if run.start is None else read_start(run.start, run.recipe, run.seed)
-        tokenizer = start[1] if start else make_tokenizer(corpus, run.vocab_size or 0, say)
-        tokens = write_corpus(corpus, tokenizer, directory, say)
-        make_batches(run.recipe, tokens, tokenizer, run.seed)  # raises if it can make none
-        if start and run.start:
-            save_start(directory, start, tokens, run.start, say)
-
-    write_data_once(out, asdict(run), write)
+    write_data_once(out, asdict(run), partial(_write_data, corpus, run, say=say))
     return open_data(out, say)
+
+
+def _write_data(
+    corpus: Corpus | PreparedCorpus, run: Run, directory: Path, say: Callable[[str], None]
+) -> None:
+    start = None if run.start is None else read_start(run.start, run.recipe, run.seed)
+    tokenizer = start[1] if start else make_tokenizer(corpus, run.vocab_size or 0, say)
+    tokens = write_corpus(corpus, tokenizer, directory, say)
+    make_batches(run.recipe, tokens, tokenizer, run.seed)  # raises if it can make none
+    if start and run.start:
+        save_start(directory, start, tokens, run.start, say)
 
 
 def starting_model(
@@ -280,15 +309,7 @@ def cut(batch: Batch, parts: int) -> list[Batch]:
 
 
 def read_run(out: Path) -> Run:
-    """The `Run` that `out/run.json` holds.
-
-    Raises `FileNotFoundError` if there is no such file and `ValueError` if it holds anything else.
-    """
-    file = out / SETTINGS
-    if not file.exists():
-        raise FileNotFoundError(f"there is no run in {out}")
-    values = read_json(file)
-    try:
-        return Run(recipe=Recipe.from_dict(values.pop("recipe")), **values)
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{file} is no run of this minibert: {error}") from None
+    """The `Run` that `out/run.json` holds. Raises as `read_settings` does."""
+    return read_settings(
+        out, "run", lambda values: Run(recipe=Recipe.from_dict(values.pop("recipe")), **values)
+    )

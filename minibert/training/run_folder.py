@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from minibert.files import LOCK, check_name, locked, to_disk, write_json
+from minibert.files import LOCK, check_name, locked, read_json, to_disk, write_json
+
+T = TypeVar("T")
 
 SETTINGS = "run.json"
 DATA, DATA_WRITING = "data", "data.writing"
@@ -49,39 +51,39 @@ class Session:
 @contextmanager
 def run_folder(
     out: Path,
-    resume: bool,
-    overwrite: bool,
+    session: Session,
     settings_file: str = SETTINGS,
     files: Sequence[str] = tuple(LAYOUT),
 ) -> Iterator[None]:
     """Make and lock the folder of a run, which must be writable and hold nobody else's files.
 
-    A folder with a `settings_file` is a run. `overwrite` removes the `files` (names or patterns) of
-    an earlier run but its settings, which keep marking the folder as a run until new ones are
-    written. Raises `FileExistsError`, `FileNotFoundError` or `PermissionError` for other folders.
+    A folder with a `settings_file` is a run. `session.overwrite` removes the `files` (names or
+    patterns) of an earlier run, except its settings, so that the folder is still a run if this one
+    is interrupted before it writes new settings. Raises `FileExistsError`, `FileNotFoundError` or
+    `PermissionError` for other folders.
     """
-    if resume and overwrite:
+    if session.resume and session.overwrite:
         raise ValueError("--resume continues what is there, --overwrite removes it: choose one")
     check_name(out)
     if out.exists() and not out.is_dir():
         raise FileExistsError(f"{out} is a file, not a folder")
     is_run = (out / settings_file).exists()
-    if resume and not is_run:
+    if session.resume and not is_run:
         raise FileNotFoundError(f"there is no run in {out} to resume")
     # A run that was killed while it prepared its data leaves these files, and nothing to resume.
     left = (LOCK, DATA_WRITING, f"{settings_file}.writing")
     if out.exists() and any(p.name not in left for p in out.iterdir()):
         if not is_run:
             raise FileExistsError(f"{out} holds files that are no run of minibert: choose another")
-        if not (resume or overwrite):
+        if not (session.resume or session.overwrite):
             raise FileExistsError(
-                f"{out} holds a run already: --resume goes on with it, --overwrite begins anew"
+                f"{out} holds a run already: --resume continues it, --overwrite begins anew"
             )
     out.mkdir(parents=True, exist_ok=True)
     if not os.access(out, os.W_OK):
         raise PermissionError(f"{out} cannot be written to")
     with locked(out, "training"):
-        if overwrite:
+        if session.overwrite:
             remove_files(out, [name for name in files if name != settings_file])
         yield
 
@@ -93,6 +95,20 @@ def remove_files(out: Path, patterns: Sequence[str]) -> None:
             shutil.rmtree(path)
         else:
             path.unlink()
+
+
+def read_settings(out: Path, what: str, make: Callable[[dict[str, Any]], T]) -> T:
+    """What `make` makes of the settings in `out/run.json`, which are those of `what`: "run".
+
+    Raises `FileNotFoundError` if there is no such file, and `ValueError` if it holds anything else.
+    """
+    file = out / SETTINGS
+    if not file.exists():
+        raise FileNotFoundError(f"there is no run in {out}")
+    try:
+        return make(read_json(file))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{file} is not a {what} of this minibert: {error}") from None
 
 
 def write_data_once(out: Path, settings: dict[str, Any], write: Callable[[Path], None]) -> None:
