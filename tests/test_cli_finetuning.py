@@ -118,7 +118,7 @@ def test_the_same_command_goes_on_and_other_options_do_not(finetuned, body):
     out, file, shown = finetuned["classification"]
     same = ("finetune", body, "--data", file, "-o", out, *FAST)
     before = (out / "model.safetensors").read_bytes()
-    assert "--resume goes on" in run(*same, expect=2)
+    assert "--resume continues it" in run(*same, expect=2)
     assert run(*same, "--resume", "--kind", "classification").split("On the ")[1] in shown
     changed = ("finetune", body, "--data", file, "-o", out, "--resume")
     assert "epochs was 1.0, now 3.0" in run(*changed, expect=2)
@@ -357,7 +357,7 @@ def test_glue_in_small(body, tmp_path):
     assert table in run(*given, "--tasks", "sst2,rte", "--resume")
     assert "GLUE has no task 'snli'" in run(*given, "--tasks", "sst2,snli", expect=2)
     assert "has no folder cola" in run(*given, expect=2)
-    assert "--resume goes on" in run(*given, "--tasks", "rte", expect=2)
+    assert "--resume continues it" in run(*given, "--tasks", "rte", expect=2)
     other = ("--tasks", "rte", "--rows", 20, "--dropout", 0.3, "--overwrite")
     assert "rte: 20 training rows." in run(*given, *other)
     config = json.loads((tmp_path / "out" / "rte" / "config.json").read_text())

@@ -81,7 +81,7 @@ def test_a_stopped_call_resumes_and_refuses_other_settings(tmp_path, monkeypatch
 
     monkeypatch.setattr(Trainer, "train", stopped)
     assert call(both) is None
-    with pytest.raises(FileExistsError, match="holds a run already: --resume goes on"):
+    with pytest.raises(FileExistsError, match="holds a run already: --resume continues it"):
         call(both)
     with pytest.raises(ValueError, match=r"begun with other settings: lr was 0.003, now 0.1"):
         call(resumed, replace(settings, lr=0.1))

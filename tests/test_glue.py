@@ -55,7 +55,7 @@ def test_nine_tasks_and_a_table(files, tmp_path, monkeypatch):
     monkeypatch.setattr(Trainer, "train", stopped_at_the_fifth)
     assert run_glue(*arguments, runs) is None
     monkeypatch.setattr(Trainer, "train", lambda trainer: next(calls) and train(trainer))
-    with pytest.raises(FileExistsError, match="holds a run already: --resume goes on"):
+    with pytest.raises(FileExistsError, match="holds a run already: --resume continues it"):
         run_glue(*arguments, runs)
     table = run_glue(*arguments, replace(runs, resume=True))
     assert next(calls) == 10  # nine runs and the interrupted one: no finished run is repeated
