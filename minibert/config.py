@@ -15,16 +15,16 @@ The whole package speaks of these dimensions:
 
 from __future__ import annotations
 
-import math
 import re
 import reprlib
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from minibert.files import errors_name, field, find_directory, listed, read_json
+from minibert.settings import Count, Dropout, Positive, Whole, check, one_of
 
 T = TypeVar("T")
 
@@ -60,44 +60,28 @@ class BertConfig:
     and for sizes that do not fit together.
     """
 
-    vocab_size: int = 30522
-    hidden_size: int = 768
-    num_hidden_layers: int = 12
-    num_attention_heads: int = 12
-    intermediate_size: int = 3072
+    vocab_size: Count = 30522
+    hidden_size: Count = 768
+    num_hidden_layers: Count = 12
+    num_attention_heads: Count = 12
+    intermediate_size: Count = 3072
     hidden_act: str = "gelu"
     """A name in `encoder.ACTIVATIONS`."""
-    hidden_dropout_prob: float = 0.1
-    attention_probs_dropout_prob: float = 0.1
-    max_position_embeddings: int = 512
-    type_vocab_size: int = 2
-    initializer_range: float = 0.02
-    layer_norm_eps: float = 1e-12
-    pad_token_id: int = 0
+    hidden_dropout_prob: Dropout = 0.1
+    attention_probs_dropout_prob: Dropout = 0.1
+    max_position_embeddings: Count = 512
+    type_vocab_size: Count = 2
+    initializer_range: Positive = 0.02
+    layer_norm_eps: Positive = 1e-12
+    pad_token_id: Whole = 0
+    """There is no such token if it is outside the vocabulary."""
     position_embedding_type: str = "absolute"
     """A name in `attention.POSITION_SCHEMES`. `absolute` is BERT's: learned vectors, added."""
-    attn_implementation: str = "sdpa"
+    attn_implementation: Annotated[str, one_of(("sdpa", "eager"))] = "sdpa"
     """`sdpa` is torch's built-in, `eager` ours from scratch. The results are equal."""
 
     def __post_init__(self) -> None:
-        for name, kind in ((f.name, f.type) for f in fields(self)):
-            value = getattr(self, name)
-            number = not isinstance(value, bool) and isinstance(value, int | float)
-            if name == "attn_implementation":
-                fits, wanted = value in ("sdpa", "eager"), "'sdpa' or 'eager'"
-            elif kind == "str":
-                fits, wanted = isinstance(value, str), "a string"
-            elif name.endswith("_prob"):
-                fits, wanted = number and 0 <= value < 1, "a number in [0, 1)"
-            elif kind == "float":
-                fits, wanted = number and 0 < value < math.inf, "a number above 0"
-            elif name == "pad_token_id":  # there is no such token if it is outside the vocabulary
-                fits, wanted = number and isinstance(value, int), "a whole number"
-            else:
-                fits = number and isinstance(value, int) and value >= 1
-                wanted = "a whole number of at least 1"
-            if not fits:
-                raise ValueError(f"{name} must be {wanted}, not {reprlib.repr(value)}")
+        check(self)
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"hidden_size {self.hidden_size} does not divide by num_attention_heads "

@@ -60,14 +60,14 @@ def test_tokens_on_the_disk(texts, tokenizer, corpus):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"probability": 7}, "probability is 7: give a share from 0 to 1"),
-        ({"probability": float("nan")}, "probability is nan"),
-        ({"mask": -0.1}, "mask is -0.1"),
-        ({"random": "0.1"}, "random is '0.1'"),
+        ({"probability": 7}, "probability must be a number from 0 to 1, not 7"),
+        ({"probability": float("nan")}, "probability must be .* not nan"),
+        ({"mask": -0.1}, "mask must be .* not -0.1"),
+        ({"random": "0.1"}, "random must be .* not '0.1'"),
         ({"mask": 0.9, "random": 0.9}, "mask 0.9 and random 0.9 add up to more than 1"),
-        ({"whole_word": "no"}, "whole_word is 'no': give True or False"),
-        ({"max_predictions": 0}, "max_predictions is 0"),
-        ({"max_predictions": 2.5}, "max_predictions is 2.5"),
+        ({"whole_word": "no"}, "whole_word must be true or false, not 'no'"),
+        ({"max_predictions": 0}, "max_predictions must be .* not 0"),
+        ({"max_predictions": 2.5}, "max_predictions must be .* not 2.5"),
     ],
 )
 def test_a_masking_that_makes_no_sense_is_refused(settings, message):
@@ -381,11 +381,11 @@ def test_pair_batches_have_the_input_format(corpus, tokenizer):
 @pytest.mark.parametrize(
     ("kind", "settings", "message"),
     [
-        (PackedBatches, {"batch_size": 0}, "batch_size is 0: give 1 or more"),
-        (PackedBatches, {"max_length": 2}, "max_length is 2: give 3 or more"),
-        (PairBatches, {"max_length": 4}, "max_length is 4: give 5 or more"),
-        (PairBatches, {"seed": -1}, "seed is -1: give 0 or more"),
-        (PairBatches, {"elsewhere": 1.5}, "elsewhere is 1.5: give a share from 0 to 1"),
+        (PackedBatches, {"batch_size": 0}, "batch_size must be a whole number, 1 or more, not 0"),
+        (PackedBatches, {"max_length": 2}, "max_length must be a whole number, 3 or more, not 2"),
+        (PairBatches, {"max_length": 4}, "max_length must be a whole number, 5 or more, not 4"),
+        (PairBatches, {"seed": -1}, "seed must be a whole number, 0 or more, not -1"),
+        (PairBatches, {"elsewhere": 1.5}, "elsewhere must be a number from 0 to 1, not 1.5"),
     ],
 )
 def test_batches_that_cannot_be_made_are_refused(corpus, tokenizer, kind, settings, message):

@@ -286,7 +286,10 @@ FILES = {
             ["--data", "good.csv", "--lr", "1e30"],
             "not finite: try a lower learning rate",
         ),
-        (["--data", "good.csv", "--layer-decay", "2"], "layer_decay must be above 0 and at most 1"),
+        (
+            ["--data", "good.csv", "--layer-decay", "2"],
+            "layer_decay must be a number",
+        ),
         (["--data", "good.csv", "--resume"], "there is no run in out to resume"),
         (["--data", "good.csv", "--rows", "1"], "1"),
     ],

@@ -102,7 +102,7 @@ def test_shares_by_hand(sampling, want):
 )  # fmt: skip
 def test_sampling_refuses_what_makes_no_sense(wrong):
     (name,) = wrong
-    with pytest.raises(ValueError, match=f"{name} is .*: it must be"):
+    with pytest.raises(ValueError, match=f"{name} must be a .*, not "):
         Sampling(**wrong)
 
 

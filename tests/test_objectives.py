@@ -51,9 +51,7 @@ class OrderObjective(PretrainingObjective):
 def sentence_order(monkeypatch):
     task = PretrainingTask(
         make_model=FastBertForPreTraining,
-        make_batches=lambda corpus, tokenizer, by: OrderBatches(
-            PairBatches(corpus, tokenizer, by.masking, by.batch_size, by.max_length, by.seed)
-        ),
+        make_batches=lambda *settings: OrderBatches(PairBatches(*settings)),
         make_objective=OrderObjective,
         metric="mlm_loss",
         metric_says="of something else",

@@ -143,7 +143,7 @@ def test_a_fence_has_no_network_and_no_other_processes(tmp_path):
 
 @pytest.mark.parametrize("limits", [{"seconds": 0}, {"gigabytes": 0}, {"gigabytes": float("nan")}])
 def test_limits_are_above_zero(limits):
-    with pytest.raises(ValueError, match=r"the (time|memory) limit is"):
+    with pytest.raises(ValueError, match="must be a"):
         Limits(**limits)
 
 

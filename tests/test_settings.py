@@ -12,7 +12,8 @@ from minibert.distillation.objective import Transfer
 from minibert.distillation.run import DistillationRun
 from minibert.pretraining.recipes import RECIPES
 from minibert.pretraining.run import Run
-from minibert.training.settings import Count, Positive, Share, check, check_same, one_of
+from minibert.settings import Count, Positive, Share, check, one_of
+from minibert.training.run_folder import check_same
 from minibert.training.trainer import Plan
 
 
@@ -32,7 +33,7 @@ class Settings:
 @pytest.mark.parametrize(
     ("name", "good", "bad"),
     [
-        ("rate", (1, 0.5), (0, -1, math.nan, math.inf, "1", True, None)),
+        ("rate", (1, 0.5, 10**400), (0, -1, math.nan, math.inf, "1", True, None)),
         ("share", (0, 1, None), (-0.1, 1.1, math.nan, "none", 2**70)),
         ("rows", (1, 2**40), (0, 1.0, True, None, "1")),
         ("how", ("fast",), ("cosine", None, 1, ["fast"])),

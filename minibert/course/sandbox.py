@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
+from minibert.settings import Count, Positive, check
+
 SPARE_SECONDS = 180
 SPARE_GIGABYTES = 1.0
 """What the process may use beyond its limits, which the notebook's Python enforces itself."""
@@ -35,15 +37,12 @@ FENCES = ((*NO_NETWORK, "--pid", "--fork", "--kill-child", "--mount-proc"), NO_N
 class Limits:
     """What one notebook may use."""
 
-    seconds: int = 120
+    seconds: Count = 120
     """For the whole notebook; a single cell gets a quarter."""
-    gigabytes: float = 4.0
+    gigabytes: Positive = 4.0
 
     def __post_init__(self) -> None:
-        if not self.seconds >= 1:
-            raise ValueError(f"the time limit is {self.seconds} s: it must be at least 1")
-        if not self.gigabytes > 0:
-            raise ValueError(f"the memory limit is {self.gigabytes} GB: it must be above 0")
+        check(self)
 
 
 def find_fence() -> tuple[str, ...]:

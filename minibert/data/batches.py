@@ -17,6 +17,7 @@ from torch import Tensor
 from minibert.data.masking import Masker, Masking
 from minibert.data.sentence_pairs import Pairs, check_pairs, make_pairs
 from minibert.data.tokenized_corpora import AnyCorpus, TokenizedCorpus
+from minibert.settings import Count, Natural, Share, check
 from minibert.tokenizer import CLS, PAD, SEP, BertTokenizer
 
 Batch = dict[str, Tensor]
@@ -35,21 +36,25 @@ def _to_batch(seen: np.ndarray, labels: np.ndarray, **more: np.ndarray) -> Batch
 class _Batches:
     """What both kinds of batches are made from."""
 
+    _shortest = 1
     corpus: AnyCorpus
     tokenizer: BertTokenizer
     masking: Masking
-    batch_size: int
-    max_length: int
-    seed: int
+    batch_size: Count
+    max_length: Count
+    seed: Natural
+    elsewhere: Share = 0.0
+    """For sentence pairs: see `make_pairs`."""
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.max_length < self._shortest:
+            least = f"a whole number, {self._shortest} or more"
+            raise ValueError(f"max_length must be {least}, not {self.max_length}")
 
     @cached_property
     def masker(self) -> Masker:
         return Masker(self.tokenizer, self.masking)
-
-    def _check(self, shortest: int) -> None:
-        for name, least in (("batch_size", 1), ("max_length", shortest), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} is {getattr(self, name)}: give {least} or more")
 
 
 @dataclass(frozen=True)
@@ -61,8 +66,10 @@ class PackedBatches(_Batches):
     than a sequence.
     """
 
+    _shortest = 3
+
     def __post_init__(self) -> None:
-        self._check(shortest=3)
+        super().__post_init__()
         if self.ends[-1] == 0:
             raise ValueError(
                 f"the corpus has {self.corpus.num_tokens} tokens: too few for one sequence of "
@@ -97,16 +104,14 @@ class PairBatches(_Batches):
     """Sentence pairs for MLM and NSP: `[CLS] A [SEP] B [SEP]`, padded to the longest of the batch.
 
     Every pass over the corpus has new pairs in a new order. A pass visits the shards of a corpus
-    one after another, also in a new order, and a random B comes from the shard of A. `elsewhere` is
-    explained in `make_pairs`. Raises `ValueError` for a corpus, or a shard, of a single document.
+    one after another, also in a new order, and a random B comes from the shard of A. Raises
+    `ValueError` for a corpus, or a shard, of a single document.
     """
 
-    elsewhere: float = 0.0
+    _shortest = 5
 
     def __post_init__(self) -> None:
-        self._check(shortest=5)
-        if not 0 <= self.elsewhere <= 1:
-            raise ValueError(f"elsewhere is {self.elsewhere}: give a share from 0 to 1")
+        super().__post_init__()
         check_pairs(self.corpus)
 
     def _make_visit(self, number: int) -> tuple[TokenizedCorpus, Pairs, np.ndarray]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from minibert.model import IGNORE_INDEX
+from minibert.settings import Count, Share, check
 from minibert.tokenizer import CLS, MASK, PAD, SEP, SPECIAL_TOKENS, BertTokenizer
 
 
@@ -17,35 +18,26 @@ class Masking:
     Raises `ValueError` for shares outside 0 to 1, or that add up to more than 1.
     """
 
-    probability: float = 0.15
+    probability: Share = 0.15
     """The share of a sequence that is chosen."""
-    mask: float = 0.8
+    mask: Share = 0.8
     """The share of the chosen tokens that become `[MASK]`."""
-    random: float = 0.1
+    random: Share = 0.1
     """The share that become a random token. The rest keep their place."""
     whole_word: bool = False
     """Choose all pieces of a word, or none."""
-    max_predictions: int | None = None
+    max_predictions: Count | None = None
     """The most predictions in a sequence: 20 at T = 128 in the original."""
     random_specials: bool = True
     """Whether a random token may be `[CLS]`, `[PAD]` or another special token, as in the original.
     The model may then see a `[PAD]` that is not padding: take `attention_mask` from the batch."""
 
     def __post_init__(self) -> None:
-        for name in ("probability", "mask", "random"):
-            share = getattr(self, name)
-            if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
-                raise ValueError(f"{name} is {share!r}: give a share from 0 to 1")
+        check(self)
         if self.mask + self.random > 1 + 1e-9:
             raise ValueError(
                 f"mask {self.mask} and random {self.random} add up to more than 1: lower one"
             )
-        for name in ("whole_word", "random_specials"):
-            if not isinstance(getattr(self, name), bool):
-                raise ValueError(f"{name} is {getattr(self, name)!r}: give True or False")
-        limit = self.max_predictions
-        if limit is not None and (type(limit) is not int or limit < 1):
-            raise ValueError(f"max_predictions is {limit!r}: give None or a number from 1 on")
 
 
 EVALUATION_MASKING = Masking(mask=1.0, random=0.0)

@@ -22,8 +22,8 @@ from minibert.distillation.losses import (
     soft_target_loss,
 )
 from minibert.model import IGNORE_INDEX, BertForPreTraining, evaluating
+from minibert.settings import NotNegative, Positive, Share, check, one_of
 from minibert.training.recording import recording
-from minibert.training.settings import NotNegative, Positive, Share, check, one_of
 from minibert.training.trainer import Numbers
 from minibert.weights import PretrainedModel
 

@@ -25,8 +25,7 @@ from minibert.heads import BertWithHead
 from minibert.model import BertModel
 from minibert.tokenizer import BertTokenizer
 from minibert.training.hardware import best_device, has_bf16
-from minibert.training.run_folder import remove_files, run_folder
-from minibert.training.settings import check_same
+from minibert.training.run_folder import check_same, remove_files, run_folder
 
 RESULTS = "results.json"
 FILES = [RESULTS, "seed-*", "config.json", "model.safetensors", "vocab.txt"]

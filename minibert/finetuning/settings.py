@@ -10,8 +10,8 @@ import torch
 
 from minibert.config import BertConfig
 from minibert.heads import POOLINGS
+from minibert.settings import Count, Positive, PositiveShare, Share, check, one_of
 from minibert.training.run_folder import Session
-from minibert.training.settings import Count, Positive, Share, check, one_of
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Finetuning:
     """The learning rate. None: `default_rate` of the body."""
     frozen: bool = False
     """Train only the head and its pooler."""
-    layer_decay: Positive = 1.0
+    layer_decay: PositiveShare = 1.0
     """Each layer's learning rate is the rate of the layer above it, times this."""
     pooling: Annotated[str, one_of(POOLINGS)] = "cls"
     """How a text becomes one vector: see `BertForSequenceClassification`."""
@@ -37,8 +37,6 @@ class Finetuning:
 
     def __post_init__(self) -> None:
         check(self)
-        if self.layer_decay > 1:
-            raise ValueError(f"layer_decay must be above 0 and at most 1, not {self.layer_decay}")
 
 
 @dataclass(frozen=True)

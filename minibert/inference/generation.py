@@ -27,6 +27,7 @@ from torch import Tensor
 
 from minibert.inference.encode import encode_text
 from minibert.model import BertForPreTraining, evaluating
+from minibert.settings import Count, NotNegative, PositiveShare, check
 from minibert.tokenizer import MASK, SPECIAL_TOKENS, BertTokenizer
 
 
@@ -37,20 +38,15 @@ class Sampling:
     Raises `ValueError` for a value that is impossible.
     """
 
-    temperature: float = 1.0
+    temperature: NotNegative = 1.0
     """Logits are divided by it: below 1 the likely becomes likelier, and 0 takes the likeliest."""
-    top_k: int | None = None
+    top_k: Count | None = None
     """Draw only from the k likeliest tokens (Fan et al., 2018)."""
-    top_p: float | None = None
+    top_p: PositiveShare | None = None
     """Draw only from the nucleus: the fewest tokens that reach this sum (Holtzman et al., 2020)."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.temperature < math.inf:
-            raise ValueError(f"temperature is {self.temperature}: it must be 0 or more, and finite")
-        if self.top_k is not None and self.top_k < 1:
-            raise ValueError(f"top_k is {self.top_k}: it must be 1 or more, or None for all tokens")
-        if self.top_p is not None and not 0 < self.top_p <= 1:
-            raise ValueError(f"top_p is {self.top_p}: it must be above 0 and at most 1")
+        check(self)
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """Logits (..., V) -> the probability that each token is drawn, (..., V), in float64."""

@@ -13,24 +13,9 @@ from torch import Tensor, nn
 
 from minibert.config import BertConfig
 from minibert.data.batches import Batch, PackedBatches, PairBatches
-from minibert.data.masking import Masking
-from minibert.data.tokenized_corpora import AnyCorpus
 from minibert.model import IGNORE_INDEX, BertForPreTraining
-from minibert.tokenizer import BertTokenizer
 from minibert.training.fast import FastBertForPreTraining
 from minibert.training.trainer import Numbers, Objective
-
-
-@dataclass(frozen=True)
-class BatchSettings:
-    """What every kind of batch is made by."""
-
-    masking: Masking
-    batch_size: int
-    max_length: int
-    seed: int
-    elsewhere: float = 0.0
-    """For sentence pairs: of the random second sentences, the share from the same document."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +24,9 @@ class PretrainingTask:
 
     make_model: Callable[[BertConfig], BertForPreTraining]
     """A new model with the heads that this objective trains."""
-    make_batches: Callable[[AnyCorpus, BertTokenizer, BatchSettings], Callable[[int], Batch]]
-    """Batches by step. Raises `ValueError` for a corpus that it cannot make batches of."""
+    make_batches: Callable[..., Callable[[int], Batch]]
+    """Batches by step. Takes what `PackedBatches` takes, and raises `ValueError` for a corpus that
+    it cannot make batches of."""
     make_objective: Callable[[], Objective]
     metric: str = "mlm_accuracy"
     """The metric of the held-out text that `minibert info` shows ..."""
@@ -74,27 +60,17 @@ class PretrainingObjective:
         return sums
 
 
-def _packed(corpus: AnyCorpus, tokenizer: BertTokenizer, by: BatchSettings) -> PackedBatches:
-    return PackedBatches(corpus, tokenizer, by.masking, by.batch_size, by.max_length, by.seed)
-
-
-def _pairs(corpus: AnyCorpus, tokenizer: BertTokenizer, by: BatchSettings) -> PairBatches:
-    return PairBatches(
-        corpus, tokenizer, by.masking, by.batch_size, by.max_length, by.seed, by.elsewhere
-    )
-
-
 OBJECTIVES: dict[str, PretrainingTask] = {
     # Masked tokens alone, in packed sequences without padding (Liu et al., 2019).
     "mlm": PretrainingTask(
         make_model=lambda config: FastBertForPreTraining(config, next_sentence=False),
-        make_batches=_packed,
+        make_batches=PackedBatches,
         make_objective=PretrainingObjective,
     ),
     # Masked tokens and next sentences, in sentence pairs (Devlin et al., 2019).
     "mlm+nsp": PretrainingTask(
         make_model=FastBertForPreTraining,
-        make_batches=_pairs,
+        make_batches=PairBatches,
         make_objective=PretrainingObjective,
     ),
 }

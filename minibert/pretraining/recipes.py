@@ -13,11 +13,8 @@ from minibert.data.batches import Batch
 from minibert.data.masking import Masking
 from minibert.data.streaming import StreamedBatches, StreamedCorpus, TrainingCorpus
 from minibert.data.tokenized_corpora import AnyCorpus
-from minibert.pretraining.objectives import OBJECTIVES, BatchSettings, PretrainingTask
-from minibert.tokenizer import BertTokenizer
-from minibert.training.hardware import has_bf16
-from minibert.training.optimizers import Schedule, adam, linear, muon, warmup_stable_decay
-from minibert.training.settings import (
+from minibert.pretraining.objectives import OBJECTIVES, PretrainingTask
+from minibert.settings import (
     Count,
     Dropout,
     NotNegative,
@@ -27,6 +24,9 @@ from minibert.training.settings import (
     check,
     one_of,
 )
+from minibert.tokenizer import BertTokenizer
+from minibert.training.hardware import has_bf16
+from minibert.training.optimizers import Schedule, adam, linear, muon, warmup_stable_decay
 from minibert.training.trainer import Plan
 
 
@@ -177,10 +177,10 @@ def make_batches(
     """Batches by step."""
 
     def make(corpus: AnyCorpus, seed: int) -> Callable[[int], Batch]:
-        settings = BatchSettings(
-            recipe.masking, recipe.batch_size, recipe.max_length, seed, recipe.elsewhere
+        sizes = recipe.batch_size, recipe.max_length
+        return recipe.task.make_batches(
+            corpus, tokenizer, recipe.masking, *sizes, seed, recipe.elsewhere
         )
-        return recipe.task.make_batches(corpus, tokenizer, settings)
 
     if isinstance(corpus, StreamedCorpus):
         return StreamedBatches(corpus, make, recipe.batch_size * recipe.max_length, seed)

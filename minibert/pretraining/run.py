@@ -36,6 +36,14 @@ from minibert.pretraining.starts import (
     read_start,
     save_start,
 )
+from minibert.settings import (
+    Count,
+    Natural,
+    Positive,
+    at_least,
+    check,
+    one_of,
+)
 from minibert.training.fast import FastBertForPreTraining
 from minibert.training.hardware import best_device
 from minibert.training.processes import (
@@ -49,18 +57,10 @@ from minibert.training.processes import (
 from minibert.training.run_folder import (
     DATA,
     Session,
+    check_same,
     read_settings,
     run_folder,
     write_data_once,
-)
-from minibert.training.settings import (
-    Count,
-    Natural,
-    Positive,
-    at_least,
-    check,
-    check_same,
-    one_of,
 )
 from minibert.training.trainer import Data, Record, Trainer
 

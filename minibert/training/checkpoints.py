@@ -14,9 +14,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from minibert.files import read_json, sha256, to_disk
+from minibert.settings import Natural, NotNegative, check
 from minibert.training.optimizers import STATE_NAMES
 from minibert.training.processes import part_of
-from minibert.training.settings import Natural, NotNegative, check
 
 WEIGHTS, OPTIMIZERS, STATE = "model.safetensors", "optimizers.pt", "state.json"
 CHECKSUMS = "sha256.json"

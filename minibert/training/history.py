@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from minibert.files import read_text, to_disk
+from minibert.settings import Natural, NotNegative, check
 
 HISTORY = "history.jsonl"
 
@@ -25,30 +26,25 @@ def read_history(out: str | Path) -> list[dict[str, Any]]:
     for number, text in enumerate(read_text(file).splitlines(keepends=True), start=1):
         if not text.endswith("\n"):
             break
-        if problem := _problem(line := _parsed(text)):
-            raise ValueError(f"{file}, line {number}, {problem}: remove that line")
+        try:
+            line = json.loads(text)
+            _Moment(line.get("step"), line.get("seconds"))
+        except (AttributeError, RecursionError, ValueError) as error:
+            what = error if type(error) is ValueError else "it must be a JSON object"
+            raise ValueError(f"{file}, line {number}: {what}; remove that line") from None
         history.append(line)
     return history
 
 
-def _parsed(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (json.JSONDecodeError, RecursionError):
-        return None
+@dataclass(frozen=True)
+class _Moment:
+    """What every line of a history has."""
 
+    step: Natural
+    seconds: NotNegative
 
-def _problem(line: Any) -> str | None:
-    if not isinstance(line, dict):
-        return "is not a JSON object"
-    step: Any = line.get("step")
-    seconds: Any = line.get("seconds")
-    if not isinstance(step, int) or isinstance(step, bool) or step < 0:
-        return f"has the step {step!r}, which is not a whole number"
-    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
-    if not is_number or not 0 <= seconds < math.inf:
-        return f"has {seconds!r} seconds, which is not a number"
-    return None
+    def __post_init__(self) -> None:
+        check(self)
 
 
 def append_line(out: Path, line: dict[str, Any]) -> None:

@@ -127,3 +127,23 @@ def write_data_once(out: Path, settings: dict[str, Any], write: Callable[[Path],
         to_disk(path)
     writing.rename(data)
     to_disk(out)
+
+
+def check_same(out: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
+    """Raise a `ValueError` that lists what differs between the run in `out` and the wanted one.
+
+    A setting that only one of the two has belongs to another version of minibert, and is ignored.
+    """
+    if differences := _differences(old, new):
+        raise ValueError(f"{out} was begun with other settings: {'; '.join(differences)}")
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    differences = []
+    for name in sorted(old.keys() & new.keys()):
+        was, now = old[name], new[name]
+        if isinstance(was, dict) and isinstance(now, dict):
+            differences += _differences(was, now, f"{prefix}{name}.")
+        elif was != now:
+            differences.append(f"{prefix}{name} was {was!r}, now {now!r}")
+    return differences

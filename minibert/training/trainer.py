@@ -26,6 +26,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from minibert.settings import Count, Natural, Positive, check
 from minibert.training.checkpoints import (
     Checkpoints,
     Progress,
@@ -45,7 +46,7 @@ from minibert.training.processes import (
     sum_over_ranks,
     world_size,
 )
-from minibert.training.settings import Count, Natural, Positive, check, check_same
+from minibert.training.run_folder import check_same
 
 Batch = dict[str, Tensor]
 Numbers = dict[str, float]
