@@ -25,7 +25,7 @@ from minibert.data.masking import Masking
 from minibert.data.tokenized_corpora import TokenizedCorpus, write_tokens
 from minibert.pretraining.recipes import RECIPES
 from minibert.pretraining.run_data import RunData
-from minibert.pretraining.starts import make_model
+from minibert.pretraining.start_new import make_model
 from minibert.tokenizer import BertTokenizer
 
 HERE = Path(__file__).parent

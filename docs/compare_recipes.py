@@ -23,7 +23,7 @@ from minibert.data.masking import Masking
 from minibert.finetuning.metrics import interval
 from minibert.pretraining.recipes import RECIPES
 from minibert.pretraining.run import Run, prepare_data
-from minibert.pretraining.starts import make_config, make_model
+from minibert.pretraining.start_new import make_config, make_model
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "recipes.jsonl"

@@ -10,7 +10,7 @@ from typing import Any
 
 from minibert.pretraining.recipes import Recipe, make_batches, make_optimizers, make_schedule
 from minibert.pretraining.run_data import RunData
-from minibert.pretraining.starts import make_sampled_softmax
+from minibert.pretraining.start_new import make_sampled_softmax
 from minibert.training.fast import FastBertForPreTraining
 from minibert.training.hardware import has_bf16
 from minibert.training.history import read_history

@@ -29,7 +29,7 @@ from minibert.data.corpora import load_corpus
 from minibert.data.masking import Masking
 from minibert.pretraining.recipes import RECIPES, Recipe, make_batches
 from minibert.pretraining.run import Run, prepare_data
-from minibert.pretraining.starts import make_config, make_model
+from minibert.pretraining.start_new import make_config, make_model
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "speedrun.jsonl"

@@ -30,7 +30,7 @@ from minibert.pretraining.recipes import RECIPES, make_optimizers
 from minibert.pretraining.run import cut, prepare_data, pretrain, read_run
 from minibert.pretraining.run_data import held_out_batches, open_data
 from minibert.pretraining.snapshots import is_snapshot, read_snapshots
-from minibert.pretraining.starts import make_config, make_model
+from minibert.pretraining.start_new import make_config, make_model
 from minibert.training.history import read_history
 from minibert.training.run_folder import Session, run_folder, write_data_once
 

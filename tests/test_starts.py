@@ -12,9 +12,9 @@ import minibert
 from minibert.data.tokenized_corpora import TokenizedCorpus
 from minibert.heads import BertForSequenceClassification
 from minibert.pretraining.counted_embeddings import cooccurrence_embeddings
-from minibert.pretraining.given_start import load_with_new_heads
 from minibert.pretraining.objectives import OBJECTIVES
-from minibert.pretraining.starts import make_config, make_model, make_sampled_softmax, read_start
+from minibert.pretraining.start_from_model import load_with_new_heads, read_start
+from minibert.pretraining.start_new import make_config, make_model, make_sampled_softmax
 
 V = 60
 

@@ -23,11 +23,11 @@ from minibert import BertForPreTraining
 from minibert.data.corpora import load_corpus
 from minibert.data.tokenized_corpora import TokenizedCorpus
 from minibert.files import find_directory
-from minibert.pretraining.given_start import load_with_new_heads
 from minibert.pretraining.recipes import RECIPES
 from minibert.pretraining.run import Run, prepare_data, pretrain, read_run
 from minibert.pretraining.run_data import held_out_batches
 from minibert.pretraining.snapshots import read_snapshots
+from minibert.pretraining.start_from_model import load_with_new_heads
 from minibert.training.history import read_history
 from minibert.training.run_folder import Session
 

@@ -9,7 +9,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 import minibert
-from minibert.pretraining.given_start import load_with_new_heads
+from minibert.pretraining.start_from_model import load_with_new_heads
 from minibert.tokenizer import SPECIAL_TOKENS
 
 SIZES = {

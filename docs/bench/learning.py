@@ -28,7 +28,7 @@ from minibert.model import IGNORE_INDEX, BertForPreTraining
 from minibert.pretraining.recipes import RECIPES
 from minibert.pretraining.run import Run, prepare_data
 from minibert.pretraining.run_data import RunData
-from minibert.pretraining.starts import make_config, make_model
+from minibert.pretraining.start_new import make_config, make_model
 from minibert.training.fast import FastBertForPreTraining
 from minibert.training.hardware import has_bf16
 

@@ -36,7 +36,7 @@ from minibert.pretraining.recipes import (
 )
 from minibert.pretraining.run import check_outside, open_run
 from minibert.pretraining.run_data import HELD_OUT_LENGTH, write_corpus
-from minibert.pretraining.starts import make_model
+from minibert.pretraining.start_new import make_model
 from minibert.settings import Count, Natural, Positive, check
 from minibert.training.hardware import best_device
 from minibert.training.run_folder import DATA, Session, read_settings

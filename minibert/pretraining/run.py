@@ -18,7 +18,6 @@ from minibert.data.shards import PreparedCorpus
 from minibert.data.streaming import StreamedCorpus
 from minibert.files import find_directory
 from minibert.model import BertForPreTraining
-from minibert.pretraining.given_start import load_with_new_heads
 from minibert.pretraining.recipes import (
     RECIPES,
     Recipe,
@@ -28,14 +27,13 @@ from minibert.pretraining.recipes import (
 )
 from minibert.pretraining.run_data import RunData, make_tokenizer, open_data, write_corpus
 from minibert.pretraining.snapshots import SNAPSHOTS, is_snapshot, snapshot_folder
-from minibert.pretraining.starts import (
+from minibert.pretraining.start_from_model import (
     START,
-    make_config,
-    make_model,
-    make_sampled_softmax,
+    load_with_new_heads,
     read_start,
     save_start,
 )
+from minibert.pretraining.start_new import make_config, make_model, make_sampled_softmax
 from minibert.settings import (
     Count,
     Natural,

@@ -1,13 +1,19 @@
-"""A run that starts from the weights of another BERT, which may lack some heads."""
+"""A run that starts from another BERT, which may lack some of the heads that will be trained."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import torch
+
 from minibert.config import BertConfig
+from minibert.data.tokenized_corpora import AnyCorpus
 from minibert.files import errors_name, find_directory
 from minibert.model import BertForPreTraining
+from minibert.pretraining.recipes import Recipe
+from minibert.pretraining.run_data import HELD_OUT_LENGTH
+from minibert.pretraining.start_new import log_frequency
 from minibert.tokenizer import BertTokenizer
 from minibert.weights import (
     HEAD_PREFIXES,
@@ -19,6 +25,8 @@ from minibert.weights import (
 )
 
 MLM_HEAD = HEAD_PREFIXES["cls.predictions."]
+START = "start"
+"""In `data`: the BERT that the run starts from, with its new heads."""
 
 
 def load_with_new_heads(
@@ -64,3 +72,42 @@ def _heads(names: Iterable[str]) -> set[str]:
         for name in names
         if name.removeprefix("bert.").startswith(prefix)
     }
+
+
+def read_start(
+    name_or_path: str, recipe: Recipe, seed: int
+) -> tuple[BertForPreTraining, BertTokenizer, set[str]]:
+    """The BERT that a run starts from, its tokenizer, and which of its heads are new.
+
+    Raises `FileNotFoundError` and `ValueError` as `load_with_new_heads` does, and `ValueError` for
+    a BERT with fewer positions than the sequences have tokens.
+    """
+    names = ("hidden_dropout_prob", "attention_probs_dropout_prob")
+    dropout = {} if recipe.dropout is None else dict.fromkeys(names, recipe.dropout)
+    torch.manual_seed(seed)  # for the new heads
+    model, tokenizer, new = load_with_new_heads(name_or_path, recipe.task.make_model, **dropout)
+    positions = model.config.max_position_embeddings
+    longest = max(HELD_OUT_LENGTH, recipe.max_length)
+    if positions < longest:
+        raise ValueError(
+            f"{name_or_path} has {positions} positions: too few for sequences of {longest} tokens "
+            f"(it trains on {recipe.max_length} and is measured on {HELD_OUT_LENGTH})"
+        )
+    return model, tokenizer, new
+
+
+def save_start(
+    directory: Path,
+    start: tuple[BertForPreTraining, BertTokenizer, set[str]],
+    corpus: AnyCorpus,
+    name: str,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Write a model of `read_start`. A new MLM head gets the log frequencies for its bias."""
+    model, tokenizer, new = start
+    if new:
+        say(f"{name} lacks {', '.join(sorted(new))}: new, at random.")
+    if MLM_HEAD in new:
+        with torch.no_grad():
+            model.mlm_head.decoder.bias.copy_(log_frequency(corpus, model.config.vocab_size))
+    model.save_pretrained(directory / START, tokenizer)

@@ -7,7 +7,7 @@ from torch.testing import assert_close
 
 from minibert.config import BertConfig
 from minibert.model import BertForPreTraining
-from minibert.pretraining.neighbour_start import (
+from minibert.pretraining.start_from_bigrams import (
     neighbour_vectors,
     position_codes,
     position_size,

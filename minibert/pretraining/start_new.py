@@ -1,9 +1,6 @@
-"""Where the weights of a run start: at random, from counts, or from another BERT."""
+"""A new BERT at the start of its run: its weights are random, or come from counts."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,22 +9,16 @@ from torch import Tensor
 from minibert.config import BertConfig
 from minibert.data.batches import Batch
 from minibert.data.streaming import TrainingCorpus
-from minibert.data.tokenized_corpora import AnyCorpus
 from minibert.model import BertForPreTraining
 from minibert.pretraining.counted_embeddings import (
     cooccurrence_embeddings,
     sinusoidal_positions,
     token_counts,
 )
-from minibert.pretraining.given_start import MLM_HEAD, load_with_new_heads
-from minibert.pretraining.neighbour_start import start_from_neighbours
 from minibert.pretraining.recipes import Recipe
 from minibert.pretraining.run_data import HELD_OUT_LENGTH
-from minibert.tokenizer import BertTokenizer
+from minibert.pretraining.start_from_bigrams import start_from_neighbours
 from minibert.training.fast import SampledSoftmax
-
-START = "start"
-"""In `data`: the given model, new heads included. A run needs no other folder."""
 
 
 def make_config(recipe: Recipe, preset: str, vocab_size: int) -> BertConfig:
@@ -84,42 +75,3 @@ def log_frequency(corpus: TrainingCorpus, vocab_size: int) -> Tensor:
     """The log of each token's share of a corpus (V,): the best guess that ignores the context."""
     counts = token_counts(corpus.shard(0).tokens, vocab_size) + 1  # no token is impossible
     return torch.from_numpy(np.log(counts / counts.sum()))
-
-
-def read_start(
-    name_or_path: str, recipe: Recipe, seed: int
-) -> tuple[BertForPreTraining, BertTokenizer, set[str]]:
-    """The BERT that a run starts from, its tokenizer, and which of its heads are new.
-
-    Raises `FileNotFoundError` and `ValueError` as `load_with_new_heads` does, and `ValueError` for
-    a BERT with fewer positions than the sequences have tokens.
-    """
-    names = ("hidden_dropout_prob", "attention_probs_dropout_prob")
-    dropout = {} if recipe.dropout is None else dict.fromkeys(names, recipe.dropout)
-    torch.manual_seed(seed)  # for the new heads
-    model, tokenizer, new = load_with_new_heads(name_or_path, recipe.task.make_model, **dropout)
-    positions = model.config.max_position_embeddings
-    longest = max(HELD_OUT_LENGTH, recipe.max_length)
-    if positions < longest:
-        raise ValueError(
-            f"{name_or_path} has {positions} positions: too few for sequences of {longest} tokens "
-            f"(it trains on {recipe.max_length} and is measured on {HELD_OUT_LENGTH})"
-        )
-    return model, tokenizer, new
-
-
-def save_start(
-    directory: Path,
-    start: tuple[BertForPreTraining, BertTokenizer, set[str]],
-    corpus: AnyCorpus,
-    name: str,
-    say: Callable[[str], None] = print,
-) -> None:
-    """Write a model of `read_start`. A new MLM head gets the log frequencies for its bias."""
-    model, tokenizer, new = start
-    if new:
-        say(f"{name} lacks {', '.join(sorted(new))}: new, at random.")
-    if MLM_HEAD in new:
-        with torch.no_grad():
-            model.mlm_head.decoder.bias.copy_(log_frequency(corpus, model.config.vocab_size))
-    model.save_pretrained(directory / START, tokenizer)

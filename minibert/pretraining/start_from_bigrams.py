@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from minibert.attention import BertSelfAttention
 from minibert.data.batches import Batch
 from minibert.model import IGNORE_INDEX, BertForPreTraining
-from minibert.pretraining.counted_embeddings import token_counts
+from minibert.pretraining.counted_embeddings import ppmi, token_counts
 
 TOKEN_STD = 0.03
 """Of the token matrix. The smaller, the faster it is learned; BERT's own is 0.02."""
@@ -60,20 +60,14 @@ def neighbour_vectors(
     say least, would take most dimensions.
     """
     tokens = np.asarray(tokens, dtype=np.int64)
-    shape = (vocab_size, vocab_size)
-    counts = sparse.csr_matrix((np.ones(len(tokens) - 1), (tokens[:-1], tokens[1:])), shape)
-    pairs = counts.tocoo()  # row: the first token of the pair, column: the second
-    pairs.sum_duplicates()
-    total = pairs.data.sum()
-    first = np.bincount(pairs.row, pairs.data, vocab_size) / total
-    second = np.bincount(pairs.col, pairs.data, vocab_size) / total
-    information = np.log(pairs.data / total / (first[pairs.row] * second[pairs.col]))
-    kept = information > 0
-    ppmi = sparse.csr_matrix((information[kept], (pairs.row[kept], pairs.col[kept])), shape)
+    pairs = (np.ones(len(tokens) - 1), (tokens[:-1], tokens[1:]))
+    follows = sparse.csr_matrix(pairs, (vocab_size, vocab_size))  # row: the first of a pair
+    information = ppmi(follows, context_power=1.0)
     weights = np.sqrt(token_counts(tokens, vocab_size) + 1.0)
     weights /= weights.mean()
     weigh = sparse.diags(weights)
-    both = sparse.hstack([weigh @ ppmi.T @ weigh, weigh @ ppmi @ weigh]).tocsr()  # (V, 2V)
+    sides = [weigh @ side @ weigh for side in (information.T, information)]
+    both = sparse.hstack(sides).tocsr()  # (V, 2V)
     rank = min(size, vocab_size - 1)
     u, singular, v = sparse.linalg.svds(both, k=rank, rng=np.random.default_rng(seed))
     vectors = np.zeros((3, vocab_size, size))  # token, left, right
