@@ -82,6 +82,27 @@ def locked(folder: Path, what: str) -> Iterator[None]:
         lock.release()
 
 
+@contextmanager
+def reserved(folder: Path, mark: str, what: str, left: Iterable[str] = ()) -> Iterator[bool]:
+    """Make a folder and lock it, as long as the block runs. Yields whether `what` has begun there.
+
+    `what` is what goes on in it: "training". The file `mark` shows that it has begun; without it,
+    the folder may hold nothing but what a process leaves that was killed at its beginning, `left`.
+    Raises `FileExistsError` or `PermissionError` for any other folder.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise FileExistsError(f"{folder} is a file, not a folder")
+    begun = (folder / mark).exists()
+    known = {LOCK, f"{mark}.writing", *left}
+    if not begun and folder.exists() and {p.name for p in folder.iterdir()} - known:
+        raise FileExistsError(f"{folder} holds other files: choose another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(f"{folder} cannot be written to")
+    with locked(folder, what):
+        yield begun
+
+
 def regular(file: Path) -> Path:
     """`file`, if it is a regular file: reading a pipe could wait for ever."""
     if not file.exists():

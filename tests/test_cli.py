@@ -386,7 +386,7 @@ def test_a_killed_command_resumes_bitwise(texts, tmp_path):
         (["pretrain", "{texts}", "-o", "{new}", "--steps", "0"], "0"),
         (["pretrain", "{texts}", "-o", "{new}", "--steps", "2", "--preset", "huge"], "huge"),
         (["pretrain", "{texts}", "-o", "{new}", "--steps", "2", "--vocab-size", "9"], "too small"),
-        (["pretrain", "{texts}", "-o", "{texts}", "--steps", "2"], "no run of minibert"),
+        (["pretrain", "{texts}", "-o", "{texts}", "--steps", "2"], "holds other files"),
         (["pretrain", "{texts}", "-o", "{model}", "--steps", "2"], "--resume"),
         (["pretrain", "{texts}", "-o", "{new}", "--resume"], "no run"),
         (

@@ -216,7 +216,7 @@ def test_an_existing_folder_is_never_overwritten_unasked(tmp_path, one_step):
     corpus, run, out = load_corpus(small_texts()), small_run(steps=1), one_step
     (tmp_path / "thesis.txt").write_text("years of work")
     for session in (Session(), Session(overwrite=True)):
-        with pytest.raises(FileExistsError, match="no run of minibert"):
+        with pytest.raises(FileExistsError, match="holds other files"):
             pretrain(corpus, tmp_path, run, session)
     with pytest.raises(FileExistsError, match="--resume continues it, --overwrite begins anew"):
         pretrain(corpus, out, run)

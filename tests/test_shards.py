@@ -440,7 +440,7 @@ def test_other_settings_are_refused(dataset, prepared, arguments, message):
 
 def test_it_mixes_with_nothing(dataset, prepared, tmp_path):
     (tmp_path / "mine.txt").write_text("Mine. And yours.")
-    with pytest.raises(FileExistsError, match="holds something else"):
+    with pytest.raises(FileExistsError, match="holds other files"):
         prepare(dataset, tmp_path)
     with pytest.raises(ValueError, match="lies in the corpus itself"):
         prepare(str(tmp_path), tmp_path / "tokens")

@@ -95,7 +95,8 @@ def rollout(attention: np.ndarray) -> np.ndarray:
     Abnar and Zuidema (2020): the mean over heads, half of it replaced by the residual (each
     position looking at itself), multiplied up to the layer. Rows add up to 1.
     """
-    mixed = _with_residual(attention)  # (L, T, T)
+    attention = _checked(attention)
+    mixed = (attention.mean(1) + np.eye(attention.shape[-1])) / 2  # (L, T, T)
     rolled = [mixed[0]]
     for layer in mixed[1:]:
         rolled.append(layer @ rolled[-1])
@@ -135,9 +136,3 @@ def _columns(tokens: Sequence[str]) -> dict[str, np.ndarray]:
         SEP: for_every_row(names == SEP),
         "punctuation": for_every_row(punctuation),
     }
-
-
-def _with_residual(attention: np.ndarray) -> np.ndarray:
-    """(L, H, T, T) -> (L, T, T): the mean over heads, half of it replaced by the identity."""
-    attention = _checked(attention)
-    return (attention.mean(1) + np.eye(attention.shape[-1])) / 2

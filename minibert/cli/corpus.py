@@ -16,13 +16,12 @@ from minibert.cli.terminal import say
 def corpus(corpus: str) -> None:
     """Count the documents and words of CORPUS."""
     from minibert.data.counting import count_by_source
+    from minibert.data.library import SOURCES
 
-    rows = count_by_source(corpus)
+    licences = {source.name: f"{source.licence}: {source.description}" for source in SOURCES}
+    counts = count_by_source(corpus)
     say(f"{'':12s} {'training':>20s} {'held out':>20s}")
     say(f"{'source':12s} {'documents':>9s} {'words':>10s} {'documents':>9s} {'words':>10s}")
-    for row in rows:
-        train, held_out = row.training, row.held_out
-        say(
-            f"{row.source:12s} {train.documents:9,d} {train.words:10,d} "
-            f"{held_out.documents:9,d} {held_out.words:10,d}  {row.licence}"
-        )
+    for source, ((documents, words), (held_out, held_out_words)) in counts.items():
+        numbers = f"{documents:9,d} {words:10,d} {held_out:9,d} {held_out_words:10,d}"
+        say(f"{source:12s} {numbers}  {licences.get(source, '')}")

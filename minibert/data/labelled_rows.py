@@ -24,7 +24,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from minibert.data.tables import Placed, Row, count, shown, some
+from minibert.data.tables import Placed, Row, count, shown
+from minibert.files import listed
 
 KINDS = (
     "classification",
@@ -126,7 +127,9 @@ def read_row(kind: str, place: str, raw: Row, columns: Mapping[str, str]) -> Row
     """
     for name in columns.values():
         if name not in raw:
-            raise ValueError(f"{place}: there is no column {shown(name)}; there are {some(raw)}")
+            raise ValueError(
+                f"{place}: there is no column {shown(name)}; there are {listed(map(shown, raw))}"
+            )
 
     def text(role: str) -> str:
         return _text(place, columns[role], raw[columns[role]])

@@ -18,7 +18,8 @@ from minibert.data.labelled_rows import (
     read_row,
 )
 from minibert.data.splits import TaskData, checked, three_parts
-from minibert.data.tables import Placed, Row, read_folder, read_rows, shown, some
+from minibert.data.tables import Placed, Row, read_folder, read_rows, shown
+from minibert.files import listed
 
 
 def load_data(
@@ -106,7 +107,9 @@ def _named(rows: Iterable[Placed], column: str, names: Sequence[str]) -> list[Pl
             return as_label(place, value)
         number = as_number(value)
         if number is None or not number.is_integer() or not 0 <= number < len(names):
-            raise ValueError(f"{place}: the label {shown(value)} is not one of {some(names)}")
+            raise ValueError(
+                f"{place}: the label {shown(value)} is not one of {listed(map(shown, names))}"
+            )
         return names[int(number)]
 
     hidden = (-1, "-1", None)

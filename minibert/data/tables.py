@@ -158,15 +158,8 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def shown(value: Any) -> str:
-    """A value in an error message, shortened."""
-    return reprlib.repr(value)
-
-
-def some(values: Iterable[Any]) -> str:
-    """The first ten of some values, in an error message."""
-    first = [shown(value) for value in values]
-    return ", ".join(first[:10]) + (", ..." if len(first) > 10 else "")
+shown = reprlib.repr
+"""A value in an error message, shortened."""
 
 
 FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")

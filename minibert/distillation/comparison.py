@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from minibert.data.batches import Batch
 from minibert.distillation.run import TEACHER
@@ -66,7 +65,7 @@ def compare(
                 seconds.setdefault((name, size), []).append(taken / ids.numel())
     found = {}
     for name, model in models.items():
-        weights = number_of_weights(model)
+        weights = sum(parameter.numel() for parameter in model.parameters())  # tied: once
         tokens = model.bert.embeddings.word_embeddings.weight.numel()
         found[name] = {
             "weights": weights,
@@ -86,8 +85,3 @@ def mlm_accuracy(model: BertForPreTraining, batches: Sequence[Batch]) -> float:
     with evaluating(model):
         right = sum(int(model(**batch).mlm_correct) for batch in batches)
     return right / max(1, sum(int((b["labels"] != IGNORE_INDEX).sum()) for b in batches))
-
-
-def number_of_weights(model: nn.Module) -> int:
-    """Each weight once: the token matrix is the decoder too."""
-    return sum(parameter.numel() for parameter in model.parameters())

@@ -17,7 +17,7 @@ from minibert.data.batches import Batch
 from minibert.data.features import Feature, make_features
 from minibert.data.splits import TaskData
 from minibert.data.tables import Row
-from minibert.files import to_disk
+from minibert.files import write_whole
 from minibert.finetuning.batches import ShuffledBatches, batches_by_length, validation_sample
 from minibert.finetuning.settings import Finetuning, default_rate
 from minibert.finetuning.task_heads import make_head
@@ -115,10 +115,7 @@ class HeadTraining:
                     f"learning rate than {self.lr:g}"
                 )
             if self.stopping.is_best(loss):
-                writing = self.out / f"{BEST}.writing"
-                save_model(self.model, str(writing))
-                to_disk(writing)
-                writing.replace(self.out / BEST)
+                write_whole(self.out / BEST, lambda writing: save_model(self.model, str(writing)))
             if self.stopping.is_over():
                 trainer.stop()
         if watch is not None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from minibert.files import read_text, to_disk
+from minibert.files import read_text, write_text
 from minibert.settings import Natural, NotNegative, check
 
 HISTORY = "history.jsonl"
@@ -56,7 +56,4 @@ def append_line(out: Path, line: dict[str, Any]) -> None:
 def cut_history(out: Path, step: int) -> None:
     """Drop the lines of later steps, which will be done again, and a half line at the end."""
     kept = [json.dumps(line) + "\n" for line in read_history(out) if line["step"] <= step]
-    temporary = out / "history.writing"
-    temporary.write_text("".join(kept), encoding="utf-8")
-    to_disk(temporary)
-    temporary.replace(out / HISTORY)
+    write_text(out / HISTORY, "".join(kept))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from minibert.files import LOCK, check_name, locked, read_json, to_disk, write_json
+from minibert.files import check_name, read_json, reserved, to_disk, write_json
 
 T = TypeVar("T")
 
@@ -65,24 +64,13 @@ def run_folder(
     if session.resume and session.overwrite:
         raise ValueError("--resume continues what is there, --overwrite removes it: choose one")
     check_name(out)
-    if out.exists() and not out.is_dir():
-        raise FileExistsError(f"{out} is a file, not a folder")
-    is_run = (out / settings_file).exists()
-    if session.resume and not is_run:
+    if session.resume and not (out / settings_file).exists():
         raise FileNotFoundError(f"there is no run in {out} to resume")
-    # A run that was killed while it prepared its data leaves these files, and nothing to resume.
-    left = (LOCK, DATA_WRITING, f"{settings_file}.writing")
-    if out.exists() and any(p.name not in left for p in out.iterdir()):
-        if not is_run:
-            raise FileExistsError(f"{out} holds files that are no run of minibert: choose another")
-        if not (session.resume or session.overwrite):
+    with reserved(out, settings_file, "training", [DATA_WRITING]) as is_run:
+        if is_run and not (session.resume or session.overwrite):
             raise FileExistsError(
                 f"{out} holds a run already: --resume continues it, --overwrite begins anew"
             )
-    out.mkdir(parents=True, exist_ok=True)
-    if not os.access(out, os.W_OK):
-        raise PermissionError(f"{out} cannot be written to")
-    with locked(out, "training"):
         if session.overwrite:
             remove_files(out, [name for name in files if name != settings_file])
         yield
