@@ -54,7 +54,8 @@ def check(settings: object) -> None:
 
     An annotation is a class, a `Rule` (in `Annotated`), or several of these.
     """
-    for name, rules in _rules(type(settings)).items():
+    kind: Any = type(settings)
+    for name, rules in _rules(kind).items():
         value = getattr(settings, name)
         if not any(rule.holds(value) for rule in rules):
             raise ValueError(f"{name} must be {rules[0].wanted}, not {reprlib.repr(value)}")
