@@ -54,7 +54,7 @@ def choose(field: str, name: str, table: Mapping[str, T]) -> T:
 
 @dataclass(frozen=True)
 class BertConfig:
-    """Sizes and choices of one BERT; the defaults are those of BERT-base (Devlin et al., 2019, 3).
+    """Sizes and choices of one BERT. The defaults are BERT-base's (Devlin et al., 2019, 3).
 
     Fields have Hugging Face's names. Raises `ValueError` for a value of the wrong type or range,
     and for sizes that do not fit together.
@@ -126,7 +126,7 @@ class BertConfig:
         return asdict(self)
 
     def to_hf_dict(self) -> dict[str, Any]:
-        """The fields as a Hugging Face `config.json` has them."""
+        """The fields of a Hugging Face `config.json`."""
         values = self.to_dict()
         del values["attn_implementation"]
         return {"model_type": "bert", **values}
@@ -135,7 +135,7 @@ class BertConfig:
     def from_pretrained(cls, name_or_path: str | Path, **overrides: Any) -> BertConfig:
         """The `config.json` of a Hugging Face BERT directory or hub name, with changes.
 
-        Raises `FileNotFoundError` if there is none, and `ValueError` if it is not BERT's.
+        Raises `FileNotFoundError` if it does not exist, and `ValueError` if it is not BERT's.
         """
         if unknown := sorted(set(overrides) - {f.name for f in fields(cls)}):
             raise ValueError(f"there are no config fields {unknown} to change")

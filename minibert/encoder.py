@@ -27,7 +27,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class FeedForward(nn.Module):
-    """Two layers, applied to each token by itself: D -> F, the activation, F -> D.
+    """Two layers, applied to each token alone: D -> F, the activation, F -> D.
 
     The encoder's non-linearity is here (Vaswani et al., 2017, 3.3).
     """

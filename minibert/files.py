@@ -1,4 +1,4 @@
-"""Files: found, read with errors that name the file, and written whole or not at all."""
+"""Files: found, read with errors that name the file, and never half written."""
 
 from __future__ import annotations
 
@@ -65,9 +65,9 @@ def new_folder(path: str | Path) -> Path:
 
 @contextmanager
 def locked(folder: Path, what: str) -> Iterator[None]:
-    """Keep other processes that ask for it out of a folder, as long as the block runs.
+    """Lock a folder while the block runs, which is for `what`: "training".
 
-    `what` says what goes on there: "training". Raises `FileExistsError` if another process has it.
+    Raises `FileExistsError` if another process holds the lock.
     """
     lock = FileLock(folder / LOCK)
     try:
@@ -84,11 +84,11 @@ def locked(folder: Path, what: str) -> Iterator[None]:
 
 @contextmanager
 def reserved(folder: Path, mark: str, what: str, left: Iterable[str] = ()) -> Iterator[bool]:
-    """Make a folder and lock it, as long as the block runs. Yields whether `what` has begun there.
+    """Make a folder and lock it while the block runs. Yields whether it holds the file `mark`.
 
-    `what` is what goes on in it: "training". The file `mark` shows that it has begun; without it,
-    the folder may hold nothing but what a process leaves that was killed at its beginning, `left`.
-    Raises `FileExistsError` or `PermissionError` for any other folder.
+    Without that file, the folder must be empty, except for files in `left`, which a process leaves
+    if it is killed at its beginning. Raises `FileExistsError` or `PermissionError` for any other
+    folder.
     """
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"{folder} is a file, not a folder")
@@ -172,7 +172,7 @@ def sha256(file: Path) -> str:
 
 
 def write_whole(file: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a file beside `file`, then rename it; its mode is as the umask says."""
+    """Let `write` fill a temporary file, then rename it to `file`. The umask decides its mode."""
     writing = file.with_name(file.name + ".writing")
     try:
         writing.unlink(missing_ok=True)
@@ -188,12 +188,12 @@ def write_whole(file: Path, write: Callable[[Path], object]) -> None:
 
 
 def write_text(file: Path, text: str) -> None:
-    """Write a UTF-8 file, whole or not at all; line ends stay as they are."""
+    """Write a UTF-8 file as `write_whole` does, without changing line ends."""
     write_whole(file, lambda writing: writing.write_text(text, encoding="utf-8", newline=""))
 
 
 def write_json(file: Path, values: Any) -> None:
-    """Write indented JSON, whole or not at all."""
+    """Write indented JSON as `write_whole` does."""
     write_text(file, json.dumps(values, indent=2) + "\n")
 
 

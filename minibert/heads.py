@@ -1,4 +1,4 @@
-"""BERT put to work: one body, a small head for each kind of task (Devlin et al., 2019, 4).
+"""BERT for tasks: one body, and a small head for each kind of task (Devlin et al., 2019, 4).
 
 Classes, arguments and weights have Hugging Face's names and give the same numbers. To put a new
 head on a pretrained body: `BertForSequenceClassification.from_bert(model.bert, labels)`.
@@ -183,7 +183,7 @@ class BertWithHead(PretrainedModel):
         return {"labels": labels_of(values, outputs)} if cls.takes_labels else {}
 
     def head_config(self) -> dict[str, Any]:
-        """Labels as Hugging Face's `config.json` has them."""
+        """The labels for Hugging Face's `config.json`."""
         if not self.takes_labels:
             return {}
         return {
@@ -192,7 +192,7 @@ class BertWithHead(PretrainedModel):
         }
 
     def freeze_body(self) -> None:
-        """Keep embeddings and encoder as they are: no gradient, and no dropout either.
+        """Keep embeddings and encoder unchanged: no gradient, and no dropout either.
 
         The pooler still learns, because it is new in a body that was pretrained without NSP.
         """
@@ -362,7 +362,7 @@ def _position_loss(logits: Tensor, positions: Tensor) -> Tensor:
 
 
 class BertForMultipleChoice(BertWithHead):
-    """One of several texts: each gets a score by itself, and the highest score wins."""
+    """One of several texts: each gets a score, and the highest wins."""
 
     takes_labels = False
 
@@ -381,7 +381,7 @@ class BertForMultipleChoice(BertWithHead):
         output_attentions: bool = False,
         output_hidden_states: bool = False,
     ) -> ClassifierOutput:
-        """Ids (B, C, T), as are the other inputs -> logits (B, C); `labels` (B,) are choices."""
+        """All inputs are (B, C, T) -> logits (B, C). `labels` (B,) are numbers of choices."""
         num_choices = input_ids.shape[1]
 
         def flat(x: Tensor | None) -> Tensor | None:

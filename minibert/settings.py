@@ -50,7 +50,7 @@ def one_of(choices: Collection[str]) -> Rule:
 
 
 def check(settings: object) -> None:
-    """Raise a `ValueError` for the first field of a dataclass that is not what it is annotated as.
+    """Raise a `ValueError` for the first field of a dataclass that does not fit its annotation.
 
     An annotation is a class, a `Rule` (in `Annotated`), or several of these.
     """

@@ -74,7 +74,7 @@ def category(char: str) -> str:
 
 
 def is_punctuation(char: str) -> bool:
-    """Whether the character is a word of its own: Unicode's punctuation, and ASCII's symbols."""
+    """Whether the character is a separate word: Unicode's punctuation, and ASCII's symbols."""
     return char in string.punctuation or category(char).startswith("P")
 
 

@@ -147,7 +147,7 @@ def check_sizes(config: BertConfig, shapes: Shapes) -> None:
     }
     if config.position_embedding_type == "absolute":
         wanted["embeddings.position_embeddings.weight"] = (config.max_position_embeddings, D)
-    for layer in range(min(L, len(shapes))):  # the other matrices are no larger than these
+    for layer in range(min(L, len(shapes))):  # all further matrices are no larger than these
         wanted[f"encoder.layer.{layer}.attention.self.query.weight"] = (D, D)
         wanted[f"encoder.layer.{layer}.intermediate.dense.weight"] = (config.intermediate_size, D)
     if problems := _misfits({name: shapes[name] for name in wanted if name in shapes}, wanted):
@@ -198,7 +198,7 @@ def read_weights(directory: Path) -> dict[str, Tensor]:
 
 
 def write_weights(file: Path, tensors: dict[str, Tensor]) -> None:
-    """Write a safetensors file, whole or not at all."""
+    """Write a safetensors file as `write_whole` does."""
     try:
         write_whole(file, lambda writing: save_file(tensors, writing, metadata={"format": "pt"}))
     except SafetensorError as error:  # its word for a full disk

@@ -55,7 +55,7 @@ def test_a_checkpoint_that_nobody_changed_is_resumed(out):
     ("changes", "says"),
     [
         ({"step": 2**70}, "says step"),
-        ({"step": 1}, "says step 1, and its folder step-000000002"),
+        ({"step": 1}, "says step 1, its folder step-000000002"),
         ({"step": -1}, "step must be"),
         ({"step": "2"}, "step must be"),
         ({"step": True}, "step must be"),

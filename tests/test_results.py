@@ -34,7 +34,7 @@ def test_of_two_seeds_both_are_shown():
     """Their interval is 12.7 standard errors to each side: wider than anything one learns from."""
     table = result(0.81, 0.83).table()
     assert "82.0 (81.0 to 83.0) %" in table and "±" not in table
-    assert "two tell little" in table
+    assert "two say little" in table
     assert "seeds" not in result(0.81).table() and "81.0 %" in result(0.81).table()
 
 

@@ -216,7 +216,7 @@ def test_a_run_notices_that_its_tokens_are_others(dataset, prepared, tmp_path):
     shutil.rmtree(tokens)
     other.write_text("An other text, of other words. " * 30, encoding="utf-8")
     prepare(str(other), tokens, vocab_size=100)
-    with pytest.raises(ValueError, match=r"holds other tokens than those that .* was begun with"):
+    with pytest.raises(ValueError, match=r"holds other tokens than when the run in .* began"):
         pretrain(find_corpus(str(tokens)), tmp_path / "run", run, Session(resume=True))
     shutil.rmtree(tokens)
     prepare(dataset, tokens, vocab_size=100, workers=2)
@@ -469,6 +469,6 @@ def test_for_a_bert_that_is_there(dataset, tmp_path):
     assert CliRunner().invoke(main, command).exit_code == 0
     prepare(dataset, tmp_path / "others", vocab_size=100, workers=2)
     with pytest.raises(
-        ValueError, match="another vocabulary than the model has: prepare it with --from"
+        ValueError, match="another vocabulary than the model's: prepare it with --from"
     ):
         pretrain(find_corpus(str(tmp_path / "others")), tmp_path / "other run", run)

@@ -200,7 +200,7 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path, whole, file, how):
         newest.unlink()
     trainer = toy(tmp_path)
     warning = trainer.resume()
-    assert "step-000000021 is damaged" in warning and "going on from step-000000020" in warning
+    assert "step-000000021 is damaged" in warning and "continuing from step-000000020" in warning
     assert trainer.train()
     assert_same_run(whole, tmp_path)
 

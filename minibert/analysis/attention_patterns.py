@@ -37,9 +37,9 @@ def head_roles(attention: np.ndarray, tokens: Sequence[str]) -> dict[str, np.nda
     A role's number is the proportion of a row's attention that goes to the role's columns, from 0
     to 1, averaged over the rows that have such a column. Roles are the `previous` and the `next`
     token, `self`, `same` (other occurrences of the same token, without special tokens, because two
-    `[UNK]` are two words), `[CLS]`, `[SEP]` and `punctuation`. A role is NaN if no row has it, as
-    `same` in a text that repeats nothing: 0 would say that the head looks away. Roles overlap, so
-    they do not add up to 1. `same` is not in the paper.
+    `[UNK]` are two words), `[CLS]`, `[SEP]` and `punctuation`. A role is NaN if it does not
+    occur, such as `same` in a text without repetition: 0 would mean that the head looks away.
+    Roles overlap, so they do not add up to 1. `same` is not in the paper.
 
     `entropy` is in nats, averaged over all rows. It is 0 if each row attends to a single column,
     and log T if all weights are equal.

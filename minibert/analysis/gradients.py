@@ -16,7 +16,7 @@ def gradient_x_attention(
     """Each attention weight times the gradient of log p(`answer`) at the `[MASK]`: (L, H, T, T).
 
     In nats. To first order, this is what log p would lose if the weight were 0, including the
-    effects in later layers, while the other weights of its row stay the same. A weight above 0
+    effects in later layers, while the rest of its row stays the same. A weight above 0
     speaks for the answer, and a weight below 0 for something else. It is gradient times input
     (Shrikumar et al., 2016), applied to attention. Grad-SAM (Barkan et al., 2021) keeps only the
     gradients above 0, so it cannot show what speaks against the answer. Raises `ValueError` as

@@ -68,8 +68,8 @@ def softmax_regression(states: np.ndarray, labels: np.ndarray) -> Any:
     """scikit-learn's pipeline for states (N, D) and labels (N,), fitted.
 
     It minimises the mean cross-entropy plus `L2` times the squared weights of all classes.
-    scikit-learn weights the sum of cross-entropies instead, by C, beside half the squared weights;
-    for two classes it has one weight vector, the difference of both.
+    scikit-learn instead minimises C times the sum of cross-entropies plus half the squared weights.
+    For two classes it has one weight vector, the difference of both.
     """
     from sklearn.dummy import DummyClassifier
     from sklearn.linear_model import LogisticRegression

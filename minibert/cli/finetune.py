@@ -59,8 +59,8 @@ def list_tasks(ctx: click.Context, _: click.Parameter, is_asked: bool) -> None:
 def finetune(model: str, out: Path, **options: Any) -> None:
     """Train MODEL with a new head for a task of yours.
 
-    It is scored beside baselines. If --data has no test file of its own, one row in ten is kept
-    for the test and one in ten for validation.
+    Baselines are scored too. If --data has no test file, one row in ten is kept for the test and
+    one in ten for validation.
     """
     from minibert.data.splits import subsample
     from minibert.data.tasks import describe

@@ -63,7 +63,7 @@ class LazyGroup(click.Group):
                 )
 
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Run a command and exit: with 0, with 2 for bad input, and with 1 for a fault of ours."""
+        """Run a command and exit: with 0, with 2 for bad input, or with 1 for a bug in minibert."""
         with terminal():
             code = self._exit_code(*args, **{**kwargs, "standalone_mode": False})
         sys.exit(code)
@@ -81,7 +81,7 @@ class LazyGroup(click.Group):
         except click.Abort:
             complain("stopped by Ctrl-C")
             return STOPPED
-        except Exception as error:  # the last place to put any of them in one line
+        except Exception as error:  # the last chance to say it in one line
             if os.environ.get("MINIBERT_TRACEBACK"):
                 raise
             told = str(error) or type(error).__name__
@@ -100,7 +100,7 @@ class CommandWithExamples(click.Command):
         self.examples = examples
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Examples as they are typed."""
+        """The examples, unwrapped."""
         if self.examples:
             with formatter.section("Examples"):
                 for example in self.examples:

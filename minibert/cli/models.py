@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def load_body(name: str, **overrides: Any) -> tuple[BertModel, BertTokenizer]:
-    """A model that need not have the heads of pretraining."""
+    """A model without its pretraining heads, which it may lack."""
     from minibert.files import find_directory
     from minibert.model import BertModel
     from minibert.tokenizer import BertTokenizer
@@ -20,10 +20,10 @@ def load_body(name: str, **overrides: Any) -> tuple[BertModel, BertTokenizer]:
 
 
 def load_any(name: str) -> tuple[BertModel | BertForPreTraining, BertTokenizer]:
-    """A model with its head that guesses words if it has one."""
+    """A model, with its head for guessing words if there is one."""
     from minibert.model import load
 
     try:
         return load(name)
-    except ValueError:  # no such head; whatever else is wrong is told again
+    except ValueError:  # no such head, or an error that loading the body raises again
         return load_body(name)

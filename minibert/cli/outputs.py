@@ -1,4 +1,4 @@
-"""Files and folders that a command writes: refused if taken, whole or not there."""
+"""Files and folders that a command writes: it overwrites nothing, and leaves nothing unfinished."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def check_free(path: Path | None, suffixes: Sequence[str], overwrite: bool) -> N
 
 @contextmanager
 def all_or_none(*files: Path) -> Iterator[None]:
-    """Remove the files that the block has made if it does not end well."""
+    """Remove the files that the block has made if it raises an error."""
     new = [file for file in files if not file.exists()]
     try:
         yield
@@ -34,7 +34,7 @@ def all_or_none(*files: Path) -> Iterator[None]:
 
 @contextmanager
 def whole_folder(out: Path) -> Iterator[Path]:
-    """A folder beside `out` whose files move there when the block ends well. Otherwise they go.
+    """A temporary folder whose files move to `out` at the end, or are removed after an error.
 
     Raises `FileExistsError` if `out` exists and is not empty.
     """

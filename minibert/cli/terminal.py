@@ -1,4 +1,4 @@
-"""Everything that the command prints: no text can command the terminal, and none is lost."""
+"""Everything that the command prints: no text can control the terminal, and none is lost."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def complain(error: str) -> None:
     if len(line) > LONGEST_ERROR:
         line = f"{line[: LONGEST_ERROR // 2]} ... {line[-LONGEST_ERROR // 2 :]}"
     closed = getattr(sys.stderr, "name", None) == os.devnull
-    with suppress(OSError):  # whoever read it may be gone; the exit code remains
+    with suppress(OSError):  # the reader may be gone; the exit code remains
         say(f"Error: {line}", err=not closed)
 
 
@@ -68,7 +68,7 @@ def terminal() -> Iterator[None]:
 
 
 def _flush(stream: TextIO) -> None:
-    """Flush a stream, and drop what it cannot take: nobody is there to read it."""
+    """Flush a stream. If it is closed, drop what is left, because no one will read it."""
     try:
         stream.flush()
     except (OSError, ValueError):

@@ -25,7 +25,7 @@ def stopped(why: str) -> Any:
 
 
 def watched_execute(job: dict[str, Any], remarks: list[str]) -> type[Execute]:
-    """A preprocessor for one notebook. What happens to its cells is added to the remarks."""
+    """A preprocessor for one notebook. It adds what happens to the remarks."""
     return type("WatchedExecute", (WatchedExecution,), {"job": job, "remarks": remarks})
 
 

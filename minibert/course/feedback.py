@@ -122,7 +122,7 @@ def picture(mime: str, base64: str, alt: str) -> str:
 
 
 def preformatted(text: str) -> str:
-    """Text as it was printed, with its terminal colours."""
+    """Printed text, with its terminal colours."""
     return f"<pre>{ansi2html(text)}</pre>"
 
 

@@ -109,7 +109,7 @@ def grade(
                 write_grades(out, rows)
             stopped = stop.is_set()
         finally:
-            stop.set()  # whatever happened here, nothing runs on
+            stop.set()  # nothing runs on, even after an error
             pool.shutdown(cancel_futures=True)
     if stopped:
         raise KeyboardInterrupt
@@ -117,7 +117,7 @@ def grade(
 
 
 def check_folders(submissions: Path, out: Path) -> None:
-    """Raise `ValueError` or `OSError` where one cannot be read or the other written."""
+    """Raise `ValueError` or `OSError` for a folder that cannot be read from, or written to."""
     if not submissions.is_dir():
         raise FileNotFoundError(f"{submissions} is not a folder")
     here, there = submissions.resolve(), out.resolve()
@@ -151,7 +151,7 @@ def signals_set(stop: Event) -> Iterator[None]:
 
 
 def find_exercises(folder: Path | None) -> dict[str, Path]:
-    """The exercises by name, from a folder, or from `exercises/` beside the package or here.
+    """The exercises by name, from a folder, or from `exercises/` near the package or here.
 
     Raises `FileNotFoundError` if there are none.
     """
@@ -184,7 +184,7 @@ def grade_one(task: Task, stop: Event) -> tuple[Row, str]:
             (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
             run_watched(ONE_NOTEBOOK, folder, task.fence, limits, stop)
             result = json.loads((folder / "result.json").read_text("utf-8"))
-        except Exception as error:  # the other notebooks must be graded anyway
+        except Exception as error:  # the remaining notebooks must be graded anyway
             result = {"reason": f"it could not be graded: {error}"}
         page = result.pop("page", "")
     return row_of(found, result, task.fingerprint), page

@@ -187,7 +187,7 @@ def read_member(archive: ZipFile, info: ZipInfo, label: str) -> Iterator[Found]:
 
 
 def real_name(info: ZipInfo) -> str:
-    """A name in a zip as it was meant, with "/" between folders.
+    """The intended name of a file in a zip, with "/" between folders.
 
     zipfile assumes code page 437 unless a flag says UTF-8. But the name may still be UTF-8, or
     Windows' Western code page, whose accented letters look Greek in 437.

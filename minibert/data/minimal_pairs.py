@@ -198,7 +198,7 @@ def choose_phenomena(
     """The first `pairs` of each phenomenon, from our templates or from `source`.
 
     The default is 100 of ours, or all of `source`. With a `name`, only the phenomenon of that name
-    is returned. Raises `ValueError` if there is none, and what the two functions above raise.
+    is returned. Raises `ValueError` if it is missing, and what the two functions above raise.
     """
     if source is None:
         found = make_minimal_pairs(tokenizer, 100 if pairs is None else pairs)

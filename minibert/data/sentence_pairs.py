@@ -126,7 +126,7 @@ def _fit_into(
     b_length: np.ndarray,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Shorten the longer side, token by token, until A and B fit into `room`: all pairs at once."""
+    """Shorten the longer side of every pair, token by token, until A and B fit into `room`."""
     a_new = np.minimum(a_length, np.maximum(room - b_length, room - room // 2))
     b_new = np.minimum(b_length, np.maximum(room - a_length, room // 2))
     a_front = rng.binomial(a_length - a_new, 0.5)

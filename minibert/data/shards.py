@@ -52,10 +52,10 @@ def prepare(
 ) -> int:
     """Write a corpus (as `load_corpus` takes it) into `out` as token shards; returns how many.
 
-    It learns a vocabulary of `vocab_size` pieces (8192 by default), or takes that of the BERT
-    `start`. The same call continues after an interruption, and repairs a damaged folder. Raises
-    `FileExistsError` for a folder with other files in it, or if another process is at work there,
-    and `ValueError` for other settings or other texts than at the first call.
+    It learns a vocabulary of `vocab_size` pieces (8192 by default), or takes the vocabulary of the
+    BERT `start`. The same call continues after an interruption, and repairs a damaged folder.
+    Raises `FileExistsError` for a folder with other files in it, or if another process is at work
+    there, and `ValueError` for other settings or other texts than at the first call.
     """
     out = Path(out)
     if start is not None and vocab_size is not None:
@@ -195,7 +195,7 @@ def write_sums(out: Path, name: str) -> None:
 
 
 def is_whole(out: Path, name: str) -> bool:
-    """Whether all files of a part, or of the tokenizer, are as they were written."""
+    """Whether the files of a part, or of the tokenizer, still have their checksums."""
     try:
         sums = read_json(part_file(out, name))
     except (OSError, ValueError):

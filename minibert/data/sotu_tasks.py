@@ -200,7 +200,7 @@ def _followers(message: Message) -> list[tuple[str, str]]:
 
 
 def _next(message: Message) -> Iterator[Row]:
-    """Half of the pairs as they are; in the other half, second sentences change places.
+    """Half of the pairs unchanged; in the rest, second sentences change places.
 
     Each sentence is in one row, at its own place, so neither sentence alone gives the label away.
     """

@@ -79,7 +79,7 @@ def _deal(
     def labels(group: list[int]) -> set[str]:
         return {label for number in group for label in row_labels(kind, rows[number][1])}
 
-    # Nobody can learn a label that only held-out rows have: these rows go to training.
+    # A label that only held-out rows have cannot be learned, so these rows go to training.
     known = set().union(*map(labels, dealt["train"]))
     for part in ("validation", "test"):
         dealt["train"] += [group for group in dealt[part] if labels(group) - known]

@@ -188,7 +188,7 @@ def is_made(window: Path) -> bool:
 
 
 def remove_window(window: Path) -> None:
-    """Remove a window. If the process is killed meanwhile, what is left is not called a window."""
+    """Rename a window, then remove it, so that a killed process leaves no half of a window."""
     for gone in window.parent.glob("gone-*"):
         rmtree(gone, ignore_errors=True)
     with suppress(OSError):  # some systems keep what a process still has open
@@ -282,7 +282,7 @@ TrainingCorpus = TokenizedCorpus | ShardedCorpus | StreamedCorpus
 
 @dataclass(frozen=True)
 class StreamedBatches:
-    """Batches of one window after another. `make` makes those of a window from a seed."""
+    """Batches of one window after another. `make` takes a window and a seed."""
 
     corpus: StreamedCorpus
     make: Callable[[TokenizedCorpus, int], Callable[[int], Batch]]

@@ -41,7 +41,7 @@ def token_dtype(vocab_size: int) -> str:
 class TokenizedCorpus:
     """All ids of a corpus in one array, and where its sentences and documents begin.
 
-    Every document ends with one `[SEP]`, which counts as a sentence of its own: it keeps documents
+    Every document ends with one `[SEP]`, which counts as a sentence: it keeps documents
     apart in sequences that run from one document into the next.
     """
 

@@ -50,7 +50,7 @@ def compare(
     """For each model its size, its speed here, and the share of masked tokens that it predicts.
 
     `megabytes` are its weights in fp32. `tokens_per_second` are without a gradient, for one
-    sequence at a time and for 32 at once. The models take turns, so that other work on the machine
+    sequence at a time and for 32 together. The models take turns, so that other work on the machine
     slows all of them, and the median of `rounds` counts.
     """
     seconds: dict[tuple[str, int], list[float]] = {}

@@ -32,7 +32,7 @@ VECTORS = ("query", "key", "value")
 
 @dataclass(frozen=True)
 class Transfer:
-    """What is passed on beside the masked token, and how much each part weighs."""
+    """What the teacher passes on besides the masked token, and how much each part weighs."""
 
     temperature: Positive = 1.0
     alpha: Share = 0.0

@@ -1,8 +1,8 @@
 """Distillation: a large BERT, the teacher, helps to train a small BERT, the student.
 
-Both read the same masked text. Beside the masked token, the student learns what the teacher thinks
-of every token (Hinton et al., 2015) and, if wanted, what the teacher's hidden states and attention
-look like on the way (Jiao et al., 2020; Wang et al., 2021).
+Both read the same masked text. The student learns to predict not only the masked token but the
+teacher's probability of every token (Hinton et al., 2015). If wanted, it also imitates the
+teacher's hidden states and attention (Jiao et al., 2020; Wang et al., 2021).
 """
 
 from __future__ import annotations
@@ -78,8 +78,8 @@ def distill(
 ) -> bool:
     """Train a student of `run.teacher` into the folder `out`. Returns False if a signal stopped it.
 
-    The folder, batches, optimizers and measurements are those of `pretrain`. A student that is
-    trained alone (`run.transfer` is None) has the same start and the same batches. Raises
+    Folder, batches, optimizers and measurements are the same as in `pretrain`. If `run.transfer` is
+    None, the student is trained alone, from the same start and with the same batches. Raises
     `FileExistsError` for a folder that is not empty, and `ValueError` for a corpus, a teacher or a
     run that does not fit.
     """

@@ -272,8 +272,8 @@ def _alignment(row: Row) -> tuple[str, int]:
     """The words of the context that fill the question's gap, and how many words around it agree.
 
     A gap is a question word, or a word that the context lacks. Every span of one to three words in
-    the context is tried as its filling. Words around it agree as long as they are the same, to the
-    left and to the right, without a break.
+    the context is tried as its filling. Words around it are counted to the left and to
+    the right, up to the first that differs.
     """
     asked = [word for word, *_ in _words(row["question"])]
     placed = _words(row["context"])

@@ -141,7 +141,7 @@ def answer_f1(right: str, answer: str) -> float:
 
 
 def _question_answering(rows: Sequence[Row], answers: Sequence[str]) -> Scores:
-    """The best over all right answers; if there is none, the empty answer is right."""
+    """The best over all right answers. Without any, the empty answer is right."""
 
     def best(measure: Callable[[str, str], float]) -> float:
         values = []

@@ -1,4 +1,4 @@
-"""The scores of several runs beside the baselines, as a table."""
+"""The scores of several runs and of the baselines, as a table."""
 
 from __future__ import annotations
 
@@ -94,12 +94,12 @@ def confusion(counts: Counts, labels: Sequence[str]) -> list[str]:
 def over_seeds(runs: int) -> str:
     """What the numbers of `shown` mean."""
     if runs == 2:
-        return "minibert: mean of 2 seeds and, in brackets, both; two tell little of a third"
+        return "minibert: mean of 2 seeds, and both in brackets; two say little about a third"
     return f"minibert: mean of {runs} seeds and its 95 % interval"
 
 
 def shown(measure: str, values: Sequence[float]) -> str:
-    """`84.1 ± 0.6 %`: the mean and its 95 % interval (Student's t); a single value by itself.
+    """`84.1 ± 0.6 %`: the mean and its 95 % interval (Student's t), or a single value alone.
 
     For two values the interval would be thirteen times as wide as their difference, so both are
     shown instead.

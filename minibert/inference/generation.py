@@ -10,7 +10,7 @@ says. With several masks, methods differ in the order:
 
 - `left_to_right` fills the first mask, then the next, each with everything before it written;
 - `gibbs` continues when all is written: it masks a random token and draws it again, many times;
-- `mask_predict` fills all masks at once, then masks the least probable tokens again, a few times.
+- `mask_predict` fills all masks together, then masks the least probable again, a few times.
 
 Each returns a `Generation`: the text, and the steps that led to it.
 """
@@ -113,7 +113,7 @@ def left_to_right(
     sampling: Sampling = Sampling(),
     seed: int = 0,
 ) -> Generation:
-    """Fill the masks one after the other, each while the later ones are still masked.
+    """Fill the masks from left to right, each while the later ones are still masked.
 
     The same seed gives the same text. Raises `ValueError` for a frame that has no mask, is longer
     than the model can read, or contains a special token other than `[MASK]` and `[UNK]`.

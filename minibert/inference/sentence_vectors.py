@@ -37,7 +37,7 @@ def sentence_vectors(
 
     `pooling` is one of `SENTENCE_POOLINGS`. `normalize` gives each vector length 1, so that a dot
     product is a cosine. A text is cut to `max_length` tokens, `[CLS]` and `[SEP]` included; None
-    stands for the number of the model's positions. Texts of similar length share a batch. Raises
+    means the number of the model's positions. Texts of similar length share a batch. Raises
     `ValueError` for an unknown pooling, a single string, or a length that the model cannot read.
     """
     _check_pooling(pooling)

@@ -1,4 +1,4 @@
-"""Embeddings that start from counts and from waves, so that training need not find them first."""
+"""Embeddings that start from counts and from waves, to save the first minutes of training."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ TOKENS_AT_ONCE = 1 << 20
 def sinusoidal_positions(length: int, hidden_size: int, initializer_range: float = 0.02) -> Tensor:
     """A position matrix (T, D) of sines and cosines (Vaswani et al., 2017, 3.5), at BERT's scale.
 
-    BERT learns its positions from a random start, where any two are as unlike as any others. From
-    this start near ones are alike, and the step to the next token is the same turn everywhere: a
-    head that looks at its neighbour is found sooner.
+    BERT learns its positions from a random start, where any two are equally different. Here,
+    neighbouring positions are similar, and the step to the next position is the same rotation
+    everywhere, so heads learn sooner to look at a neighbour.
     """
     position = torch.arange(length)[:, None]  # (T, 1)
     wavelength = 10000 ** (torch.arange(0, hidden_size, 2) / hidden_size)  # (D / 2,), over 2 pi
@@ -35,7 +35,7 @@ def token_counts(tokens: np.ndarray, vocab_size: int) -> np.ndarray:
 
 
 def cooccurrence_counts(tokens: np.ndarray, vocab_size: int, window: int = 4) -> sparse.csr_matrix:
-    """How often two tokens stand near each other: ids (N,) -> symmetric counts (V, V).
+    """How often two tokens occur near each other: ids (N,) -> symmetric counts (V, V).
 
     A neighbour at distance d counts 1/d, up to `window` (Pennington et al., 2014, 4.2).
     """
@@ -54,8 +54,8 @@ def cooccurrence_counts(tokens: np.ndarray, vocab_size: int, window: int = 4) ->
 def ppmi(counts: sparse.csr_matrix, context_power: float = 0.75) -> sparse.csr_matrix:
     """Positive pointwise mutual information: max(0, log p(a, b) / (p(a) p(b))), (V, V).
 
-    Contexts count to the power of 0.75, without which rare ones would look too telling (Levy,
-    Goldberg and Dagan, 2015, 3.2).
+    Contexts count to the power of 0.75, because rare contexts would otherwise get too much weight
+    (Levy, Goldberg and Dagan, 2015, 3.2).
     """
     pairs = counts.tocoo()
     row_share = np.asarray(counts.sum(1)).ravel() / counts.sum()  # (V,)
@@ -79,10 +79,10 @@ def cooccurrence_embeddings(
 ) -> Tensor:
     """A token matrix (V, D) from counting alone: PPMI, its truncated SVD, BERT's scale.
 
-    BERT's embeddings are learned, not counted; but they can start from counts, and then the first
-    minutes of training need not find out which words resemble each other. `tokens` are the ids (N,)
-    of a corpus. Rows are U sqrt(S) (Levy et al., 2015, 3.3), centred and scaled to the standard
-    deviation `initializer_range`; tokens that never occur start at random, as all do in BERT.
+    BERT learns its embeddings. If they start from counts, the first minutes of training need not
+    find out which words are similar. `tokens` are the ids (N,) of a corpus. Rows are U sqrt(S)
+    (Levy et al., 2015, 3.3), centred and scaled to the standard deviation `initializer_range`.
+    Tokens that never occur start at random, as all tokens do in BERT.
     """
     information = ppmi(cooccurrence_counts(tokens, vocab_size, window))
     seen = np.flatnonzero(information.sum(1))

@@ -1,4 +1,4 @@
-"""What counting alone can fill in: the bar that a masked language model has to clear."""
+"""What counting alone can fill in, which a masked language model has to beat."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from minibert.model import IGNORE_INDEX
 class CountBaselines:
     """Two guesses at a masked token, from counts over the training tokens (N,).
 
-    `most_frequent` is the commonest token, whatever stands around. `neighbours` is what stood most
-    often between the same left and right neighbour; where these never met, what stood most often
-    after the left one; else before the right one; else the commonest token. It is given the true
-    neighbours, even where they are masked: more than a model gets to see.
+    `most_frequent` is always the most frequent token. `neighbours` is the most frequent token
+    between the same two neighbours. If they never occurred together, it is the most frequent token
+    after the left neighbour, then before the right neighbour, then of all. It sees the true
+    neighbours even if they are masked, which a model does not.
     """
 
     def __init__(self, tokens: np.ndarray, vocab_size: int) -> None:
@@ -38,7 +38,7 @@ class CountBaselines:
         return self.most_frequent(top_k)
 
     def most_frequent(self, top_k: int = 1) -> list[tuple[int, float]]:
-        """The `top_k` commonest tokens, each with its share of all."""
+        """The `top_k` most frequent tokens, each with its share of all."""
         best = np.argsort(-self.frequency, kind="stable")[:top_k]
         return [(int(i), float(self.frequency[i] / self.frequency.sum())) for i in best]
 
@@ -46,14 +46,14 @@ class CountBaselines:
         """The share of the batches' masked tokens that each baseline gets right."""
         right_guesses = {"most_frequent": 0, "neighbours": 0}
         total = 0
-        commonest = self.most_frequent()[0][0]
+        most_frequent = self.most_frequent()[0][0]
         for batch in batches:
             labels = batch["labels"].numpy()
             truth = np.where(labels == IGNORE_INDEX, batch["input_ids"].numpy(), labels)  # (B, T)
             for row, place in zip(*np.nonzero(labels != IGNORE_INDEX), strict=True):
                 target = truth[row, place]
                 left, right = int(truth[row, place - 1]), int(truth[row, place + 1])
-                right_guesses["most_frequent"] += target == commonest
+                right_guesses["most_frequent"] += target == most_frequent
                 right_guesses["neighbours"] += target == self.neighbours(left, right)[0][0]
                 total += 1
         return {name: float(number / max(1, total)) for name, number in right_guesses.items()}
@@ -65,7 +65,7 @@ class _Counts:
     def __init__(self, contexts: np.ndarray, outcomes: np.ndarray, vocab_size: int) -> None:
         keys, counts = np.unique(contexts * vocab_size + outcomes, return_counts=True)
         contexts, outcomes = np.divmod(keys, vocab_size)
-        order = np.lexsort((outcomes, -counts, contexts))  # within a context, commonest first
+        order = np.lexsort((outcomes, -counts, contexts))  # per context, most frequent first
         self.contexts, self.outcomes = contexts[order], outcomes[order]
         self.counts = counts[order]
 

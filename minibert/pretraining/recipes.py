@@ -166,7 +166,7 @@ def make_schedule(recipe: Recipe) -> Schedule:
 
 
 def make_plan(recipe: Recipe, steps: int | None, minutes: float | None, seed: int) -> Plan:
-    """The recipe's schedule over so many steps or minutes, in bfloat16 if the machine has it."""
+    """The recipe's schedule over `steps` or `minutes`, in bfloat16 if the machine supports it."""
     bf16 = recipe.bf16 and has_bf16()
     return Plan(steps, minutes, make_schedule(recipe), seed=seed, bf16=bf16)
 

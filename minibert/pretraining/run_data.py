@@ -1,4 +1,4 @@
-"""What a run learns from and is measured on, kept in `out/data`: tokenizer and tokens."""
+"""The data of a run in `out/data`: a tokenizer, tokens to train on, and held-out tokens."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ HELD_OUT_SEED = 12345
 
 
 class RunData(NamedTuple):
-    """Tokens to train on, held-out tokens (None if there are none to measure on), the tokenizer."""
+    """Tokens to train on, held-out tokens (None if there are too few), and the tokenizer."""
 
     training: TrainingCorpus
     held_out: AnyCorpus | None
     tokenizer: BertTokenizer
 
     def held_out_batches(self) -> list[Batch]:
-        """What every model is measured on."""
+        """As the function of this name. Empty without held-out tokens."""
         return [] if self.held_out is None else held_out_batches(self.held_out, self.tokenizer)
 
     def close(self) -> None:
-        """Stop fetching a streamed corpus."""
+        """Stop the download of a streamed corpus."""
         if isinstance(self.training, StreamedCorpus):
             self.training.close()
 
 
 def held_out_batches(corpus: AnyCorpus, tokenizer: BertTokenizer) -> list[Batch]:
-    """What every model is measured on, whatever its recipe: the same text with the same masks."""
+    """The batches that measure every model, whatever its recipe: same text, same masks."""
     batches = PackedBatches(
         corpus, tokenizer, EVALUATION_MASKING, HELD_OUT_ROWS, HELD_OUT_LENGTH, HELD_OUT_SEED
     )
@@ -84,7 +84,7 @@ def write_corpus(
     directory: Path,
     say: Callable[[str], None] = print,
 ) -> AnyCorpus:
-    """Write the tokenizer, the tokens to train on, and the held-out tokens. Returns the former.
+    """Write the tokenizer, the training tokens and the held-out tokens. Returns training tokens.
 
     A prepared corpus stays where it is, and only its path is written. Of a corpus on the hub, only
     the beginning is written. Raises `ValueError` for a prepared corpus that has another vocabulary
@@ -94,8 +94,8 @@ def write_corpus(
     if isinstance(corpus, PreparedCorpus):
         if tokenizer.vocab != corpus.tokenizer.vocab:
             raise ValueError(
-                f"{corpus.name} was prepared with another vocabulary than the model has: prepare "
-                "it with --from and this model"
+                f"{corpus.name} was prepared with another vocabulary than the model's: prepare it "
+                "with --from and this model"
             )
         corpus.check()
         write_json(directory / PREPARED, {"folder": corpus.name, "sha256": corpus.sha256})
@@ -106,7 +106,7 @@ def write_corpus(
     training, held_out = corpus.split()
     tokens = write_tokens(training, tokenizer, directory / "training")
     if next(iter(held_out), None) is None:
-        say("The corpus is a single document: nothing is held out, so nothing is measured.")
+        say("The corpus is a single document, so nothing is held out and nothing is measured.")
     else:
         write_tokens(held_out, tokenizer, directory / "held_out")
     return tokens
@@ -115,7 +115,7 @@ def write_corpus(
 def open_data(out: Path, say: Callable[[str], None] = print) -> RunData:
     """What `write_corpus` wrote into `out/data`.
 
-    Raises `ValueError` if a prepared corpus has changed since, or a file is not as it was written.
+    Raises `ValueError` if a prepared corpus has changed since, or if a file is damaged.
     """
     data = out / DATA
     tokenizer = BertTokenizer.from_pretrained(data)
@@ -124,9 +124,7 @@ def open_data(out: Path, say: Callable[[str], None] = print) -> RunData:
     if (data / PREPARED).exists():
         prepared = PreparedCorpus.open(_text(data / PREPARED, "folder"))
         if prepared.sha256 != _text(data / PREPARED, "sha256"):
-            raise ValueError(
-                f"{prepared.name} holds other tokens than those that {out} was begun with"
-            )
+            raise ValueError(f"{prepared.name} holds other tokens than when the run in {out} began")
         training, held_out = prepared.training, prepared.held_out
     else:
         training = TokenizedCorpus.open(data / "training")

@@ -1,4 +1,4 @@
-"""Snapshots: the model as it was on the way, for looking at how it learned."""
+"""Snapshots: copies of the model during training, which show how it learned."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SNAPSHOTS = "snapshots"
 def is_snapshot(step: int) -> bool:
     """Whether the model is kept after this many steps: 0, 10, 30, 100, 300, 1000 and so on.
 
-    Much is learned early, and these steps are about evenly spaced on a logarithmic scale.
+    These steps are about evenly spaced on a logarithmic scale, because a model learns most early.
     """
     return step == 0 or (step >= 10 and str(step).rstrip("0") in ("1", "3"))
 

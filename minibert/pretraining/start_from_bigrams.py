@@ -1,7 +1,7 @@
 """A BERT that starts where counting ends.
 
-Counting which tokens stand next to each other fills in a quarter of all masked tokens, and a new
-BERT needs its first minutes to learn as much. Here it is given that knowledge as weights:
+Counting which tokens are next to each other is enough to fill in a quarter of all masked tokens. A
+new BERT needs its first minutes to learn as much. Here it gets that knowledge as weights:
 
 1. The token matrix and two context matrices come from one factorisation of the bigram counts: the
    vector of a token, times the left context of `l` and the right context of `r`, is about
@@ -10,9 +10,9 @@ BERT needs its first minutes to learn as much. Here it is given that knowledge a
    one rotation leads from each code to the next.
 3. In the first layer, half of the heads look at the previous token and half at the next: queries
    are rotated positions, keys are positions. Their values turn a token's vector into its context.
-4. The head of masked words passes on what it is given, scaled to fit.
+4. The head for masked words passes its input on, scaled to fit.
 
-Everything is trained further from there. The model is an ordinary BERT.
+Training starts from these weights. The model is an ordinary BERT.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from minibert.pretraining.counted_embeddings import ppmi, token_counts
 TOKEN_STD = 0.03
 """Of the token matrix. The smaller, the faster it is learned; BERT's own is 0.02."""
 ATTENTION_GAP = 8.0
-"""By how much the score of the neighbour is above all others, before the softmax."""
+"""How far the neighbour's score is above all others, before the softmax."""
 CONTEXT_SHARE = 0.5
 """Length of what the first layer adds to a token, over the token's own."""
 GAINS = (0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)
@@ -56,8 +56,8 @@ def neighbour_vectors(
     """Vectors of `size` dimensions from the bigrams of ids (N,).
 
     A truncated SVD of positive pointwise mutual information, left and right side by side (V, 2V).
-    Each token weighs as the square root of its frequency: without that, rare pairs, whose counts
-    say least, would take most dimensions.
+    Each token is weighted by the square root of its frequency. Otherwise rare pairs, whose counts
+    are least reliable, would take most dimensions.
     """
     tokens = np.asarray(tokens, dtype=np.int64)
     pairs = (np.ones(len(tokens) - 1), (tokens[:-1], tokens[1:]))
@@ -100,7 +100,7 @@ def _frequencies(size: int) -> Tensor:
 
 
 def rotation(size: int, offset: int) -> Tensor:
-    """The matrix (P, P) that turns each position's code into that of the position `offset` on."""
+    """The matrix (P, P) that rotates a position's code into the code `offset` positions later."""
     turns = _frequencies(size) * offset
     blocks = [torch.tensor([[t.cos(), -t.sin()], [t.sin(), t.cos()]]) for t in turns]
     return torch.block_diag(*blocks)
@@ -110,11 +110,10 @@ def rotation(size: int, offset: int) -> Tensor:
 def start_from_neighbours(
     model: BertForPreTraining, tokens: np.ndarray, batch: Batch, seed: int = 0
 ) -> None:
-    """Give a new model what the bigrams of `tokens` (N,) know.
+    """Put what the bigrams of `tokens` (N,) know into a new model.
 
-    `batch` is one to be trained on: the scale of the logits that fits it best is taken. Raises
-    `ValueError` for a model without an even number of heads, or whose heads have fewer dimensions
-    than positions need.
+    `batch` is a training batch, which chooses the scale of the logits. Raises `ValueError` for a
+    model without an even number of heads, or whose heads have fewer dimensions than positions need.
     """
     config = model.config
     needed = position_size(config.max_position_embeddings)
@@ -139,9 +138,9 @@ def start_from_neighbours(
 
 
 def _start_embeddings(model: BertForPreTraining, vectors: np.ndarray, counts: np.ndarray) -> None:
-    """Tokens in the first dimensions, positions in the last; what never occurs is almost 0.
+    """Tokens in the first dimensions, positions in the last; a token that never occurs is near 0.
 
-    That goes for `[MASK]`, too: its place is to hold what the neighbours say and nothing else.
+    So is `[MASK]`, because its state should hold what its neighbours say and nothing else.
     """
     embeddings = model.bert.embeddings
     size = vectors.shape[1]
@@ -169,7 +168,7 @@ def _linear_map(seen: Tensor, contexts: np.ndarray, counts: np.ndarray) -> Tenso
 def _start_attention(
     attention: BertSelfAttention, maps: list[Tensor], seen: Tensor, counts: np.ndarray
 ) -> None:
-    """Half of the heads look one token back, half one on; their values become contexts."""
+    """Half of the heads look at the previous token, half at the next; values become contexts."""
     size, width = maps[0].shape[0], seen.shape[1]
     codes = width - size
     head_size = width // attention.num_heads
@@ -179,7 +178,7 @@ def _start_attention(
     key_length = float(likely @ seen[:, size:].norm(dim=1))
     context = (seen[:, :size] @ maps[0], seen[:, :size] @ maps[1])  # (V, D') each
     context_length = math.sqrt(sum(float(likely @ c.square().sum(1)) for c in context))
-    # `[MASK]` is nothing but position, so its length is that of any normalised state.
+    # `[MASK]` is nothing but position, so it is as long as any normalised state.
     gap = ATTENTION_GAP * math.sqrt(head_size) / (key_length * math.sqrt(width))
     gain = CONTEXT_SHARE * math.sqrt(width) / context_length
     for linear in (attention.query, attention.key, attention.value, attention.output):
@@ -201,7 +200,8 @@ def _start_head(model: BertForPreTraining, batch: Batch) -> None:
     """The transform passes its input on, and its LayerNorm scales it to fit the batch."""
     head = model.mlm_head
     head.dense.weight.mul_(0.25).add_(0.7 * torch.eye(len(head.dense.weight)))
-    nn.init.constant_(head.dense.bias, 2.5)  # there GELU is a straight line; LayerNorm takes it off
+    # At 2.5, GELU is a straight line. LayerNorm subtracts the constant again.
+    nn.init.constant_(head.dense.bias, 2.5)
     labels = batch["labels"]
     masked = labels != IGNORE_INDEX  # (B, T)
     inputs = {name: batch[name] for name in ("input_ids", "attention_mask") if name in batch}

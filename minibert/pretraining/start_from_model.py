@@ -36,9 +36,9 @@ def load_with_new_heads(
 ) -> tuple[BertForPreTraining, BertTokenizer, set[str]]:
     """A BERT to pretrain further, in eval mode, its tokenizer, and which of its heads are new.
 
-    `make_model` gives a model with the heads that will be trained. Its body, and each of its heads
-    that the given weights have, are those of the given weights; other heads start at random. Heads
-    that it does not have are left out. `overrides` change the config. Raises as `load` does.
+    `make_model` makes a model with the heads that will be trained. It gets the body and the heads
+    of the given weights. Heads that these lack start at random, and heads that it does not need are
+    left out. `overrides` change the config. Raises as `load` does.
     """
     directory = find_directory(name_or_path)
     tokenizer = BertTokenizer.from_pretrained(directory)
@@ -49,8 +49,8 @@ def load_with_new_heads(
     model = make_model(config)
     if model.config.vocab_size < tokenizer.vocab_size:
         raise ValueError(
-            f"{directory} has {tokenizer.vocab_size} tokens and vectors for "
-            f"{model.config.vocab_size}: not all of them can be looked up"
+            f"{directory} has {tokenizer.vocab_size} tokens, but vectors for only "
+            f"{model.config.vocab_size} of them"
         )
     at_random = to_hf_state_dict(model)
     wanted, there = _heads(at_random), _heads(tensors)
@@ -90,8 +90,8 @@ def read_start(
     longest = max(HELD_OUT_LENGTH, recipe.max_length)
     if positions < longest:
         raise ValueError(
-            f"{name_or_path} has {positions} positions: too few for sequences of {longest} tokens "
-            f"(it trains on {recipe.max_length} and is measured on {HELD_OUT_LENGTH})"
+            f"{name_or_path} has {positions} positions, too few for sequences of {longest} tokens "
+            f"(the run trains on {recipe.max_length} and measures on {HELD_OUT_LENGTH})"
         )
     return model, tokenizer, new
 
@@ -103,10 +103,10 @@ def save_start(
     name: str,
     say: Callable[[str], None] = print,
 ) -> None:
-    """Write a model of `read_start`. A new MLM head gets the log frequencies for its bias."""
+    """Write what `read_start` returned. The bias of a new MLM head becomes the log frequencies."""
     model, tokenizer, new = start
     if new:
-        say(f"{name} lacks {', '.join(sorted(new))}: new, at random.")
+        say(f"{name} lacks {', '.join(sorted(new))}, which will start at random.")
     if MLM_HEAD in new:
         with torch.no_grad():
             model.mlm_head.decoder.bias.copy_(log_frequency(corpus, model.config.vocab_size))

@@ -40,7 +40,7 @@ def make_model(
     seed: int,
     batch: Batch | None = None,
 ) -> BertForPreTraining:
-    """A new BERT at the recipe's start. Counts are those of the corpus's first shard.
+    """A new BERT at the recipe's start. It counts tokens in the corpus's first shard.
 
     `batch` is a training batch, which a start from neighbours is scaled to.
     """

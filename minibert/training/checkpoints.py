@@ -1,4 +1,4 @@
-"""Checkpoints: written whole or not at all, and checked before anything is loaded from them."""
+"""Checkpoints: never half written, and checked before they are loaded."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Optimizers = Sequence[torch.optim.Optimizer]
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run has come. `state.json` holds it."""
+    """How far a run has come, as in `state.json`."""
 
     step: Natural
     seconds: NotNegative
@@ -44,14 +44,14 @@ class Progress:
 
     @classmethod
     def read(cls, directory: Path) -> Progress:
-        """Of the checkpoint in this folder. Raises `ValueError` for anything else."""
+        """From the checkpoint in this folder. Raises `ValueError` for anything else."""
         file = directory / STATE
         try:
             progress = cls(**read_json(file))
         except (TypeError, ValueError) as error:
             raise ValueError(f"{file} is not the state of a run: {error}") from None
         if progress.step != _step_of(directory):
-            raise ValueError(f"{file} says step {progress.step}, and its folder {directory.name}")
+            raise ValueError(f"{file} says step {progress.step}, its folder {directory.name}")
         return progress
 
 
@@ -71,15 +71,15 @@ class Checkpoints:
         return self.folder / f"step-{step:09d}"
 
     def kept(self) -> str:
-        """What a run that stops on an error leaves, for its message."""
+        """Which checkpoint a failed run leaves, for its error message."""
         saved = self.all()
         return f"the last good checkpoint is {saved[-1]}" if saved else "nothing was saved yet"
 
     def write(self, weights: dict[str, Tensor], states: list[Any], progress: Progress) -> None:
-        """Write a checkpoint. Whatever happens meanwhile, the disk holds a whole one.
+        """Write a checkpoint. If the process is killed meanwhile, the earlier ones are still whole.
 
-        It is written under another name, with checksums, and synced to the disk. Only then does it
-        get its own name, in one move.
+        The checkpoint is written under a temporary name, with checksums, and synced to the disk.
+        Then it is renamed.
         """
         final = self.path(progress.step)
         temporary = final.with_name(f"writing-{progress.step:09d}")
@@ -95,7 +95,7 @@ class Checkpoints:
                 to_disk(path)
             temporary.rename(final)
             to_disk(final.parent)
-        except Exception as error:  # safetensors has an error of its own for a full disk
+        except Exception as error:  # a full disk is an error of safetensors, and no OSError
             shutil.rmtree(temporary, ignore_errors=True)
             raise OSError(f"cannot save {final}: {error}; {self.kept()}") from error
         for old in self.all()[:-CHECKPOINTS_KEPT]:
@@ -120,7 +120,7 @@ class Checkpoints:
                 other.rename(aside)
             if damaged:
                 problems = "; ".join(damaged.values())
-                return directory, f"{problems}: going on from {directory.name}, which is whole"
+                return directory, f"{problems}; continuing from {directory.name}, which is whole"
             return directory, None
         if damaged:
             problems = "; ".join(damaged.values())
@@ -162,7 +162,7 @@ def load_weights(directory: Path, model: nn.Module) -> None:
 
 
 def load_optimizers(directory: Path, optimizers: Optimizers) -> None:
-    """Give the optimizers their state of a checkpoint. Their settings stay as they are.
+    """Give the optimizers their state in a checkpoint. Their settings do not change.
 
     Raises `ValueError` for the state of other optimizers, or of other parameters.
     """

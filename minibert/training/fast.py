@@ -4,8 +4,8 @@
   is `BertForPreTraining`.
 - `LinearCrossEntropy`: the loss without a matrix of all logits in memory. Its twin is
   `F.cross_entropy` of `F.linear`.
-- `SampledSoftmax`: the loss over a part of the vocabulary. Its value is lower than that of the
-  whole softmax, but its minimum is in the same place.
+- `SampledSoftmax`: the loss over a part of the vocabulary. It is lower than over the whole
+  vocabulary, but its minimum is in the same place.
 """
 
 from __future__ import annotations
@@ -231,7 +231,7 @@ class FastBertForPreTraining(BertForPreTraining):
         out.loss = out.mlm_loss = total / masked.sum().clamp(min=1)
         if self.nsp_head is not None:
             assert self.bert.pooler is not None
-            pooled = self.bert.pooler(states[:, 0]).tanh()  # the first place is that of `[CLS]`
+            pooled = self.bert.pooler(states[:, 0]).tanh()  # `[CLS]` is at the first place
             nsp_logits = out.seq_relationship_logits = self.nsp_head(pooled)  # (B, 2)
             if next_sentence_label is not None:
                 next_label = next_sentence_label.view(-1)  # (B,)

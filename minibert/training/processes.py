@@ -19,7 +19,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-# What only many processes need is imported where it is used: a single process should not wait.
+# Imports for many processes are where they are used, so that a single process need not wait.
 
 
 def world_size() -> int:
@@ -39,14 +39,14 @@ def is_main() -> bool:
 
 @contextmanager
 def process_group() -> Iterator[None]:
-    """Join the other processes if `torchrun` started this one: NCCL on GPUs, else gloo."""
+    """Join the processes that `torchrun` started, if it did: NCCL on GPUs, else gloo."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield
         return
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    yield  # after an error there is nothing to wait for: torchrun ends the other processes
+    yield  # after an error there is nothing to wait for: torchrun ends all processes
     # A thread that still holds a tensor of the last exchange needs Python's lock to release it. It
     # gets the lock while we wait here. It would not while the group, which waits for the thread,
     # is destroyed.

@@ -1,4 +1,4 @@
-"""The folder of a run: whose it is, what it holds, and that one process works in it at a time."""
+"""The folder of a run: its files, its settings, and a lock, so that one process writes to it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ LAYOUT = {
 
 @dataclass(frozen=True)
 class Session:
-    """One call that works on a run: how it treats the run's folder, and where it reports."""
+    """One call that works on a run: what it does with the folder, and where it reports."""
 
     resume: bool = False
     """Continue a stopped run."""
@@ -54,7 +54,7 @@ def run_folder(
     settings_file: str = SETTINGS,
     files: Sequence[str] = tuple(LAYOUT),
 ) -> Iterator[None]:
-    """Make and lock the folder of a run, which must be writable and hold nobody else's files.
+    """Make and lock the folder of a run, which must be writable and hold no other files.
 
     A folder with a `settings_file` is a run. `session.overwrite` removes the `files` (names or
     patterns) of an earlier run, except its settings, so that the folder is still a run if this one
@@ -86,7 +86,7 @@ def remove_files(out: Path, patterns: Sequence[str]) -> None:
 
 
 def read_settings(out: Path, what: str, make: Callable[[dict[str, Any]], T]) -> T:
-    """What `make` makes of the settings in `out/run.json`, which are those of `what`: "run".
+    """What `make` makes of `out/run.json`, the settings of `what`: "run" or "distillation".
 
     Raises `FileNotFoundError` if there is no such file, and `ValueError` if it holds anything else.
     """

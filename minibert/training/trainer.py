@@ -1,4 +1,4 @@
-"""The one training loop. It knows nothing of BERT: a model, an objective, batches by number.
+"""The training loop. It knows nothing of BERT, only a model, an objective, batches by number.
 
 A run is a function of its seed. The batch of a step and its dropout depend on (seed, step) alone.
 So a checkpoint is the weights, the optimizers' state and a few numbers, and a resumed run is
@@ -61,8 +61,8 @@ class Objective(Protocol):
     """What is to be learned, as sums over things that can be counted.
 
     The loss of a step is, over all its batches together, the sum of `sums[name] / counts[name]`
-    over every name that ends in `_loss`. The other names are metrics. Sums can be added and means
-    cannot: a batch with more masked tokens must weigh more.
+    over every name that ends in `_loss`. All remaining names are metrics. Objectives give sums and
+    not means, because a batch with more masked tokens must weigh more.
     """
 
     def counts(self, batch: Batch) -> Numbers:
@@ -76,7 +76,7 @@ class Objective(Protocol):
 
 @dataclass(frozen=True)
 class Data:
-    """What a model learns from and is measured on."""
+    """Batches to learn from, and batches to measure on."""
 
     batches: Callable[[int], Sequence[Batch]]
     """The batches of a step. They are several if gradients are accumulated. Among many processes
@@ -386,7 +386,7 @@ def _mix(seed: int, step: int, rank: int) -> int:
 
 @contextmanager
 def _stop_signals(stop: threading.Event) -> Iterator[None]:
-    """SIGINT or SIGTERM sets the event. A second Ctrl-C stops at once, as it always does."""
+    """SIGINT or SIGTERM sets the event. A second Ctrl-C interrupts as usual."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may handle signals
         return
