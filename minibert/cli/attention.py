@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from minibert.cli.group import CommandWithExamples
+from minibert.cli.group import command
 from minibert.cli.models import load_any
 from minibert.cli.options import TEXT, model_argument, out_file
 from minibert.cli.outputs import all_or_none, check_free
@@ -16,14 +16,11 @@ from minibert.cli.terminal import say
 VIEWS = ("map", "head", "model", "neuron", "explorer")
 
 
-@click.command(
-    cls=CommandWithExamples,
-    examples=(
-        'minibert attention runs/demo "The state of the Union" -o page.html',
-        'minibert attention mini-sotu "The state of the Union" --layer 1 --head 3',
-        'minibert attention mini-sotu "The state of the [MASK]" --view explorer',
-        'minibert attention mini-sotu "Who pays?" --pair "The people do." -o pair.html',
-    ),
+@command(
+    'minibert attention runs/demo "The state of the Union" -o page.html',
+    'minibert attention mini-sotu "The state of the Union" --layer 1 --head 3',
+    'minibert attention mini-sotu "The state of the [MASK]" --view explorer',
+    'minibert attention mini-sotu "Who pays?" --pair "The people do." -o pair.html',
 )
 @model_argument
 @click.argument("text", type=TEXT, help="The text to look at.")

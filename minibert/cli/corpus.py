@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import click
-
-from minibert.cli.group import CommandWithExamples
+from minibert.cli.group import command
 from minibert.cli.options import corpus_argument
 from minibert.cli.terminal import say
 
 
-@click.command(
-    cls=CommandWithExamples, examples=("minibert corpus library", "minibert corpus my-texts/")
-)
+@command("minibert corpus library", "minibert corpus my-texts/")
 @corpus_argument
 def corpus(corpus: str) -> None:
     """Count the documents and words of CORPUS."""

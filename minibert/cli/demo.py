@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from minibert.cli.group import CommandWithExamples
+from minibert.cli.group import command
 from minibert.cli.options import seed_option
 from minibert.cli.terminal import percentages, say
 
@@ -34,9 +34,7 @@ SYSTEMS = {
 }
 
 
-@click.command(
-    cls=CommandWithExamples, examples=("minibert demo", "minibert demo --minutes 2 -o runs/short")
-)
+@command("minibert demo", "minibert demo --minutes 2 -o runs/short")
 @click.option(
     "--minutes", type=click.FloatRange(min=0, min_open=True), default=5.0, show_default=True,
     help="How long to train.",

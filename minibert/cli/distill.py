@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from minibert.cli.group import CommandWithExamples
+from minibert.cli.group import command
 from minibert.cli.options import (
     MODEL,
     check_duration,
@@ -28,13 +28,10 @@ RUN_OPTIONS = ("minutes", "steps", "layers", "hidden_size", "heads", "seed")
 LABELS = {"neighbours": "counting neighbours", "most_frequent": "most frequent token"}
 
 
-@click.command(
-    cls=CommandWithExamples,
-    examples=(
-        "minibert distill mini-sotu sotu -o runs/student --minutes 5",
-        "minibert distill mini-sotu sotu -o runs/alone --minutes 5 --alone",
-        "minibert distill mini-sotu sotu -o runs/student --resume",
-    ),
+@command(
+    "minibert distill mini-sotu sotu -o runs/student --minutes 5",
+    "minibert distill mini-sotu sotu -o runs/alone --minutes 5 --alone",
+    "minibert distill mini-sotu sotu -o runs/student --resume",
 )
 @click.argument("teacher", help=f"A BERT that guesses masked words: {MODEL}")
 @corpus_argument

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from minibert.cli.group import CommandWithExamples
+from minibert.cli.group import command
 from minibert.cli.models import load_any
 from minibert.cli.options import model_argument
 from minibert.cli.outputs import whole_folder
@@ -17,12 +17,9 @@ if TYPE_CHECKING:
     from minibert.model import BertForPreTraining, BertModel
 
 
-@click.command(
-    cls=CommandWithExamples,
-    examples=(
-        "minibert export runs/mine for-transformers/",
-        "minibert export runs/mine vectors/ --sentence-transformers --normalize",
-    ),
+@command(
+    "minibert export runs/mine for-transformers/",
+    "minibert export runs/mine vectors/ --sentence-transformers --normalize",
 )
 @model_argument
 @click.argument("out", type=click.Path(path_type=Path), help="A new or empty folder.")

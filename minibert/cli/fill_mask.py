@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import click
 
-from minibert.cli.group import CommandWithExamples
+from minibert.cli.group import command
 from minibert.cli.options import TEXT, model_argument
 from minibert.cli.terminal import percentages, say
 
 
-@click.command(
-    "fill-mask",
-    cls=CommandWithExamples,
-    examples=(
-        'minibert fill-mask mini-sotu "The [MASK] of the Union"',
-        'minibert fill-mask runs/demo --top-k 10 "Peace and [MASK]."',
-    ),
+@command(
+    'minibert fill-mask mini-sotu "The [MASK] of the Union"',
+    'minibert fill-mask runs/demo --top-k 10 "Peace and [MASK]."',
 )
 @model_argument
 @click.argument("text", type=TEXT, help="A text with [MASK] in it.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from minibert.cli.finetuning_options import KINDS_OF_TEXTS, choose_seeds, training_options
-from minibert.cli.group import CommandWithExamples
+from minibert.cli.group import command
 from minibert.cli.models import load_body
 from minibert.cli.options import model_argument, out_folder, settings
 from minibert.cli.terminal import say
@@ -29,14 +29,11 @@ def list_tasks(ctx: click.Context, _: click.Parameter, is_asked: bool) -> None:
         ctx.exit()
 
 
-@click.command(
-    cls=CommandWithExamples,
-    examples=(
-        "minibert finetune mini-sotu --task sotu-party -o runs/party",
-        "minibert finetune mini-sotu --task sotu-year --rows 2000 --seeds 1 -o runs/year",
-        "minibert finetune runs/mine --data reviews.csv --label stars -o runs/stars",
-        "minibert finetune --tasks",
-    ),
+@command(
+    "minibert finetune mini-sotu --task sotu-party -o runs/party",
+    "minibert finetune mini-sotu --task sotu-year --rows 2000 --seeds 1 -o runs/year",
+    "minibert finetune runs/mine --data reviews.csv --label stars -o runs/stars",
+    "minibert finetune --tasks",
 )
 @model_argument
 @click.option(

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from minibert.cli.group import CommandWithExamples
+from minibert.cli.group import command
 from minibert.cli.options import TEXT, model_argument, seed_option, settings
 from minibert.cli.terminal import say
 
@@ -14,14 +14,11 @@ METHODS = ("left-to-right", "gibbs", "mask-predict")
 METHOD_OPTIONS = {"steps": "gibbs", "passes": "mask-predict"}
 
 
-@click.command(
-    cls=CommandWithExamples,
-    examples=(
-        'minibert generate mini-sotu "The [MASK] of the [MASK] must be [MASK]."',
-        'minibert generate mini-sotu "The American people" --length 12 --top-p 0.9 --samples 3',
-        "minibert generate mini-sotu --length 12 --method gibbs --steps 300 --show",
-        'minibert generate runs/demo "Peace" --length 8 --method mask-predict --passes 4 --show',
-    ),
+@command(
+    'minibert generate mini-sotu "The [MASK] of the [MASK] must be [MASK]."',
+    'minibert generate mini-sotu "The American people" --length 12 --top-p 0.9 --samples 3',
+    "minibert generate mini-sotu --length 12 --method gibbs --steps 300 --show",
+    'minibert generate runs/demo "Peace" --length 8 --method mask-predict --passes 4 --show',
 )
 @model_argument
 @click.argument(

@@ -8,18 +8,15 @@ from typing import Any
 import click
 
 from minibert.cli.finetuning_options import choose_seeds, training_options
-from minibert.cli.group import CommandWithExamples
+from minibert.cli.group import command
 from minibert.cli.models import load_body
 from minibert.cli.options import model_argument, out_folder, settings
 from minibert.cli.terminal import say
 
 
-@click.command(
-    cls=CommandWithExamples,
-    examples=(
-        "minibert glue mini-sotu -o runs/glue",
-        "minibert glue runs/mine -o runs/glue --data GLUE/ --tasks sst2,mrpc --rows 2000",
-    ),
+@command(
+    "minibert glue mini-sotu -o runs/glue",
+    "minibert glue runs/mine -o runs/glue --data GLUE/ --tasks sst2,mrpc --rows 2000",
 )
 @model_argument
 @out_folder("Folder for the table, and for a folder of each task.")

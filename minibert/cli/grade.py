@@ -6,17 +6,14 @@ from pathlib import Path
 
 import click
 
-from minibert.cli.group import CommandWithExamples
+from minibert.cli.group import command
 from minibert.cli.options import out_folder
 from minibert.cli.terminal import say
 
 
-@click.command(
-    cls=CommandWithExamples,
-    examples=(
-        "minibert grade submissions/ -o grades/",
-        "minibert grade submissions/ -o grades/ --exercises my-exercises/ --time-limit 300",
-    ),
+@command(
+    "minibert grade submissions/ -o grades/",
+    "minibert grade submissions/ -o grades/ --exercises my-exercises/ --time-limit 300",
 )
 @click.argument(
     "submissions", type=click.Path(path_type=Path),

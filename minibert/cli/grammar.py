@@ -7,20 +7,17 @@ from typing import Any
 
 import click
 
-from minibert.cli.group import CommandWithExamples
+from minibert.cli.group import command
 from minibert.cli.options import model_argument, out_file
 from minibert.cli.outputs import check_free
 from minibert.cli.terminal import say
 
 
-@click.command(
-    cls=CommandWithExamples,
-    examples=(
-        "minibert grammar mini-sotu",
-        "minibert grammar mini-sotu --show reflexive_number",
-        "minibert grammar runs/mine --data hf:nyu-mll/blimp --pairs 100 -o blimp.json",
-        "minibert grammar runs/mine --curve grammar.png",
-    ),
+@command(
+    "minibert grammar mini-sotu",
+    "minibert grammar mini-sotu --show reflexive_number",
+    "minibert grammar runs/mine --data hf:nyu-mll/blimp --pairs 100 -o blimp.json",
+    "minibert grammar runs/mine --curve grammar.png",
 )
 @model_argument
 @click.option(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -20,17 +21,11 @@ GROUPS = {
     "Start here": ("demo",),
     "Teach a class": ("grade",),
     "Use a model": (
-        "fill-mask",
-        "generate",
-        "perplexity",
-        "grammar",
-        "attention",
-        "info",
-        "export",
+        "fill-mask", "generate", "perplexity", "grammar", "attention", "info", "export",
     ),
     "Train your own": ("pretrain", "corpus", "prepare", "distill"),
     "Fine-tune": ("finetune", "predict", "glue"),
-}
+}  # fmt: skip
 """Commands in the order of the README. Each is a function in a module of the same name."""
 
 
@@ -105,3 +100,8 @@ class CommandWithExamples(click.Command):
             with formatter.section("Examples"):
                 for example in self.examples:
                     formatter.write(f"  {example}\n")
+
+
+def command(*examples: str) -> Callable[[Callable[..., None]], click.Command]:
+    """Make a command, named as its function, with these examples in its help."""
+    return click.command(cls=CommandWithExamples, examples=examples)

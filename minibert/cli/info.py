@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import click
-
-from minibert.cli.group import CommandWithExamples
+from minibert.cli.group import command
 from minibert.cli.models import load_body
 from minibert.cli.options import model_argument
 from minibert.cli.terminal import say
 
 
-@click.command(
-    cls=CommandWithExamples, examples=("minibert info mini-sotu", "minibert info runs/demo")
-)
+@command("minibert info mini-sotu", "minibert info runs/demo")
 @model_argument
 def info(model: str) -> None:
     """Print the sizes, the weights and the training of MODEL."""

@@ -6,17 +6,14 @@ from pathlib import Path
 
 import click
 
-from minibert.cli.group import CommandWithExamples
+from minibert.cli.group import command
 from minibert.cli.options import TEXT, model_argument
 from minibert.cli.terminal import say
 
 
-@click.command(
-    cls=CommandWithExamples,
-    examples=(
-        'minibert perplexity mini-sotu "The state of the Union." "Union state of the the."',
-        "minibert perplexity runs/demo --file sentences.txt",
-    ),
+@command(
+    'minibert perplexity mini-sotu "The state of the Union." "Union state of the the."',
+    "minibert perplexity runs/demo --file sentences.txt",
 )
 @model_argument
 @click.argument("texts", type=TEXT, nargs=-1, metavar="[TEXT]...", help="Texts to score.")

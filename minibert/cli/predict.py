@@ -8,18 +8,15 @@ from typing import Any
 import click
 
 from minibert.cli.finetuning_options import KINDS_OF_TEXTS
-from minibert.cli.group import CommandWithExamples
+from minibert.cli.group import command
 from minibert.cli.options import TEXT, out_file
 from minibert.cli.outputs import check_free
 from minibert.cli.terminal import say
 
 
-@click.command(
-    cls=CommandWithExamples,
-    examples=(
-        'minibert predict runs/party "We must balance the budget."',
-        "minibert predict runs/stars --data new.csv -o answers.csv",
-    ),
+@command(
+    'minibert predict runs/party "We must balance the budget."',
+    "minibert predict runs/stars --data new.csv -o answers.csv",
 )
 @click.argument(
     "model", help="A folder of `minibert finetune`, or a Hugging Face BERT with a head."

@@ -8,18 +8,15 @@ from shlex import quote
 
 import click
 
-from minibert.cli.group import CommandWithExamples
+from minibert.cli.group import command
 from minibert.cli.options import corpus_argument, out_folder
 from minibert.cli.terminal import say
 
 
-@click.command(
-    cls=CommandWithExamples,
-    examples=(
-        "minibert prepare my-texts/ -o tokens/",
-        "minibert prepare my-texts/ -o tokens/ --vocab-size 30522 --workers 8",
-        "minibert pretrain tokens/ -o runs/mine --minutes 60 --recipe fast",
-    ),
+@command(
+    "minibert prepare my-texts/ -o tokens/",
+    "minibert prepare my-texts/ -o tokens/ --vocab-size 30522 --workers 8",
+    "minibert pretrain tokens/ -o runs/mine --minutes 60 --recipe fast",
 )
 @corpus_argument
 @out_folder("Folder for the tokens.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from minibert.cli.group import CommandWithExamples
+from minibert.cli.group import command
 from minibert.cli.options import (
     check_duration,
     corpus_argument,
@@ -34,14 +34,11 @@ RECIPE_OPTIONS = ("init", "lr", "batch_size", "max_length", "dropout")
 RUN_OPTIONS = ("start", "preset", "minutes", "steps", "seed", "vocab_size", "accumulate")
 
 
-@click.command(
-    cls=CommandWithExamples,
-    examples=(
-        "minibert pretrain sotu -o runs/one --minutes 10 --recipe fast",
-        "minibert pretrain my-texts/ -o runs/mine --preset mini --steps 5000",
-        "minibert pretrain my-texts/ -o runs/mine --from mini-sotu --minutes 5",
-        "minibert pretrain sotu -o runs/one --resume",
-    ),
+@command(
+    "minibert pretrain sotu -o runs/one --minutes 10 --recipe fast",
+    "minibert pretrain my-texts/ -o runs/mine --preset mini --steps 5000",
+    "minibert pretrain my-texts/ -o runs/mine --from mini-sotu --minutes 5",
+    "minibert pretrain sotu -o runs/one --resume",
 )
 @corpus_argument
 @out_folder("Folder for the model.")

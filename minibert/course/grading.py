@@ -25,15 +25,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from minibert.course.grade_table import (
-    Row,
-    Rows,
-    csv_text,
-    index_page,
-    key_of,
-    read_grades,
-    row_of,
-)
+from minibert.course.grade_table import Row, Rows, csv_text, index_page, key_of, read_grades, row_of
 from minibert.course.sandbox import Limits, find_fence, run_watched
 from minibert.course.submissions import Submission, collect
 from minibert.files import locked, write_text

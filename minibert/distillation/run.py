@@ -27,13 +27,7 @@ from minibert.distillation.objective import (
     layer_map,
 )
 from minibert.model import BertForPreTraining, load
-from minibert.pretraining.recipes import (
-    RECIPES,
-    Recipe,
-    make_batches,
-    make_optimizers,
-    make_plan,
-)
+from minibert.pretraining.recipes import RECIPES, Recipe, make_batches, make_optimizers, make_plan
 from minibert.pretraining.run import check_outside, open_run
 from minibert.pretraining.run_data import HELD_OUT_LENGTH, write_corpus
 from minibert.pretraining.start_new import make_model

@@ -38,10 +38,7 @@ class TokenScores:
 
 
 def pseudo_log_likelihood(
-    model: BertForPreTraining,
-    tokenizer: BertTokenizer,
-    text: str,
-    within_word_l2r: bool = False,
+    model: BertForPreTraining, tokenizer: BertTokenizer, text: str, within_word_l2r: bool = False
 ) -> TokenScores:
     """The log-probability of each token while it alone is masked.
 

@@ -14,16 +14,7 @@ from minibert.data.masking import Masking
 from minibert.data.streaming import StreamedBatches, StreamedCorpus, TrainingCorpus
 from minibert.data.tokenized_corpora import AnyCorpus
 from minibert.pretraining.objectives import OBJECTIVES, PretrainingTask
-from minibert.settings import (
-    Count,
-    Dropout,
-    NotNegative,
-    Positive,
-    Share,
-    at_least,
-    check,
-    one_of,
-)
+from minibert.settings import Count, Dropout, NotNegative, Positive, Share, at_least, check, one_of
 from minibert.tokenizer import BertTokenizer
 from minibert.training.hardware import has_bf16
 from minibert.training.optimizers import Schedule, adam, linear, muon, warmup_stable_decay

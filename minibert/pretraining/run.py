@@ -18,30 +18,12 @@ from minibert.data.shards import PreparedCorpus
 from minibert.data.streaming import StreamedCorpus
 from minibert.files import find_directory
 from minibert.model import BertForPreTraining
-from minibert.pretraining.recipes import (
-    RECIPES,
-    Recipe,
-    make_batches,
-    make_optimizers,
-    make_plan,
-)
+from minibert.pretraining.recipes import RECIPES, Recipe, make_batches, make_optimizers, make_plan
 from minibert.pretraining.run_data import RunData, make_tokenizer, open_data, write_corpus
 from minibert.pretraining.snapshots import SNAPSHOTS, is_snapshot, snapshot_folder
-from minibert.pretraining.start_from_model import (
-    START,
-    load_with_new_heads,
-    read_start,
-    save_start,
-)
+from minibert.pretraining.start_from_model import START, load_with_new_heads, read_start, save_start
 from minibert.pretraining.start_new import make_config, make_model, make_sampled_softmax
-from minibert.settings import (
-    Count,
-    Natural,
-    Positive,
-    at_least,
-    check,
-    one_of,
-)
+from minibert.settings import Count, Natural, Positive, at_least, check, one_of
 from minibert.training.fast import FastBertForPreTraining
 from minibert.training.hardware import best_device
 from minibert.training.processes import (

@@ -18,12 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from minibert.attention import (
-    additive_mask,
-    merge_heads,
-    scaled_dot_product_attention,
-    split_heads,
-)
+from minibert.attention import additive_mask, merge_heads, scaled_dot_product_attention, split_heads
 from minibert.config import BertConfig
 from minibert.embeddings import check_ids, positions_from_0
 from minibert.encoder import BertLayer

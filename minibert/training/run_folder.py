@@ -49,10 +49,7 @@ class Session:
 
 @contextmanager
 def run_folder(
-    out: Path,
-    session: Session,
-    settings_file: str = SETTINGS,
-    files: Sequence[str] = tuple(LAYOUT),
+    out: Path, session: Session, settings_file: str = SETTINGS, files: Sequence[str] = tuple(LAYOUT)
 ) -> Iterator[None]:
     """Make and lock the folder of a run, which must be writable and hold no other files.
 

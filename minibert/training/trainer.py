@@ -27,12 +27,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from minibert.settings import Count, Natural, Positive, check
-from minibert.training.checkpoints import (
-    Checkpoints,
-    Progress,
-    load_optimizers,
-    load_weights,
-)
+from minibert.training.checkpoints import Checkpoints, Progress, load_optimizers, load_weights
 from minibert.training.hardware import keep_freed_memory, return_freed_memory
 from minibert.training.history import HISTORY, append_line, cut_history
 from minibert.training.optimizers import Schedule, constant
