@@ -9,11 +9,11 @@ import click
 
 from minibert.cli.group import command
 from minibert.cli.models import load_any
-from minibert.cli.options import TEXT, model_argument, out_file
+from minibert.cli.options import TEXT, count, model_argument, option, out_file
 from minibert.cli.outputs import all_or_none, check_free
 from minibert.cli.terminal import say
 
-VIEWS = ("map", "head", "model", "neuron", "explorer")
+VIEW = click.Choice(("map", "head", "model", "neuron", "explorer"))
 
 
 @command(
@@ -24,13 +24,12 @@ VIEWS = ("map", "head", "model", "neuron", "explorer")
 )
 @model_argument
 @click.argument("text", type=TEXT, help="The text to look at.")
-@click.option(
-    "--view", type=click.Choice(VIEWS), default="map", show_default=True,
-    help="A picture (map), one of bertviz's views (head, model, neuron), or the explorer.",
-)  # fmt: skip
+@option(
+    "--view", "A map, one of bertviz's views (head, model, neuron), or the explorer.", VIEW, "map"
+)
 @click.option("--pair", type=TEXT, help="A second text: the other sentence of a pair.")
-@click.option("--layer", type=click.IntRange(min=0), help="Only this layer. The first is 0.")
-@click.option("--head", type=click.IntRange(min=0), help="Only this head. The first is 0.")
+@count("--layer", "Only this layer. The first is 0.", least=0)
+@count("--head", "Only this head. The first is 0.", least=0)
 @out_file(
     "The page. A map is also saved as a .png beside it.",
     default="attention.html",

@@ -7,10 +7,8 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
 
-import click
-
 from minibert.cli.group import command
-from minibert.cli.options import seed_option
+from minibert.cli.options import ABOVE_0, FOLDER, option, seed_option
 from minibert.cli.terminal import percentages, say
 
 if TYPE_CHECKING:
@@ -35,14 +33,8 @@ SYSTEMS = {
 
 
 @command("minibert demo", "minibert demo --minutes 2 -o runs/short")
-@click.option(
-    "--minutes", type=click.FloatRange(min=0, min_open=True), default=5.0, show_default=True,
-    help="How long to train.",
-)  # fmt: skip
-@click.option(
-    "-o", "--out", type=click.Path(path_type=Path), default="runs/demo", show_default=True,
-    help="Folder for the model. An earlier run in it is replaced.",
-)  # fmt: skip
+@option("--minutes", "How long to train.", ABOVE_0, 5.0)
+@option("-o --out", "Folder for the model. An earlier run in it is replaced.", FOLDER, "runs/demo")
 @seed_option
 def demo(minutes: float, out: Path, seed: int) -> None:
     """Pretrain a BERT on real text, and watch it fill blanks.

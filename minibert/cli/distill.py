@@ -13,6 +13,7 @@ from minibert.cli.options import (
     MODEL,
     check_duration,
     corpus_argument,
+    count,
     given_options,
     minutes_option,
     out_folder,
@@ -38,19 +39,12 @@ LABELS = {"neighbours": "counting neighbours", "most_frequent": "most frequent t
 @out_folder("Folder for the student.")
 @minutes_option
 @steps_option
-@click.option(
-    "--layers", type=click.IntRange(min=1), default=2, show_default=True,
-    help="Layers of the student.",
-)  # fmt: skip
-@click.option(
-    "--hidden", "hidden_size", type=click.IntRange(min=1), default=128, show_default=True,
-    help="Hidden size of the student.",
-)  # fmt: skip
-@click.option(
-    "--heads", type=click.IntRange(min=1),
-    help="Heads in each layer.  [default: one for each 64 of --hidden; the teacher's, if it is as "
-    "wide]",
-)  # fmt: skip
+@count("--layers", "Layers of the student.", 2)
+@count("--hidden hidden_size", "Hidden size of the student.", 128)
+@count(
+    "--heads",
+    "Heads in each layer.  [default: one for each 64 of --hidden; the teacher's, if it is as wide]",
+)
 @seed_option
 @click.option(
     "--alone", is_flag=True,

@@ -9,7 +9,7 @@ import click
 
 from minibert.cli.group import command
 from minibert.cli.models import load_any
-from minibert.cli.options import model_argument
+from minibert.cli.options import count, model_argument, option
 from minibert.cli.outputs import whole_folder
 from minibert.cli.terminal import say
 
@@ -27,15 +27,13 @@ if TYPE_CHECKING:
     "--sentence-transformers", is_flag=True,
     help="Write what sentence-transformers loads: the model without heads, and how to pool.",
 )  # fmt: skip
-@click.option(
-    "--pooling", type=click.Choice(("mean", "cls")),
-    help="What becomes a sentence's vector: the mean of its tokens' vectors, or the vector of "
-    "[CLS].  [default: mean]",
-)  # fmt: skip
-@click.option("--normalize", is_flag=True, help="Scale each vector to length 1.")
-@click.option(
-    "--max-length", type=click.IntRange(min=2), help="Tokens in a text. Longer texts are cut."
+@option(
+    "--pooling",
+    "A text's vector: the mean of its tokens' vectors, or the vector of [CLS].  [default: mean]",
+    click.Choice(("mean", "cls")),
 )
+@click.option("--normalize", is_flag=True, help="Scale each vector to length 1.")
+@count("--max-length", "Tokens in a text. Longer texts are cut.", least=2)
 def export(model: str, out: Path, sentence_transformers: bool, **vectors: Any) -> None:
     """Write MODEL to a folder for other libraries.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from minibert.cli.group import command
-from minibert.cli.options import TEXT, model_argument
+from minibert.cli.options import TEXT, count, model_argument
 from minibert.cli.terminal import percentages, say
 
 
@@ -15,10 +15,7 @@ from minibert.cli.terminal import percentages, say
 )
 @model_argument
 @click.argument("text", type=TEXT, help="A text with [MASK] in it.")
-@click.option(
-    "--top-k", type=click.IntRange(min=1), default=5, show_default=True,
-    help="How many words to print.",
-)  # fmt: skip
+@count("--top-k", "How many words to print.", 5)
 def fill_mask(model: str, text: str, top_k: int) -> None:
     """Print the likeliest words for each [MASK] in TEXT."""
     from minibert.inference.fill_mask import fill_mask

@@ -6,8 +6,10 @@ from typing import Any
 
 import click
 
+from minibert.cli.options import BELOW_1, count, option
 from minibert.cli.terminal import say
 
+POOLING = click.Choice(("cls", "mean", "query"))
 FEW_ROWS = 500
 """With fewer training rows than this, fine-tuning is a quick look and runs one seed."""
 KINDS_OF_TEXTS = ("classification", "multi-label", "regression", "tagging")
@@ -17,51 +19,33 @@ KINDS_OF_TEXTS = ("classification", "multi-label", "regression", "tagging")
 def training_options(command: Any) -> Any:
     """How fine-tuning goes, for one task or for many."""
     options = [
-        click.option(
-            "--rows", type=click.IntRange(min=2),
-            help="Train on this many rows.  [default: all]",
-        ),
-        click.option(
-            "--seeds", type=click.IntRange(min=1),
-            help="Runs, each with a new head and another order of rows.  [default: 3; 1 with "
-            f"--quick or --rows below {FEW_ROWS}]",
+        count("--rows", "Train on this many rows.  [default: all]", least=2),
+        count(
+            "--seeds",
+            "Runs, each with a new head and another order of rows.  [default: 3; 1 with --quick or "
+            f"--rows below {FEW_ROWS}]",
         ),
         click.option("--quick", is_flag=True, help="Take a first look: run one seed."),
-        click.option(
-            "--epochs", type=float, default=3.0, show_default=True,
-            help="Passes over the training rows.",
-        ),
-        click.option(
-            "--batch-size", type=click.IntRange(min=1), default=32, show_default=True,
-            help="Rows in a batch.",
-        ),
-        click.option(
-            "--max-length", type=click.IntRange(min=8), default=128, show_default=True,
-            help="Tokens in a text. Longer texts are cut.",
-        ),
-        click.option(
-            "--lr", type=float,
-            help="The learning rate.  [default: by the model's width: 3e-4 for mini-sotu, 3e-5 for "
+        option("--epochs", "Passes over the training rows.", float, 3.0),
+        count("--batch-size", "Rows in a batch.", 32),
+        count("--max-length", "Tokens in a text. Longer texts are cut.", 128, least=8),
+        option(
+            "--lr",
+            "The learning rate.  [default: by the model's width: 3e-4 for mini-sotu, 3e-5 for "
             "BERT-base]",
+            float,
         ),
         click.option("--frozen", is_flag=True, help="Train the head alone."),
-        click.option(
-            "--layer-decay", type=float, default=1.0, show_default=True,
-            help="Learning rate of each layer, as a share of that of the layer above.",
+        option(
+            "--layer-decay", "A layer's learning rate, divided by the next layer's.", float, 1.0
         ),
-        click.option(
-            "--pooling", type=click.Choice(("cls", "mean", "query")), default="cls",
-            show_default=True, help="How a text becomes one vector.",
-        ),
-        click.option(
-            "--dropout", type=click.FloatRange(0, 1, max_open=True), default=0.1,
-            show_default=True, help="Probability of dropout.",
-        ),
+        option("--pooling", "How a text becomes one vector.", POOLING, "cls"),
+        option("--dropout", "Probability of dropout.", BELOW_1, 0.1),
         click.option("--resume", is_flag=True, help="Continue in OUT, with the same options."),
         click.option("--overwrite", is_flag=True, help="Replace what is in OUT."),
-    ]  # fmt: skip
-    for option in reversed(options):
-        command = option(command)
+    ]
+    for add in reversed(options):
+        command = add(command)
     return command
 
 

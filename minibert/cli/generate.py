@@ -7,10 +7,10 @@ from typing import Any
 import click
 
 from minibert.cli.group import command
-from minibert.cli.options import TEXT, model_argument, seed_option, settings
+from minibert.cli.options import TEXT, count, model_argument, option, seed_option, settings
 from minibert.cli.terminal import say
 
-METHODS = ("left-to-right", "gibbs", "mask-predict")
+METHOD = click.Choice(("left-to-right", "gibbs", "mask-predict"))
 METHOD_OPTIONS = {"steps": "gibbs", "passes": "mask-predict"}
 
 
@@ -24,30 +24,20 @@ METHOD_OPTIONS = {"steps": "gibbs", "passes": "mask-predict"}
 @click.argument(
     "text", type=TEXT, default="", help="A text with [MASK] in it, or with --length a beginning."
 )
-@click.option(
-    "--length", type=click.IntRange(min=1),
-    help="Write this many tokens after TEXT, and a full stop.",
-)  # fmt: skip
-@click.option(
-    "--method", type=click.Choice(METHODS), default="left-to-right", show_default=True,
-    help="The order in which masks are filled.",
-)  # fmt: skip
-@click.option(
-    "--temperature", type=float,
-    help="Below 1 favours likely tokens; 0 always takes the likeliest.  [default: 1, or 0 for "
+@count("--length", "Write this many tokens after TEXT, and a full stop.")
+@option("--method", "The order in which masks are filled.", METHOD, "left-to-right")
+@option(
+    "--temperature",
+    "Below 1 favours likely tokens; 0 always takes the likeliest.  [default: 1, or 0 for "
     "mask-predict]",
-)  # fmt: skip
-@click.option("--top-k", type=int, help="Draw from this many of the likeliest tokens.")
-@click.option(
-    "--top-p", type=float, help="Draw from the likeliest tokens that have this much probability."
+    float,
 )
+@option("--top-k", "Draw from this many of the likeliest tokens.", int)
+@option("--top-p", "Draw from the likeliest tokens that have this much probability.", float)
 @seed_option
-@click.option(
-    "--samples", type=click.IntRange(min=1), default=1, show_default=True,
-    help="Write this many texts, with --seed and the seeds after it.",
-)  # fmt: skip
-@click.option("--steps", type=click.IntRange(min=1), help="Steps of gibbs.  [default: 200]")
-@click.option("--passes", type=click.IntRange(min=1), help="Passes of mask-predict.  [default: 10]")
+@count("--samples", "Write this many texts, with --seed and the seeds after it.", 1)
+@count("--steps", "Steps of gibbs.  [default: 200]")
+@count("--passes", "Passes of mask-predict.  [default: 10]")
 @click.option("--show", is_flag=True, help="Also print the text as it forms.")
 def generate(model: str, text: str, length: int | None, method: str, **options: Any) -> None:
     """Fill each [MASK] in TEXT, or continue TEXT with --length."""

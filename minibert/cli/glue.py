@@ -10,7 +10,7 @@ import click
 from minibert.cli.finetuning_options import choose_seeds, training_options
 from minibert.cli.group import command
 from minibert.cli.models import load_body
-from minibert.cli.options import model_argument, out_folder, settings
+from minibert.cli.options import FOLDER, model_argument, option, out_folder, settings
 from minibert.cli.terminal import say
 
 
@@ -20,10 +20,7 @@ from minibert.cli.terminal import say
 )
 @model_argument
 @out_folder("Folder for the table, and for a folder of each task.")
-@click.option(
-    "--data", type=click.Path(path_type=Path),
-    help="A folder with a folder for each task.  [default: the library datasets fetches them]",
-)  # fmt: skip
+@option("--data", "A folder with one for each task.  [default: the library datasets]", FOLDER)
 @click.option("--tasks", metavar="NAME,NAME", help="Only these tasks.  [default: all nine]")
 @training_options
 def glue(model: str, out: Path, **options: Any) -> None:

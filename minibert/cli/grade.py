@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from minibert.cli.group import command
-from minibert.cli.options import out_folder
+from minibert.cli.options import FOLDER, count, option, out_folder
 from minibert.cli.terminal import say
 
 
@@ -16,27 +16,15 @@ from minibert.cli.terminal import say
     "minibert grade submissions/ -o grades/ --exercises my-exercises/ --time-limit 300",
 )
 @click.argument(
-    "submissions", type=click.Path(path_type=Path),
+    "submissions", type=FOLDER,
     help="A folder with a folder or a zip for each student, or one zip of the whole class, as "
     "learning platforms export it.",
 )  # fmt: skip
 @out_folder("Folder for the grades.")
-@click.option(
-    "--exercises", type=click.Path(path_type=Path),
-    help="Folder of the exercises that students were given.  [default: the course's]",
-)  # fmt: skip
-@click.option(
-    "--time-limit", type=click.IntRange(min=4), default=120, show_default=True,
-    help="Seconds for a notebook. A cell gets a quarter of them.",
-)  # fmt: skip
-@click.option(
-    "--memory-limit", type=click.FloatRange(min=0.5), default=4.0, show_default=True,
-    help="GB for a notebook.",
-)  # fmt: skip
-@click.option(
-    "--jobs", type=click.IntRange(min=1), default=2, show_default=True,
-    help="Notebooks to run at the same time.",
-)  # fmt: skip
+@option("--exercises", "Folder of the given exercises.  [default: the course's]", FOLDER)
+@count("--time-limit", "Seconds for a notebook. A cell gets a quarter of them.", 120, least=4)
+@option("--memory-limit", "GB for a notebook.", click.FloatRange(min=0.5), 4.0)
+@count("--jobs", "Notebooks to run at the same time.", 2)
 def grade(
     submissions: Path,
     out: Path,

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from minibert.cli.group import command
-from minibert.cli.options import model_argument, out_file
+from minibert.cli.options import FILE, count, model_argument, option, out_file
 from minibert.cli.outputs import check_free
 from minibert.cli.terminal import say
 
@@ -20,20 +20,14 @@ from minibert.cli.terminal import say
     "minibert grammar runs/mine --curve grammar.png",
 )
 @model_argument
-@click.option(
-    "--pairs", type=click.IntRange(min=1),
-    help="Pairs of each phenomenon.  [default: 100, or all of --data]",
-)  # fmt: skip
+@count("--pairs", "Pairs of each phenomenon.  [default: 100, or all of --data]")
 @click.option(
     "--data", metavar="SOURCE",
     help="Use other pairs: a folder of BLiMP's .jsonl or Zorro's .txt files, or hf:NAME.",
 )  # fmt: skip
 @click.option("--show", metavar="PHENOMENON", help="Print the pairs of this phenomenon only.")
 @out_file("Write the scores to this .json file.")
-@click.option(
-    "--curve", type=click.Path(path_type=Path, dir_okay=False),
-    help="Draw accuracy during training, of a run with --snapshots, in this .png or .svg file.",
-)  # fmt: skip
+@option("--curve", "Draw accuracy during a run with --snapshots, in this .png or .svg file.", FILE)
 @click.option("--overwrite", is_flag=True, help="Replace the files.")
 def grammar(
     model: str, out: Path | None, curve: Path | None, overwrite: bool, **chosen: Any

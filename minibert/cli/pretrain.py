@@ -11,16 +11,21 @@ import click
 
 from minibert.cli.group import command
 from minibert.cli.options import (
+    ABOVE_0,
+    BELOW_1,
     check_duration,
     corpus_argument,
+    count,
     given_options,
     minutes_option,
+    option,
     out_folder,
     overwrite_option,
     pick,
     resume_option,
     seed_option,
     steps_option,
+    vocab_size_option,
 )
 from minibert.cli.terminal import say
 
@@ -29,6 +34,7 @@ if TYPE_CHECKING:
 
 PRESETS = ("tiny", "tiny-4-heads", "mini", "mini-6-layers", "small", "base")
 RECIPES = ("original", "fast", "speedrun", "continue")
+INITS = ("random", "cooccurrence", "neighbours")
 RECIPE_OPTIONS = ("init", "lr", "batch_size", "max_length", "dropout")
 """Options that change a recipe."""
 RUN_OPTIONS = ("start", "preset", "minutes", "steps", "seed", "vocab_size", "accumulate")
@@ -47,7 +53,7 @@ RUN_OPTIONS = ("start", "preset", "minutes", "steps", "seed", "vocab_size", "acc
     help="Start from this BERT, and keep its size and vocabulary: `mini-sotu`, a folder, or a name "
     "on the Hugging Face hub.",
 )  # fmt: skip
-@click.option("--preset", type=click.Choice(PRESETS), help="The model's size.  [default: tiny]")
+@option("--preset", "The model's size.  [default: tiny]", click.Choice(PRESETS))
 @click.option(
     "--recipe", type=click.Choice(RECIPES),
     help="original: as BERT was trained, which takes hours to show results; fast: learns the most "
@@ -57,33 +63,13 @@ RUN_OPTIONS = ("start", "preset", "minutes", "steps", "seed", "vocab_size", "acc
 @minutes_option
 @steps_option
 @seed_option
-@click.option(
-    "--vocab-size", type=click.IntRange(min=6), help="Word pieces to learn.  [default: 8192]"
-)
-@click.option(
-    "--init", type=click.Choice(("random", "cooccurrence", "neighbours")),
-    help="How the token matrix starts.  [default: the recipe's]",
-)  # fmt: skip
-@click.option(
-    "--lr", type=click.FloatRange(min=0, min_open=True),
-    help="The learning rate.  [default: the recipe's]",
-)  # fmt: skip
-@click.option(
-    "--batch-size", type=click.IntRange(min=1),
-    help="Sequences in a batch.  [default: the recipe's]",
-)  # fmt: skip
-@click.option(
-    "--max-length", type=click.IntRange(min=8),
-    help="Tokens in a sequence.  [default: the recipe's]",
-)  # fmt: skip
-@click.option(
-    "--dropout", type=click.FloatRange(0, 1, max_open=True),
-    help="Probability of dropout.  [default: the recipe's]",
-)  # fmt: skip
-@click.option(
-    "--accumulate", type=click.IntRange(min=1), default=1, show_default=True,
-    help="Split each batch into this many parts, which takes less memory.",
-)  # fmt: skip
+@vocab_size_option
+@option("--init", "How the token matrix starts.  [default: the recipe's]", click.Choice(INITS))
+@option("--lr", "The learning rate.  [default: the recipe's]", ABOVE_0)
+@count("--batch-size", "Sequences in a batch.  [default: the recipe's]")
+@count("--max-length", "Tokens in a sequence.  [default: the recipe's]", least=8)
+@option("--dropout", "Probability of dropout.  [default: the recipe's]", BELOW_1)
+@count("--accumulate", "Split each batch into this many parts, which takes less memory.", 1)
 @click.option("--snapshots", is_flag=True, help="Also keep the model at stages of its training.")
 @click.option(
     "--shard", is_flag=True,
