@@ -664,7 +664,7 @@ def test_the_command(teacher_folder, texts, tmp_path):
         (["{teacher}", "{texts}", "-o", "{student}", "--steps", "1"], "--overwrite begins anew"),
         (
             ["{student}", "{texts}", "-o", "{student}", "--steps", "1", "--overwrite"],
-            "where the student is to go",
+            "which the student would replace",
         ),
         (["{teacher}", "{texts}", "-o", "{plain}", "--resume"], "is not a distillation"),
     ],

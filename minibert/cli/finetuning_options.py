@@ -37,7 +37,7 @@ def training_options(command: Any) -> Any:
         ),
         click.option("--frozen", is_flag=True, help="Train the head alone."),
         option(
-            "--layer-decay", "A layer's learning rate, divided by the next layer's.", float, 1.0
+            "--layer-decay", "Learning rate of a layer, relative to the layer above.", float, 1.0
         ),
         option("--pooling", "How a text becomes one vector.", POOLING, "cls"),
         option("--dropout", "Probability of dropout.", BELOW_1, 0.1),

@@ -20,7 +20,7 @@ from minibert.cli.terminal import say
 )
 @model_argument
 @out_folder("Folder for the table, and for a folder of each task.")
-@option("--data", "A folder with one for each task.  [default: the library datasets]", FOLDER)
+@option("--data", "GLUE's folders, in this folder.  [default: from the hub]", FOLDER)
 @click.option("--tasks", metavar="NAME,NAME", help="Only these tasks.  [default: all nine]")
 @training_options
 def glue(model: str, out: Path, **options: Any) -> None:

@@ -29,9 +29,9 @@ class PretrainingTask:
     it cannot make batches of."""
     make_objective: Callable[[], Objective]
     metric: str = "mlm_accuracy"
-    """The metric of the held-out text that `minibert info` shows ..."""
+    """The metric of the held-out text that `minibert info` shows."""
     metric_says: str = "of masked tokens right"
-    """... and what it is a share of."""
+    """What that metric is a share of."""
 
 
 class PretrainingObjective:

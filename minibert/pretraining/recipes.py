@@ -51,9 +51,9 @@ class Recipe:
     positions: Annotated[str, one_of(("random", "sinusoidal"))] = "random"
     """Where the position matrix starts: `random`, or `sinusoidal`."""
     matrix_lr: NotNegative = 0.0
-    """Muon's."""
+    """Muon's learning rate."""
     ns_steps: Count = 5
-    """How exactly Muon orthogonalises its updates. 3 are faster and train as well."""
+    """Iterations with which Muon orthogonalises an update. 3 are faster, and train as well."""
     decay: Share = 0.0
     """The share of training in which `wsd` falls."""
     sampled_softmax: bool = False

@@ -46,8 +46,8 @@ from minibert.training.trainer import Data, Record, Trainer
 
 PRESET, VOCAB_SIZE = "tiny", 8192
 COUNTING = {
-    "cooccurrence": "Counting which tokens are near each other: the token matrix starts there.",
-    "neighbours": "Counting which tokens are next to each other: the model starts there.",
+    "cooccurrence": "Counting which tokens are near each other, to start the token matrix from.",
+    "neighbours": "Counting which tokens are next to each other, to start the model from.",
 }
 
 
@@ -178,9 +178,9 @@ def open_run(
 
 
 def check_outside(out: Path, model: str, what: str) -> None:
-    """Raise `ValueError` if a model lies in the folder that a run will replace."""
+    """Raise `ValueError` for a model in the folder that a run will replace."""
     if find_directory(model).resolve().is_relative_to(out.resolve()):
-        raise ValueError(f"{model} lies in {out}, where {what} is to go")
+        raise ValueError(f"{model} is in {out}, which {what} would replace: choose another folder")
 
 
 def prepare_data(

@@ -102,7 +102,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Record:
-    """Where a run is kept, and who hears of it."""
+    """Where a run is kept, and what is called on the way."""
 
     out: Path
     """A folder that exists: it gets `checkpoints/` and `history.jsonl`."""
