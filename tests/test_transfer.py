@@ -214,8 +214,8 @@ def test_an_unfit_start_is_refused_before_an_earlier_run_is_removed(headless, tm
     lines = (wide / "vocab.txt").read_text("utf-8") + "onemore\n"
     (wide / "vocab.txt").write_text(lines, encoding="utf-8")
     for settings, message in (
-        (small_run(out), "lies in"),
-        (small_run(out / "data" / "start"), "lies in"),
+        (small_run(out), "would replace"),
+        (small_run(out / "data" / "start"), "would replace"),
         (small_run(tmp_path / "no such folder"), "is not a directory"),
         (small_run(wide), "8193 tokens and vectors for 8192"),
         (small_run("mini-sotu", max_length=129), "128 positions, too few for sequences of 129"),
