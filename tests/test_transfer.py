@@ -217,7 +217,7 @@ def test_an_unfit_start_is_refused_before_an_earlier_run_is_removed(headless, tm
         (small_run(out), "would replace"),
         (small_run(out / "data" / "start"), "would replace"),
         (small_run(tmp_path / "no such folder"), "is not a directory"),
-        (small_run(wide), "8193 tokens and vectors for 8192"),
+        (small_run(wide), "8193 tokens, but vectors for only 8192"),
         (small_run("mini-sotu", max_length=129), "128 positions, too few for sequences of 129"),
     ):
         with pytest.raises((ValueError, FileNotFoundError), match=message):
