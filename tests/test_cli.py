@@ -425,8 +425,8 @@ def test_one_line_says_what_is_wrong(arguments, says, model, texts, tmp_path):
         ("vocab.txt", b"a\n", "vocab.txt lacks [PAD]"),
         ("tokenizer_config.json", b"}", "tokenizer_config.json is not JSON"),
         ("model.safetensors", b"short", "model.safetensors is not a whole safetensors file"),
-        ("run.json", b"{}", "run.json is no run"),
-        ("history.jsonl", b'{"step": 1, "seconds": 1}\n{\n', "history.jsonl, line 2,"),
+        ("run.json", b"{}", "run.json is not a run"),
+        ("history.jsonl", b'{"step": 1, "seconds": 1}\n{\n', "history.jsonl, line 2:"),
     ],
 )
 def test_a_damaged_model_says_which_file(file, data, says, model, tmp_path):
