@@ -22,7 +22,7 @@ from minibert.files import (
     write_text,
     write_whole,
 )
-from minibert.training.run_folder import run_folder
+from minibert.training.run_folder import Session, run_folder
 
 READERS = [read_text, read_json, sha256]
 
@@ -69,7 +69,7 @@ def test_no_model_is_written_where_it_cannot_be_read(tmp_path):
     new = tmp_path / os.fsdecode(b"\xff")
     with pytest.raises(ValueError, match="is not UTF-8"):
         new_folder(new)
-    with pytest.raises(ValueError, match="is not UTF-8"), run_folder(new, False, False):
+    with pytest.raises(ValueError, match="is not UTF-8"), run_folder(new, Session()):
         pass
     assert list(tmp_path.iterdir()) == [folder]
 
