@@ -267,6 +267,24 @@ def test_what_changed_is_graded_again(tmp_path, without_notebooks):
     assert is_graded_again() and not is_graded_again()
 
 
+@pytest.mark.parametrize("fence", [(), ("unshare",)], ids=len)
+def test_a_notebook_knows_its_limits_and_whether_it_is_fenced(tmp_path, monkeypatch, fence):
+    """Without a fence, its own sockets must refuse."""
+    jobs = []
+
+    def note(_, folder, *more):
+        jobs.append((json.loads((folder / "job.json").read_text()), *more))
+
+    monkeypatch.setattr(grading, "find_fence", lambda: fence)
+    monkeypatch.setattr(grading, "run_watched", note)
+    hand_in(tmp_path / "in" / "ann", notebook(EXERCISE))
+    limits = grading.Limits(seconds=9, gigabytes=1.5)
+    grading.grade(tmp_path / "in", tmp_path / "out", limits=limits)
+    ((job, given_fence, given_limits, _),) = jobs
+    assert job == {"name": NAME, "seconds": 9, "fenced": bool(fence), "memory": 1_610_612_736}
+    assert (given_fence, given_limits) == (fence, limits)
+
+
 def test_what_fails_has_its_row_and_is_tried_again(tmp_path, monkeypatch):
     monkeypatch.setattr(grading, "ONE_NOTEBOOK", "no_such_module")
     hand_in(tmp_path / "in" / "ann", notebook(EXERCISE))
@@ -335,6 +353,8 @@ def test_without_a_namespace_sockets_refuse(tmp_path, monkeypatch):
     [
         (["{tmp}/nowhere", "-o", "{tmp}/new"], "is not a folder"),
         (["{tmp}/in", "-o", "{tmp}/in/grades"], "one inside the other"),
+        (["{tmp}/table/feedback", "-o", "{tmp}/table"], "one inside the other"),
+        (["{tmp}/in", "-o", "{tmp}/in"], "one inside the other"),
         (
             ["{tmp}/in", "-o", "{tmp}/mine"],
             "mine holds thesis.txt, which `minibert grade` did not write",
@@ -347,8 +367,8 @@ def test_without_a_namespace_sockets_refuse(tmp_path, monkeypatch):
     ],
 )
 def test_one_line_says_what_is_wrong(tmp_path, arguments, says):
-    for name in ("in", "mine", "table"):
-        (tmp_path / name).mkdir()
+    for name in ("in", "mine", "table/feedback"):
+        (tmp_path / name).mkdir(parents=True)
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
     (tmp_path / "table" / "grades.csv").write_text("student,points\nann,7\n")
     before = sorted(tmp_path.rglob("*"))

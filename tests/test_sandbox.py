@@ -124,9 +124,24 @@ def test_an_error_is_told_by_its_last_line(tmp_path, fence):
 def test_nobodys_settings_are_used(tmp_path, monkeypatch):
     monkeypatch.setenv("IPYTHONDIR", "/mine")
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setenv("OMP_NUM_THREADS", "8")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     made = sandbox.private_environment(tmp_path)
     assert made["IPYTHONDIR"] == made["HOME"] == str(tmp_path / "home")
     assert made["HF_HUB_OFFLINE"] == "1" and made["PYTHONPATH"].startswith(str(ROOT))
+    assert (made["OMP_NUM_THREADS"], made["CUDA_VISIBLE_DEVICES"]) == ("1", "")
+
+
+def test_what_has_ended_is_not_counted():
+    """A notebook may start more processes than the limit, one after another."""
+    family = sandbox.Family(os.getpid())
+    before = family.living()
+    with subprocess.Popen(["sleep", "300"]) as process:
+        assert {child.pid for child in family.living() - before} == {process.pid}
+        number, memory = family.size()
+        process.kill()
+    assert family.living() <= before
+    assert family.size()[0] < number and memory > 0
 
 
 def test_a_fence_has_no_network_and_no_other_processes(tmp_path):
@@ -164,11 +179,12 @@ import sys
 from pathlib import Path
 from minibert.course import grading
 grading.ONE_NOTEBOOK = "told"
+if "no fence" in sys.argv: grading.find_fence = lambda: ()
 grading.grade(Path("in"), Path("out"), Path("exercises"))
 """
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT", "SIGKILL"])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT", "SIGKILL", "SIGKILL no fence"])
 def test_grade_takes_its_notebooks_along_whatever_ends_it(tmp_path, marked, name):
     """And the copies of submissions are gone too, unless it was given no time for that."""
     for folder in ("in/ann", "in/bob", "exercises", "path", "tmp"):
@@ -179,8 +195,12 @@ def test_grade_takes_its_notebooks_along_whatever_ends_it(tmp_path, marked, name
     (tmp_path / "path" / "told.py").write_text(START + source)
     paths = f"{tmp_path / 'path'}{os.pathsep}{ROOT}"
     environment = os.environ | {"PYTHONPATH": paths, "TMPDIR": str(tmp_path / "tmp")}
+    name, _, fence = name.partition(" ")
     with subprocess.Popen(
-        [sys.executable, "-c", GRADE], cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL
+        [sys.executable, "-c", GRADE, fence],
+        cwd=tmp_path,
+        env=environment,
+        stderr=subprocess.DEVNULL,
     ) as process:
         assert until(lambda: len(list((tmp_path / "tmp").glob("*/begun"))) == 2)
         process.send_signal(getattr(signal, name))
