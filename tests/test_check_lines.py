@@ -20,6 +20,7 @@ from minibert.course.checks.engine import (
     module,
     plain_numbers,
     prediction,
+    short,
 )
 
 
@@ -69,6 +70,20 @@ def test_an_error_keeps_the_learners_own_line():
     said = line(with_an_error)
     assert "in your line" in said and said.endswith("return half @ scale")
     assert said.startswith(("TypeError", "RuntimeError")) and "\n" not in said
+
+
+def with_an_error_in_torch(x, scale):
+    return nn.functional.softmax(x, dim=9)
+
+
+def test_of_an_error_in_a_library_the_learners_line_is_shown():
+    said = line(with_an_error_in_torch)
+    assert said.startswith("IndexError") and said.endswith("return nn.functional.softmax(x, dim=9)")
+
+
+def test_a_long_value_is_cut():
+    for value, shown in (("x" * 58, repr("x" * 58)), ("x" * 59, "'" + "x" * 56 + "...")):
+        assert short(value) == shown and len(shown) == 60
 
 
 def test_an_answer_cannot_end_python():
@@ -224,6 +239,7 @@ def test_numbers_may_be_numpys_or_torchs():
     )
     assert line(lambda x: (np.int64(0), torch.tensor(x)), exercise) == "passed"
     assert line(lambda x: (0, torch.tensor([x])), exercise) == "last is a Tensor, not a number"
+    assert line(lambda x: (False, x), exercise) == "first is a bool, not a number"
     assert line(lambda x: 0, exercise) == "1 of 2 things came back: return first, last"
     assert line(2.5, exercise) == "this is a float, not a function"
 
@@ -255,6 +271,29 @@ def test_the_line_is_printed_and_progress_is_kept(folder, capsys):
     assert json.loads((folder / "progress.json").read_text()) == {"split_heads": "passed"}
     assert "chapter 3: 1 of " in check.progress().alt
     assert check.progress(3).alt.count("chapter") == 1
+
+
+def test_a_box_is_full_when_passed_and_half_full_when_tried(folder):
+    (folder / "progress.json").write_text('{"split_heads": "passed", "merge_heads": "tried"}')
+    names = [e.name for e in checks.exercises().values() if e.chapter == 3]
+    boxes = check.progress(3).figure.axes[0].patches  # an outline and what it holds, one by one
+    pairs = zip(boxes[::2], boxes[1::2], strict=True)
+    shares = [inner.get_width() / outer.get_width() for outer, inner in pairs]
+    found = {name: share for name, share in zip(names, shares, strict=True) if share}
+    assert found == pytest.approx({"split_heads": 1.0, "merge_heads": 0.5})
+
+
+def test_an_answer_is_judged_where_nothing_can_be_kept(folder, capsys):
+    (folder / "progress.json").mkdir()
+    check.split_heads(right)
+    assert capsys.readouterr().out == "split_heads: passed\n"
+
+
+def test_a_long_line_is_broken_between_words():
+    words = ["short"] * 20 + ["x" * 100, "a-b" * 40]
+    lines = checks.in_lines(" ".join(words))
+    assert [word for line in lines for word in line.split(" ")] == words
+    assert all(len(line) <= 85 for line in lines if " " in line)
 
 
 def test_a_damaged_progress_file_is_begun_anew(folder, capsys):

@@ -227,3 +227,21 @@ def test_mutants_of_the_reference_are_rejected(chapter, record_property):
 def test_an_array_may_be_a_view_that_runs_backwards():
     assert same(np.arange(3.0)[::-1], np.array([2.0, 1.0, 0.0]))
     assert not same(np.arange(3.0)[::-1], np.arange(3.0))
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [((1, 2), [1, 2]), ([True, False], [1, 0]), ({0: 1}, [1]), ("1", 1), (None, False), ({1}, [1])],
+)
+def test_values_of_another_type_are_others(a, b):
+    """Also within a list, where no line about types comes first."""
+    for one, two in ((a, b), (b, a), ([a], [b]), ({"x": a}, {"x": b})):
+        assert not same(one, two)
+
+
+def test_whole_numbers_are_the_same_only_if_they_are_equal():
+    """Rounding is for what is not whole: one id among thousands off by 1 is wrong."""
+    ids = np.array([100_000, 7])
+    assert same(ids, ids.copy()) and same(list(ids), list(ids))
+    assert not same(ids, ids + np.array([1, 0]))
+    assert same(np.array([100_000.0]), np.array([100_001.0]))
