@@ -50,13 +50,13 @@ def _one_of(ranges: str) -> re.Pattern[str]:
 
 # CJK ideographs are words of one character; Hangul and kana are not. Unicode's block at 2B820
 # begins at 2B920 for `tokenizers`.
-_CJK = _one_of(
+IDEOGRAPH = _one_of(
     "4E00-9FFF 3400-4DBF 20000-2A6DF 2A700-2B73F 2B740-2B81F 2B920-2CEAF F900-FAFF 2F800-2FA1F"
 )
 # Accents, punctuation and format characters that Unicode gained after version 8, where the tables
 # of `tokenizers` end: there they are letters. (A range may span letters too.) They were found by
 # comparing every code point, and tests/test_tokenizer.py compares them again.
-_NEWER = _one_of("""
+NEWER = _one_of("""
 61D 7FD 890-8E2 9FD-9FE A76 AFA-AFF B55 C04-C3C C77 C84 D00 D3B-D3C D81 EBA ECE 180F-1886 1ABF-1ACE
 1B7D-1B7E 1DF6-1DFB 2E43-2E5D A82C A8C5 A8FF A9BD 10D24-10F89 11070-11074 110C2-110CD 111CF
 1123E-11241 1133B 11438-1145E 11660-1166C 116B9 1182F-11FFF 12FF1-13455 16E97-16F4F 16FE2-16FE4
@@ -70,7 +70,7 @@ def category(char: str) -> str:
     """Unicode's general category, as `tokenizers` knows it: `Lu`, `Mn`, `Po`, ..."""
     if char in _CHANGED:
         return _CHANGED[char]
-    return "Lo" if _NEWER.match(char) else unicodedata.category(char)
+    return "Lo" if NEWER.match(char) else unicodedata.category(char)
 
 
 def is_punctuation(char: str) -> bool:
@@ -82,14 +82,14 @@ def clean(text: str) -> str:
     """Drop control characters, make every white space a blank, put blanks around ideographs."""
     dropped = ("Cc", "Cf", "Co")  # control, format, private use
     kept = (c for c in text if c in "\t\n\r" or (c != "\ufffd" and category(c) not in dropped))
-    return _CJK.sub(r" \1 ", "".join(" " if char.isspace() else char for char in kept))
+    return IDEOGRAPH.sub(r" \1 ", "".join(" " if char.isspace() else char for char in kept))
 
 
 def strip_accents(text: str) -> str:
     """Separate letters from accents (NFD) and drop the accents: `é` becomes `e`."""
     parts = [
-        part if _NEWER.fullmatch(part) else unicodedata.normalize("NFD", part)
-        for part in _NEWER.split(text)
+        part if NEWER.fullmatch(part) else unicodedata.normalize("NFD", part)
+        for part in NEWER.split(text)
     ]
     return "".join(char for char in "".join(parts) if category(char) != "Mn")
 

@@ -117,7 +117,7 @@ def test_a_pair_has_its_four_parts(view, start):
         shown = attention_in(page, part)
         assert np.array_equal(shown["attn"], whole[:, :, rows, columns])
         assert (shown["left_text"], shown["right_text"]) == (WORDS[rows], WORDS[columns])
-    options = [e["value"] for tag, e in Parsed(page.document).elements if tag == "option"]
+    options = [e["value"] for tag, e in Parsed(page.html).elements if tag == "option"]
     assert len(options) == 5
 
 
@@ -137,7 +137,7 @@ def test_what_is_included_and_what_is_shown_first():
 def test_as_bertviz_takes_it():
     data = attention(sentence_b_start=4)
     for view in (head_view, model_view):
-        assert view(data.attentions, WORDS, 4).document == view(data).document
+        assert view(data.attentions, WORDS, 4).html == view(data).html
 
 
 def test_one_token(view):
@@ -150,7 +150,7 @@ def test_hostile_tokens_stay_text(view, start):
     tokens = [*HOSTILE_TOKENS, *AWKWARD_TOKENS]
     page = view(attention(tokens, start))
     assert attention_in(page, 0)["left_text"] == tokens
-    found = Parsed(page.document)
+    found = Parsed(page.html)
     assert found.scripts == list(page.scripts)  # each ends where it should, and there is no other
     assert {tag for tag, _ in found.elements} <= {
         *("html", "head", "meta", "title", "style", "body", "main"),
@@ -164,7 +164,7 @@ def test_hostile_tokens_stay_text(view, start):
 
 
 def test_nothing_comes_from_elsewhere(view):
-    document = view(attention(sentence_b_start=4)).document
+    document = view(attention(sentence_b_start=4)).html
     names = {  # of XML, in d3: never fetched
         "http://www.w3.org/1999/xhtml",
         "http://www.w3.org/2000/svg",
@@ -178,14 +178,14 @@ def test_nothing_comes_from_elsewhere(view):
 
 def test_every_choice_has_a_name_and_paper_is_white(view):
     page = view(attention(sentence_b_start=4))
-    choices = [e for tag, e in Parsed(page.document).elements if tag == "select"]
+    choices = [e for tag, e in Parsed(page.html).elements if tag == "select"]
     assert choices and all(e["aria-label"] for e in choices)
     assert params(page).get("display_mode", "light") == "light"
 
 
 def digests():
     pages = [view(attention(sentence_b_start=4)) for view in VIEWS.values()]
-    return [hashlib.sha256(page.document.encode()).hexdigest() for page in pages]
+    return [hashlib.sha256(page.html.encode()).hexdigest() for page in pages]
 
 
 def test_the_same_in_every_process():
@@ -202,7 +202,7 @@ def test_the_data_is_there_once_and_takes_less(record_property):
         theirs = getattr(importlib.import_module(f"bertviz.{name}"), name)(
             data.attentions, list(data.tokens), html_action="return"
         )
-        ours, theirs = len(view(data).document), len(theirs.data)
+        ours, theirs = len(view(data).html), len(theirs.data)
         record_property(
             "measured",
             f"{name}, 4 layers with 4 heads over 32 tokens: {ours / 1e3:.0f} kB, "

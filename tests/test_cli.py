@@ -11,10 +11,13 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from command import run
 from small_runs import small_texts
 
+import minibert
 from minibert.cli.group import GROUPS
+from minibert.heads import BertForSequenceClassification, BertForTokenClassification
 from minibert.tokenizer import BertTokenizer
 
 COMMANDS = [name for names in GROUPS.values() for name in names]
@@ -187,10 +190,8 @@ def test_attention(model, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "view,shown",
-    [("head", "Head view"), ("model", "Model view"), ("neuron", "Neuron view"),
-     ("explorer", "Attention explorer")],
-)  # fmt: skip
+    "view,shown", [("head", "Head view"), ("model", "Model view"), ("neuron", "Neuron view")]
+)
 def test_attention_in_other_views(model, tmp_path, view, shown):
     page = tmp_path / "page.html"
     assert run("attention", model, "The cat", "--view", view, "-o", page).strip() == str(page)
@@ -233,6 +234,41 @@ def test_attention_of_one_head_in_a_pair(model, tmp_path):
     text = page.read_text("utf-8")
     assert "<p>Attention map of layer 1, head 0, over" in text
     assert "Sentence B begins with" in text and "Attention: The cat / A dog" in text
+
+
+def test_page(model, tmp_path):
+    file = tmp_path / "deep" / "bert.html"
+    shown = run("page", model, "--text", "The </script> [MASK]", "--pair", "A dog.", "-o", file)
+    assert shown.startswith(f"{file}, 0.") and shown.endswith(" MB: open it in a browser\n")
+    html = file.read_text("utf-8")
+    start = json.loads(html.split('id="start">')[1].split("</script>")[0])
+    assert start == {"text": "The </script> [MASK]", "pair": "A dog.", "masked": []}
+    assert "exists already" in run("page", model, "-o", file, expect=2)
+    assert "must end in .html" in run("page", model, "-o", tmp_path / "x.txt", expect=2)
+    assert "has no snapshots" in run(
+        "page", model, "--snapshots", "-o", tmp_path / "x.html", expect=2
+    )
+    assert file.read_text("utf-8") == html and not (tmp_path / "x.html").exists()
+    before = file.stat().st_size
+    run("page", model, "--exact", "--overwrite", "-o", file)
+    assert file.stat().st_size > before
+
+
+def test_a_page_of_a_classifier(model, tmp_path):
+    torch.manual_seed(0)
+    bert, tokenizer = minibert.load(model)
+    kinds = {
+        "classifier": BertForSequenceClassification.from_bert(
+            bert.bert, ("no", "yes"), pooling="mean"
+        ),
+        "tagger": BertForTokenClassification.from_bert(bert.bert, ("no", "yes")),
+    }
+    for name, made in kinds.items():
+        made.save_pretrained(tmp_path / name, tokenizer)
+    run("page", tmp_path / "classifier", "-o", tmp_path / "yes.html")
+    assert '"labels":["no","yes"]' in (tmp_path / "yes.html").read_text("utf-8")
+    shown = run("page", tmp_path / "tagger", "-o", tmp_path / "no.html", expect=2)
+    assert "is a BertForTokenClassification: a page can show a classifier" in shown
 
 
 def test_info(model):
@@ -467,5 +503,6 @@ def test_demo(tmp_path, monkeypatch):
     # Three seconds are less than counting needs to be passed: it starts well, and says so.
     assert 0.15 < accuracies["minibert"] < accuracies["neighbours"]
     assert "minibert demo --minutes 0.1" in shown
-    assert (out / "attention.html").exists() and (out / "attention.png").exists()
+    for name in ("bert.html", "attention.html", "attention.png"):
+        assert (out / name).exists() and name in shown
     run("fill-mask", out, "The [MASK] of the Union")

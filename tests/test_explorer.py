@@ -225,10 +225,10 @@ def test_hostile_text_stays_text():
     vocabulary = [*SPECIAL_TOKENS, *map(chr, range(33, 127)), *pieces]
     config = minibert.BertConfig.preset("tiny", vocab_size=len(vocabulary))
     small = (minibert.BertForPreTraining(config).eval(), minibert.BertTokenizer(vocabulary))
-    harmless = tags(explore(*small, "a").page().document)
+    harmless = tags(explore(*small, "a").page().html)
     for text in HOSTILE_TOKENS:
         explorer = explore(*small, f"a {text}", pair=f"b {text}")
-        document = explorer.page().document
+        document = explorer.page().html
         assert tags(document) == harmless
         assert state_of(document)["request"]["text"] == f"a {text}"
         frame = re.search(r'srcdoc="([^"]*)"', explorer._repr_html_()).group(1)

@@ -8,7 +8,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from minibert.course import notebook_grading
+from minibert.course import feedback, notebook_grading
 from minibert.course.submitted_notebook import grade_id
 
 ROOT = Path(__file__).parents[1]
@@ -60,3 +60,16 @@ def test_what_was_put_right_is_said(tmp_path, monkeypatch):
     assert result["reason"] == (
         "check_split_heads was there 2 times; check_split_heads was changed: put back"
     )
+
+
+def test_a_huge_print_makes_no_huge_page(tmp_path):
+    """nbgrader's steps after the run, over a cell that printed five megabytes."""
+    printed = nbformat.v4.new_output("stream", text="x" * 200 + "\n")
+    printed.text *= 25_000
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(outputs=[printed])])
+    job = {"name": NAME, "seconds": 8, "memory": 2**30, "fenced": False}
+    config = notebook_grading.nbgraders_config(tmp_path, job, [])
+    _, *after, _ = config.Autograde.autograde_preprocessors  # what runs it, and what saves points
+    for step in after:
+        notebook, _ = step().preprocess(notebook, {})
+    assert len(feedback.page(notebook, NAME, {})) < 500_000

@@ -2,7 +2,7 @@
 
 make bench                         # every group: some hours
 make bench ONLY="step inference"   # some of them
-python docs/bench page             # the pages again, from what has been measured
+python docs/bench tables           # the pages again, from what has been measured
 """
 
 import sys
@@ -23,7 +23,7 @@ if __name__ == "__main__":
     if arguments and arguments[0] in OF_A_CHILD:
         OF_A_CHILD[arguments[0]](*arguments[1:])
         sys.exit()
-    if unknown := set(arguments) - {"page", *ALL}:
+    if unknown := set(arguments) - {"tables", *ALL}:
         sys.exit(f"no such group: {', '.join(sorted(unknown))}. There are {', '.join(ALL)}")
     for name, groups in PAGES.items():
         wanted = [group for group in groups if group in arguments or not arguments]

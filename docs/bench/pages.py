@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import growing
+import in_a_page
 import learning
 import products
 import reading
@@ -25,6 +26,7 @@ PERFORMANCE: Groups = {
     "text": (reading.measure_text, reading.text_table),
     "start": (reading.measure_start, reading.start_table),
     "memory": (steps.measure_memory, steps.memory_table),
+    "page": (in_a_page.measure_page, in_a_page.page_table),
 }
 SCALING: Groups = {
     "sizes": (growing.measure_sizes, growing.sizes_table),

@@ -13,20 +13,17 @@ from minibert.cli.options import TEXT, count, model_argument, option, out_file
 from minibert.cli.outputs import all_or_none, check_free
 from minibert.cli.terminal import say
 
-VIEW = click.Choice(("map", "head", "model", "neuron", "explorer"))
+VIEW = click.Choice(("map", "head", "model", "neuron"))
 
 
 @command(
     'minibert attention runs/demo "The state of the Union" -o page.html',
     'minibert attention mini-sotu "The state of the Union" --layer 1 --head 3',
-    'minibert attention mini-sotu "The state of the [MASK]" --view explorer',
     'minibert attention mini-sotu "Who pays?" --pair "The people do." -o pair.html',
 )
 @model_argument
 @click.argument("text", type=TEXT, help="The text to look at.")
-@option(
-    "--view", "A map, one of bertviz's views (head, model, neuron), or the explorer.", VIEW, "map"
-)
+@option("--view", "A map, or one of bertviz's views (head, model, neuron).", VIEW, "map")
 @click.option("--pair", type=TEXT, help="A second text: the other sentence of a pair.")
 @count("--layer", "Only this layer. The first is 0.", least=0)
 @count("--head", "Only this head. The first is 0.", least=0)
@@ -42,8 +39,6 @@ def attention(model: str, text: str, out: Path, overwrite: bool, **chosen: Any) 
     files = [out, out.with_suffix(".png")] if is_map else [out]
     for file, suffix in zip(files, (".html", ".png"), strict=False):
         check_free(file, (suffix,), overwrite)
-    if chosen["view"] == "explorer" and (chosen["layer"], chosen["head"]) != (None, None):
-        raise click.UsageError("the explorer shows all heads: leave --layer and --head out")
     page = _make_page(model, text, **chosen)
     with all_or_none(*files):
         page.save(out)
@@ -58,11 +53,8 @@ def _make_page(
     from minibert.viz.attention_data import AttentionData
     from minibert.viz.attention_map import map_page
     from minibert.viz.bertviz_views import head_view, model_view, neuron_view
-    from minibert.viz.explorer import explore
 
     bert, tokenizer = load_any(model)
-    if view == "explorer":
-        return explore(bert, tokenizer, text, pair)
     data = AttentionData.from_model(bert, tokenizer, text, pair, queries_and_keys=view == "neuron")
     if view == "map":
         return map_page(data, text if pair is None else f"{text} / {pair}", layer, head)

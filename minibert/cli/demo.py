@@ -1,4 +1,4 @@
-"""`minibert demo`: from nothing to a BERT that fills blanks and shows its attention."""
+"""`minibert demo`: from nothing to a BERT that fills blanks, in a page that runs it."""
 
 from __future__ import annotations
 
@@ -67,6 +67,7 @@ def demo(minutes: float, out: Path, seed: int) -> None:
         say(f"   Give it more time: minibert demo --minutes {2 * minutes:g}")
     _draw(model, tokenizer, out)
     say(f"\nThat took {(time.monotonic() - begun) / 60:.1f} minutes. Your turn:")
+    say(f"   open {_quoted(out / 'bert.html')} in a browser, or type")
     say(f'   minibert fill-mask {_quoted(out)} "We need more [MASK] in the world."')
 
 
@@ -108,15 +109,18 @@ def _fill_blank(
 
 
 def _draw(model: BertForPreTraining, tokenizer: BertTokenizer, out: Path) -> None:
-    """Draw the attention map, and list the files of the demo."""
+    """Draw the attention map, put the model into a page, and list the files of the demo."""
     from minibert.viz.attention_data import AttentionData
     from minibert.viz.attention_map import map_page
+    from minibert.viz.page import page as page_of
 
+    page_of(model, tokenizer, BLANKS[0]).save(out / "bert.html")
     page = map_page(AttentionData.from_model(model, tokenizer, SENTENCE), SENTENCE)
     page.save(out / "attention.html")
     page.picture.save(out / "attention.png")
     say(f"\n5. In {out}:")
     for name, what in (
+        ("bert.html", "your BERT in a page: open it in a browser, and type"),
         ("attention.html", f"what each head looks at in “{SENTENCE}”"),
         ("attention.png", "the same as a picture"),
         ("model.safetensors", "the model; transformers' AutoModel can load the folder too"),

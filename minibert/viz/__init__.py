@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from minibert.viz.bertviz_views import neuron_view as neuron_view
     from minibert.viz.explorer import explore as explore
     from minibert.viz.forming import forming as forming
+    from minibert.viz.page import page as page
 
 # Imported when first used, because the style of a picture needs no torch.
 _HOME = {
@@ -25,6 +26,7 @@ _HOME = {
     "head_view": "bertviz_views",
     "model_view": "bertviz_views",
     "neuron_view": "bertviz_views",
+    "page": "page",
 }
 __all__ = list(_HOME)
 

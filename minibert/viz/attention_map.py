@@ -14,8 +14,8 @@ from matplotlib.ticker import PercentFormatter
 from torch import Tensor
 
 from minibert.viz.attention_data import AttentionData, as_attention
+from minibert.viz.document import Document
 from minibert.viz.labels import find_fonts, label
-from minibert.viz.page import Page
 from minibert.viz.style import PALETTE, SEQUENTIAL, Picture
 
 SPECIAL = ("[CLS]", "[SEP]")
@@ -76,7 +76,7 @@ def attention_map(
 
 def map_page(
     data: AttentionData, text: str, layer: int | None = None, head: int | None = None
-) -> Page:
+) -> Document:
     """The attention map over `text` as a page that explains it."""
     picture = attention_map(data, layer=layer, head=head)
     title = f"Attention: {text}"
@@ -86,7 +86,7 @@ darker the cell, the more it looks there. Every row adds up to 1.</p>
 {picture._repr_html_()}
 <p>{escape(picture.alt)}</p>"""
     style = "body { margin: 2rem auto; max-width: 70rem; padding: 0 1rem } img { max-width: 100% }"
-    return Page(title, body, picture, style)
+    return Document(title, body, picture, style)
 
 
 def describe_attention(

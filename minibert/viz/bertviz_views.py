@@ -22,7 +22,7 @@ from torch import Tensor
 
 from minibert.viz.attention_data import AttentionData, as_attention
 from minibert.viz.attention_map import attention_map
-from minibert.viz.page import Page, script_json
+from minibert.viz.document import Document, script_json
 from minibert.viz.style import Picture
 
 BERTVIZ = "1.4.1"
@@ -86,7 +86,7 @@ def head_view(
     layer: int | None = None,
     heads: int | Sequence[int] | None = None,
     include_layers: int | Sequence[int] | None = None,
-) -> Page:
+) -> Document:
     """bertviz's head view: the lines of one layer, a colour for each head.
 
     `attention` is an `AttentionData`, or a (1, H, T, T) for each layer with its T `tokens`.
@@ -122,7 +122,7 @@ def model_view(
     sentence_b_start: int | None = None,
     include_layers: int | Sequence[int] | None = None,
     include_heads: int | Sequence[int] | None = None,
-) -> Page:
+) -> Document:
     """bertviz's model view: all layers and heads at once, each in small.
 
     `attention` is an `AttentionData`, or a (1, H, T, T) for each layer with its T `tokens`.
@@ -150,7 +150,7 @@ def model_view(
     return _page("Model view", MODEL_HINT, page.data, PARAMS, attention_map(data), height)
 
 
-def neuron_view(data: AttentionData, layer: int = 0, head: int = 0) -> Page:
+def neuron_view(data: AttentionData, layer: int = 0, head: int = 0) -> Document:
     """bertviz's neuron view: how a query and the keys, number by number, make the attention.
 
     `data` has queries and keys. `layer` and `head` are what is shown first. All numbers are
@@ -211,7 +211,9 @@ def _check_size(data: AttentionData, maps: int, choices: list[str], vectors: int
     warnings.warn(line, stacklevel=3)
 
 
-def _page(name: str, hint: str, document: str, given: str, picture: Picture, height: float) -> Page:
+def _page(
+    name: str, hint: str, document: str, given: str, picture: Picture, height: float
+) -> Document:
     """bertviz's `document` as a self-contained page. `picture` replaces it if no script may run."""
     try:
         body, params, code = _take_apart(document, given)
@@ -220,7 +222,7 @@ def _page(name: str, hint: str, document: str, given: str, picture: Picture, hei
             f"bertviz {version('bertviz')} writes its page in another way than {BERTVIZ}: "
             f"{error} is not in it. Install that one: pip install bertviz=={BERTVIZ}"
         ) from error
-    return Page(
+    return Document(
         f"{name} of attention",
         f"<p>{hint}</p>\n{body}",
         picture,

@@ -28,7 +28,8 @@ from minibert.pretraining.snapshots import read_snapshots
 from minibert.tokenizer import MASK, SPECIAL_TOKENS, BertTokenizer
 from minibert.viz.attention_data import AttentionData, encode
 from minibert.viz.attention_map import attention_map, describe_attention
-from minibert.viz.page import Page, script_json
+from minibert.viz.document import Document, script_json
+from minibert.viz.page.bundle import bundle, join_styles
 from minibert.viz.style import Picture
 
 HERE = Path(__file__).parent
@@ -45,7 +46,6 @@ SAVED_STYLE = """<style>
 .jp-OutputArea:has(.minibert-explorer) .minibert-saved { display: none; }
 .jp-OutputArea:has(.minibert-saved) .jupyter-widgets:not(:has(*)) { display: none; }
 </style>"""
-ENDS_IN = "export default { render };"
 Models = Sequence[tuple[BertModel | BertForPreTraining, BertTokenizer]]
 
 
@@ -138,9 +138,8 @@ class Explorer:
         shape = f"{config.num_hidden_layers} layers of {config.num_attention_heads} heads"
         return f"Model {number + 1}: {shape}, {weights / 1e6:.1f} million weights"
 
-    def page(self) -> Page:
+    def page(self) -> Document:
         """The current view as a page that needs no kernel."""
-        source = (HERE / "explorer.js").read_text(encoding="utf-8")
         panels = [
             {**panel, "attention": _data_uri(panel["attention"])} for panel in self.reply["panels"]
         ]
@@ -150,14 +149,14 @@ class Explorer:
             "request": self.request,
             "reply": {**self.reply, "panels": panels},
         }
-        return Page(
+        return Document(
             title="Attention explorer",
             body='<div id="explorer"></div>',
             picture=self._picture(),
-            style=(HERE / "explorer.css").read_text(encoding="utf-8"),
+            style=join_styles(HERE / "explorer.css", HERE / "page" / "panel.css"),
             scripts=[
                 f"const STATE = {script_json(state)};",
-                source.replace(ENDS_IN, ""),
+                bundle(HERE / "explorer.js"),
                 (HERE / "explorer_page.js").read_text(encoding="utf-8"),
             ],
             height=HEIGHT,
@@ -195,7 +194,7 @@ class Explorer:
         else:
             steps = list(self.snapshots)
             widget = ExplorerWidget(
-                steps, self.request, self.reply, self.answer, lambda: self.page().document
+                steps, self.request, self.reply, self.answer, lambda: self.page().html
             )
             display(widget)
         saved = f'{SAVED_STYLE}<div class="minibert-saved">{self._repr_html_()}</div>'

@@ -9,14 +9,16 @@ from typing import Any
 import anywidget
 import traitlets
 
+from minibert.viz.page.bundle import bundle, join_styles
+
 HERE = Path(__file__).parent
 
 
 class ExplorerWidget(anywidget.AnyWidget):
     """`answer` makes the reply to a request, `document` the page that a browser saves."""
 
-    _esm = HERE / "explorer.js"
-    _css = HERE / "explorer.css"
+    _esm = bundle(HERE / "explorer.js") + "\nexport default { render: explorer.render };"
+    _css = join_styles(HERE / "explorer.css", HERE / "page" / "panel.css")
     live = traitlets.Bool(True).tag(sync=True)
     steps = traitlets.List().tag(sync=True)
     request = traitlets.Dict().tag(sync=True)

@@ -13,7 +13,7 @@ from playwright.sync_api import Frame, Locator, Page, expect
 from minibert.viz.attention_data import AttentionData
 from minibert.viz.attention_map import attention_map
 from minibert.viz.bertviz_views import head_view, model_view, neuron_view
-from minibert.viz.page import Page as StandalonePage
+from minibert.viz.document import Document
 from tests.browser.axe import axe
 from tests.browser.notebook import Frontend, cell_showing, notebook_of, write_html
 from tests.hostile import HOSTILE_TOKENS
@@ -46,10 +46,10 @@ def data() -> AttentionData:
 
 
 @pytest.fixture
-def opened(page: Page, tmp_path) -> Callable[[StandalonePage], Page]:
+def opened(page: Page, tmp_path) -> Callable[[Document], Page]:
     """Opens a view that was saved, as a page of its own."""
 
-    def open_view(view: StandalonePage) -> Page:
+    def open_view(view: Document) -> Page:
         page.goto(view.save(tmp_path / "view.html").as_uri())
         return page
 

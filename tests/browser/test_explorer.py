@@ -491,7 +491,7 @@ def test_a_large_model_is_drawn(lab: Frontend, page: Page, tmp_path, capsys):
         by_itself = bertviz.head_view(data.attentions, list(data.tokens), html_action="return")
         page.goto(view.save(tmp_path / "view.html").as_uri())
         lines.append(
-            f"T={length:3}  head_view {len(view.document) / 1e6:4.1f} MB (bertviz by itself "
+            f"T={length:3}  head_view {len(view.html) / 1e6:4.1f} MB (bertviz by itself "
             f"{len(by_itself.data) / 1e6:.1f} MB), drawn in {page.evaluate(CHANGE_LAYER):.0f} ms"
         )
     with capsys.disabled():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
-from minibert.viz.page import Page as StandalonePage
+from minibert.viz.document import Document
 from minibert.viz.style import plot, show
 from tests.browser.axe import axe
 from tests.browser.notebook import Frontend
@@ -31,7 +31,7 @@ def test_what_a_page_does_wrong_is_noted(page: Page):
 
 def test_axe_finds_what_cannot_be_used_in_a_sandboxed_frame(page: Page):
     """The policy of a frame keeps no scripts out that the test brings."""
-    bad = StandalonePage("A page", "<select></select>", show(plot()[0], "A plot."))
+    bad = Document("A page", "<select></select>", show(plot()[0], "A plot."))
     page.set_content(bad._repr_html_())
     (line,) = axe(page.frames[1])
     assert line.startswith("select-name (critical)") and line.endswith("<select></select>")

@@ -9,15 +9,14 @@ import pytest
 from matplotlib.figure import Figure
 from playwright.sync_api import Page, expect
 
-from minibert.viz.page import Page as StandalonePage
-from minibert.viz.page import script_json
+from minibert.viz.document import Document, script_json
 from minibert.viz.style import show
 from tests.browser.axe import axe
 from tests.browser.notebook import Frontend, cell_showing, notebook_of, write_html
 from tests.hostile import HOSTILE_TOKENS
 
 SOURCE = '''
-from minibert.viz.page import Page
+from minibert.viz.document import Document
 from minibert.viz.style import plot, show
 
 script = """
@@ -27,7 +26,7 @@ fetch("https://example.org/").catch((error) => say("elsewhere", error.name));
 try { say("parent", "the notebook is called " + window.parent.document.title); }
 catch (error) { say("parent", error.name); }
 """
-page = Page(
+page = Document(
     "A page",
     "<h1>A page</h1><p id='drawn'></p><p id='parent'></p><p id='elsewhere'></p>",
     show(plot()[0], "An empty plot."),
@@ -97,12 +96,12 @@ def test_pictures_have_their_words(lab: Frontend):
     assert page.errors == []
 
 
-def hostile_pages() -> list[StandalonePage]:
+def hostile_pages() -> list[Document]:
     """Each token where a text may stand: in the title, the body, a script and the alt text."""
     small = Figure(figsize=(1, 1))
     script = "document.getElementById('data').textContent = {}"
     return [
-        StandalonePage(
+        Document(
             token,
             f"<p id='text'>{html.escape(token)}</p><p id='data'></p>",
             show(small, token),

@@ -31,7 +31,7 @@ def script_json(value: Any) -> str:
     return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c")
 
 
-class Page:
+class Document:
     """An HTML document.
 
     `title` names it, `body` and `style` are HTML and CSS, `scripts` run in order at the body's end.
@@ -56,7 +56,7 @@ class Page:
         self.height = height
 
     @property
-    def document(self) -> str:
+    def html(self) -> str:
         """The whole page as HTML, the same for the same input."""
         scripts = "\n".join(f"<script>{script}</script>" for script in self.scripts)
         return f"""<!doctype html>
@@ -83,7 +83,7 @@ class Page:
         if path.suffix != ".html":
             raise ValueError(f"{path} must end in .html: it is a page")
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, self.document)
+        write_text(path, self.html)
         return path
 
     def __repr__(self) -> str:
@@ -95,7 +95,7 @@ class Page:
             f'title="{html.escape(self.title)}" '
             f'style="width: 100%; height: {self.height}px; border: 1px solid #ccc; '
             f'background: #fff; color-scheme: light" '
-            f'srcdoc="{html.escape(self.document)}"></iframe>'
+            f'srcdoc="{html.escape(self.html)}"></iframe>'
         )
         picture = self.picture._repr_html_().replace("<img ", '<img class="minibert-picture" ', 1)
         return f"{FALLBACK_STYLE}{frame}{picture}"

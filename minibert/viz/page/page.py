@@ -1,0 +1,189 @@
+"""`page(model, tokenizer)`: BERT in a page."""
+
+from __future__ import annotations
+
+import base64
+import html
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from minibert.files import write_text
+from minibert.heads import BertForSequenceClassification
+from minibert.model import BertForPreTraining, load
+from minibert.pretraining.snapshots import read_snapshots
+from minibert.tokenizer import BertTokenizer
+from minibert.viz.document import script_json
+from minibert.viz.page.bundle import bundle, join_styles
+from minibert.viz.page.characters import character_table
+from minibert.viz.page.pack import pack
+
+HERE = Path(__file__).parent
+MODELS = BertForPreTraining | BertForSequenceClassification
+TEXT = "The cat sat on the [MASK]."
+TEXT_TO_JUDGE = "The cat sat on the mat."
+EXAMPLES = (
+    "The cat sat on the [MASK].",
+    "Paris is the capital of [MASK].",
+    "He opened the [MASK] and looked inside.",
+    "We must protect the [MASK] of our people.",
+)
+"""What the page offers to try."""
+MOST_SNAPSHOTS = 5
+LARGE, TOO_LARGE = 30_000_000, 100_000_000
+"""Bytes of a page that opens slowly, and of one that many browsers and phones do not open."""
+HEIGHT = 760
+"""The height of the page in a notebook, in CSS pixels."""
+POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline' blob:; worker-src blob:; "
+    "style-src 'unsafe-inline'; img-src data: blob:"
+)
+
+
+def page(
+    model: MODELS,
+    tokenizer: BertTokenizer,
+    text: str | None = None,
+    pair: str | None = None,
+    exact: bool = False,
+    snapshots: str | Path | None = None,
+) -> BertPage:
+    """A page that holds this model and runs it, in any browser and without a network.
+
+    The model is one with an MLM head, or a classifier. The page opens with `text` and `pair`.
+    Weights are rounded to a byte each (`pack` says which); with `exact` to half precision, which
+    doubles the page. `snapshots` is the folder of a run that kept them: at most five of them go
+    into the page, with a slider.
+
+    Raises `ValueError` if the page would be larger than 100 MB, or if the model has parts that the
+    page cannot compute, and warns above 30 MB.
+    """
+    if not isinstance(model, MODELS):
+        raise ValueError(
+            f"a page takes a BertForPreTraining or a BertForSequenceClassification and not a "
+            f"{type(model).__name__}: minibert.load(folder or name) gives the first"
+        )
+    if model.config.position_embedding_type != "absolute":
+        scheme = model.config.position_embedding_type
+        raise ValueError(f"a page cannot compute positions of the kind {scheme!r}")
+    if text is None:
+        text = TEXT if isinstance(model, BertForPreTraining) else TEXT_TO_JUDGE
+    models: dict[int | None, MODELS] = {None: model}
+    if snapshots is not None:
+        models = {step: load(path)[0] for step, path in _chosen(read_snapshots(snapshots)).items()}
+    made = BertPage(models, tokenizer, {"text": text, "pair": pair, "masked": []}, exact)
+    size = f"the page has {made.size / 1e6:.0f} MB"
+    if made.size > TOO_LARGE:
+        raise ValueError(
+            f"{size}, and browsers open at most about {TOO_LARGE / 1e6:.0f}: take a smaller model"
+            + (", or leave exact out" if exact else "")
+            + (", or fewer snapshots" if snapshots is not None else "")
+        )
+    if made.size > LARGE:
+        warnings.warn(f"{size}: it opens slowly, and maybe not at all on a phone", stacklevel=2)
+    return made
+
+
+def _chosen(snapshots: Mapping[int, Path]) -> dict[int, Path]:
+    """At most five of them, the first and the last among them, evenly spaced between."""
+    steps = list(snapshots)
+    last = len(steps) - 1
+    parts = min(MOST_SNAPSHOTS, len(steps)) - 1
+    kept = sorted({round(last * part / max(1, parts)) for part in range(parts + 1)})
+    return {steps[place]: snapshots[steps[place]] for place in kept}
+
+
+class BertPage:
+    """What `page` gives: it saves itself as an HTML file, and a notebook shows it in a frame."""
+
+    def __init__(
+        self,
+        models: Mapping[int | None, MODELS],
+        tokenizer: BertTokenizer,
+        start: dict[str, Any],
+        exact: bool,
+    ) -> None:
+        self.model = list(models.values())[-1]
+        self.start = start
+        self.data = {
+            "name": _name(self.model),
+            "config": _config(self.model),
+            "tokens": tokenizer.tokens,
+            "lowerCase": tokenizer.do_lower_case,
+            "characters": character_table(),
+            "examples": EXAMPLES,
+            "steps": list(models),
+            "models": [_packed(model, exact) for model in models.values()],
+        }
+        self.html = _document(self.data, start)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the page."""
+        return len(self.html.encode())
+
+    def save(self, path: str | Path) -> Path:
+        """Write the page to `path`, which ends in .html. Returns the path."""
+        path = Path(path)
+        if path.suffix != ".html":
+            raise ValueError(f"{path} must end in .html: it is a page")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, self.html)
+        return path
+
+    def __repr__(self) -> str:
+        return f"BERT in a page: {self.data['name']}, {self.size / 1e6:.1f} MB. Save it as .html"
+
+    def _repr_html_(self) -> str:
+        return (
+            '<iframe class="minibert-page" sandbox="allow-scripts allow-downloads" '
+            f'title="BERT in a page" style="width: 100%; height: {HEIGHT}px; '
+            f'border: 1px solid #ccc" srcdoc="{html.escape(self.html)}"></iframe>'
+        )
+
+
+def _name(model: MODELS) -> str:
+    config, weights = model.config, sum(p.numel() for p in model.parameters())
+    shape = f"{config.num_hidden_layers} layers of {config.num_attention_heads} heads"
+    return f"{shape}, {weights / 1e6:.1f} million weights"
+
+
+def _config(model: MODELS) -> dict[str, Any]:
+    config = asdict(model.config)
+    if isinstance(model, BertForSequenceClassification):
+        config["labels"] = list(model.labels)
+        config |= {"problem_type": model.problem_type, "pooling": model.pooling}
+    return config
+
+
+def _packed(model: MODELS, exact: bool) -> dict[str, Any]:
+    table, content = pack(model, exact)
+    return {"table": table, "bytes": base64.b64encode(content).decode("ascii")}
+
+
+def _document(data: dict[str, Any], start: dict[str, Any]) -> str:
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="{POLICY}">
+<title>BERT in a page</title>
+<style>{join_styles(HERE / "panel.css", HERE / "page.css")}</style>
+</head>
+<body>
+<main><p>This page needs JavaScript: BERT runs in it.</p></main>
+<script type="application/json" id="bert">{script_json(data)}</script>
+<script type="application/json" id="start">{script_json(start)}</script>
+<script id="code">{bundle(HERE / "app.js")}</script>
+<script>
+const read = (id) => document.getElementById(id).textContent;
+new app.App(
+  {{ ...JSON.parse(read("bert")), start: JSON.parse(read("start")) }},
+  read("code"), document.querySelector("main"));
+</script>
+</body>
+</html>
+"""

@@ -1,0 +1,107 @@
+// One text of the page: where it is typed, and its words, which a click hides.
+
+import { make, shorten } from "./dom.js";
+import { toggled, wordsOf } from "./words.js";
+
+export class Sentence {
+  /** `start` is `{text, pair}`; `tokenizer` splits what is typed; `changed()` is called after. */
+  constructor(tokenizer, start, changed) {
+    this.tokenizer = tokenizer;
+    this.changed = changed;
+    this.text = start.text;
+    this.pair = start.pair ?? null;
+    this.masked = start.masked ?? [];
+    this.tokens = this.split();
+    this.label = make("span", {}, "Sentence");
+    this.first = this.field("text", this.label);
+    this.second = this.field("pair", "Second sentence");
+    this.chips = make("div", { class: "chips", role: "group", "aria-label": "Words: press one to hide it" });
+    this.root = make("div", { class: "sentence" }, this.first, this.second, this.chips);
+    this.draw();
+  }
+
+  field(name, words) {
+    return make("label", {}, words, make("input", {
+      type: "text", dir: "auto", spellcheck: "false", autocomplete: "off", value: this[name] ?? "",
+      oninput: (event) => this.write(name, event.target.value),
+    }));
+  }
+
+  /** What is asked about: `___` and `[mask]` are blanks too. */
+  written() {
+    const blanks = (text) => text && text.replace(/_{2,}|\[mask\]/gi, "[MASK]");
+    return { text: blanks(this.text), pair: blanks(this.pair) };
+  }
+
+  split() {
+    const { text, pair } = this.written();
+    return this.tokenizer.encode(text, pair).tokens;
+  }
+
+  /** Put a text in place of the first or second sentence. Hidden words that stay, stay hidden. */
+  write(name, value) {
+    this[name] = value;
+    const before = this.tokens;
+    this.tokens = this.split();
+    this.masked = carried(this.masked, before, this.tokens);
+    this.draw();
+    this.changed();
+  }
+
+  /** Another text in place of the first sentence, with nothing hidden. */
+  rewrite(text) {
+    this.masked = [];
+    this.first.querySelector("input").value = text;
+    this.write("text", text);
+  }
+
+  showPair(isShown) {
+    this.write("pair", isShown ? this.second.querySelector("input").value : null);
+  }
+
+  toggle(token) {
+    this.masked = toggled({ words: wordsOf(this.tokens), masked: this.masked }, token);
+    this.draw();
+    this.changed();
+  }
+
+  draw() {
+    this.second.hidden = this.pair === null;
+    const words = wordsOf(this.tokens);
+    const focused = [...this.chips.children].indexOf(document.activeElement);
+    const chips = [];
+    this.tokens.forEach((token, place) => {
+      const isFirst = words[place] === null || words[place] !== words[place - 1];
+      if (!isFirst || ["[CLS]", "[PAD]"].includes(token)) return;
+      if (words[place] === null) {
+        if (token === "[SEP]" && place === this.tokens.length - 1) return;
+        chips.push(make("span", { class: token === "[MASK]" ? "chip hidden" : "chip special" },
+          token === "[MASK]" ? "?" : shorten(token)));
+        return;
+      }
+      const pieces = this.tokens.filter((_, other) => words[other] === words[place]);
+      const isHidden = this.masked.includes(place);
+      chips.push(make("button", {
+        type: "button", class: isHidden ? "chip hidden" : "chip", dir: "auto",
+        "aria-pressed": `${isHidden}`, "aria-label": `hide ${pieces.join(" ")}`,
+        title: isHidden ? "Show this word again" : "Hide this word",
+        onclick: () => this.toggle(place),
+      }, ...pieces.map((piece) => make("span", {}, shorten(piece)))));
+    });
+    this.chips.replaceChildren(...chips);
+    if (focused >= 0) this.chips.children[Math.min(focused, chips.length - 1)]?.focus();
+  }
+}
+
+/** The hidden places of the tokens `before`, as places of the tokens `after` an edit. */
+export function carried(masked, before, after) {
+  const shorter = Math.min(before.length, after.length);
+  let start = 0, end = 0;
+  while (start < shorter && before[start] === after[start]) start++;
+  while (end < shorter - start && before.at(-1 - end) === after.at(-1 - end)) end++;
+  return masked.flatMap((place) => {
+    if (place < start) return [place];
+    if (place >= before.length - end) return [place + after.length - before.length];
+    return before.length === after.length ? [place] : []; // another word in the same place
+  });
+}

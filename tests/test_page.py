@@ -1,0 +1,477 @@
+"""BERT in a page: its JavaScript gives the numbers of Hugging Face and of minibert."""
+
+import importlib
+import random
+import sys
+import unicodedata
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from hard_texts import HARD
+from hostile import HOSTILE_TOKENS
+from hugging_face import CONFIGS, hf_model
+from node import node
+from torch.testing import assert_close
+from witnesses import minilm_directory
+
+import minibert
+from minibert.analysis.ablation import without_heads
+from minibert.analysis.attention_patterns import describe_heads
+from minibert.config import BertConfig
+from minibert.data.corpora import load_corpus
+from minibert.data.tokenized_corpora import write_tokens
+from minibert.heads import BertForSequenceClassification
+from minibert.model import IGNORE_INDEX, BertForPreTraining, evaluating
+from minibert.pretraining.run_data import held_out_batches
+from minibert.tokenizer import SPECIAL_TOKENS, BertTokenizer
+from minibert.viz import page
+from minibert.viz.explorer import _words
+from minibert.viz.page.characters import character_table
+from minibert.viz.page.pack import unpacked
+from minibert.viz.page.page import _chosen
+
+NEAR = {"rtol": 1e-3, "atol": 1e-3}
+WORDS = ["cat", "dog", "sat", "on", "mat", "##s", "the", ".", ","]
+TOKENIZER = BertTokenizer([*SPECIAL_TOKENS, *WORDS, *(f"[unused{n}]" for n in range(83))])  # 97
+TEXT, PAIR = "the cats sat on the [MASK].", "the dog, the [MASK]"
+
+
+# The tokenizer
+
+
+def tokenize(texts, lower):
+    """The tokens of texts, by the page and by Hugging Face, in BERT's English vocabulary."""
+    tokens = BertTokenizer(minilm_directory() / "vocab.txt").tokens
+    given = {"tokens": tokens, "lower": lower, "table": character_table(), "texts": texts}
+    script = """
+    const { BertTokenizer } = await load("tokenizer");
+    const tokenizer = new BertTokenizer(given.tokens, given.lower, given.table);
+    return given.texts.map((text) => tokenizer.tokenize(text));
+    """
+    vocab = {token: number for number, token in enumerate(tokens)}
+    theirs = transformers.BertTokenizerFast(vocab=vocab, do_lower_case=lower)
+    return node(script, given), [theirs.tokenize(text) for text in texts]
+
+
+def fuzzed(number):
+    """Texts of characters from all of Unicode, with the parts that plain chance hardly ever has."""
+    chance = random.Random(0)
+    chars = [chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code < 0xE000]
+    chars = [char for char in chars if unicodedata.category(char) != "Cn"]
+    latin = [char for char in chars if char < "\u0530"]
+    parts = [*SPECIAL_TOKENS, "##ing", "unaffable", "e\u0301", "x" * 101, " ", "我"]
+    kinds = (chars, latin, parts)
+    return [
+        "".join(chance.choice(chance.choice(kinds)) for _ in range(chance.randrange(24)))
+        for _ in range(number)
+    ]
+
+
+@pytest.mark.parametrize("lower", [True, False])
+def test_word_pieces_of_hard_and_of_10_000_fuzzed_texts(lower):
+    ours, theirs = tokenize(HARD + fuzzed(10_000), lower)
+    assert ours == theirs
+
+
+@pytest.mark.parametrize("lower", [True, False])
+def test_word_pieces_of_every_character(lower):
+    """A character that this Python knows, as the tables of another Unicode must not decide."""
+    codes = range(sys.maxunicode + 1)
+    chars = [c for c in map(chr, codes) if unicodedata.category(c) not in ("Cn", "Cs", "Co")]
+    texts = [
+        " ".join(f"a{char}b" for char in chars[start : start + 1024])
+        for start in range(0, len(chars), 1024)
+    ]
+    ours, theirs = tokenize(texts, lower)
+    assert ours == theirs
+
+
+# The forward pass
+
+ANSWER = """
+const { Answerer, finish } = await load("answer");
+const answerer = new Answerer(given.data);
+return given.requests.map((request) => finish(answerer.answer(request)));
+"""
+STATES = """
+const { Bert } = await load("model");
+const { decode, unpack } = await load("weights");
+const { finish } = await load("answer");
+const [{ table, bytes }] = given.data.models;
+const bert = new Bert(given.data.config, unpack(table, decode(bytes)));
+const { embeddings, blocks } = finish(bert.run(given.ids, given.segments));
+const last = blocks.at(-1).states;
+return {
+  states: [embeddings.states, ...blocks.map((block) => block.states)],
+  attentions: blocks.map((block) => block.attention.weights),
+  logits: bert.predict(last).logits,
+  next: bert.nextSentence(last),
+};
+"""
+
+
+def answer(made, *requests):
+    """The replies of a page to requests."""
+    filled = [{"seq": n, "pair": None, **request} for n, request in enumerate(requests)]
+    return node(ANSWER, {"data": made.data, "requests": filled})
+
+
+@pytest.mark.parametrize("sizes", CONFIGS, ids=str)
+def test_states_attention_and_logits_are_hugging_faces(tmp_path, sizes):
+    theirs = hf_model(transformers.BertForPreTraining, sizes).eval()
+    theirs.save_pretrained(tmp_path)
+    rounded = BertForPreTraining.from_pretrained(tmp_path)
+    rounded.load_state_dict(unpacked(rounded))
+    rounded.save_pretrained(tmp_path)
+    theirs = transformers.BertForPreTraining.from_pretrained(tmp_path, attn_implementation="eager")
+    encoded = TOKENIZER(TEXT, PAIR, return_tensors="pt")
+    with torch.no_grad():
+        want = theirs(**encoded, output_hidden_states=True, output_attentions=True)
+    made = page(rounded, TOKENIZER)
+    got = node(
+        STATES,
+        {
+            "data": made.data,
+            "ids": encoded["input_ids"][0].tolist(),
+            "segments": encoded["token_type_ids"][0].tolist(),
+        },
+    )
+    assert_close(torch.tensor(got["logits"]), want.prediction_logits.flatten(), **NEAR)
+    assert_close(torch.tensor(got["next"]), want.seq_relationship_logits.flatten(), **NEAR)
+    for mine, yours in ((got["states"], want.hidden_states), (got["attentions"], want.attentions)):
+        for a, b in zip(mine, yours, strict=True):
+            assert_close(torch.tensor(a), b.flatten(), **NEAR)
+
+
+def small(kind=BertForPreTraining, *args, **kwargs):
+    """A model with random weights that are large enough to tell its parts apart."""
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=97, hidden_size=24, num_attention_heads=3, num_hidden_layers=3,
+        intermediate_size=56, max_position_embeddings=20, initializer_range=0.2,
+    )  # fmt: skip
+    model = kind(config, *args, **kwargs).eval()
+    model.load_state_dict(unpacked(model))
+    return model
+
+
+def look(model, text=TEXT, pair=PAIR, off=()):
+    """What minibert computes, with some heads off."""
+    with evaluating(model), torch.no_grad(), without_heads(model, off):
+        return model(**TOKENIZER(text, pair, return_tensors="pt"), output_attentions=True)
+
+
+@pytest.mark.parametrize("off", [[], [[1, 2]], [[0, 0], [0, 1], [0, 2], [2, 1]]], ids=str)
+def test_guesses_and_heads_are_pythons_with_heads_on_and_off(off):
+    model = small()
+    (reply,) = answer(page(model, TOKENIZER), {"text": TEXT, "pair": PAIR, "off": off})
+    out, before = look(model, off=off), look(model)
+    tokens = TOKENIZER.convert_ids_to_tokens(TOKENIZER(TEXT, PAIR)["input_ids"])
+    weights = torch.cat(out.attentions)
+    assert reply["tokens"] == tokens and reply["words"] == _words(tokens)
+    got = torch.tensor(reply["attention"]).view(weights.shape) / 255
+    assert_close(got, weights, atol=1 / 255, rtol=0)
+    assert reply["roles"] == describe_heads(weights.numpy(), tokens)
+    places = [place for place, token in enumerate(tokens) if token == "[MASK]"]
+    assert [guess["place"] for guess in reply["guesses"]] == places
+    for guess in reply["guesses"]:
+        now, then = (o.prediction_logits[0, guess["place"]].softmax(-1) for o in (out, before))
+        assert_close(torch.tensor(guess["shares"]), now, **NEAR)
+        for word in guess["words"]:
+            number = TOKENIZER.vocab[word["token"]]
+            assert word["share"] == pytest.approx(now[number].item(), rel=1e-3)
+            assert word["before"] == (pytest.approx(then[number].item(), rel=1e-3) if off else None)
+        assert [word["token"] for word in guess["words"][:8]] == [
+            TOKENIZER.tokens[number] for number in now.topk(8).indices
+        ]
+    follows = out.seq_relationship_logits[0].softmax(-1)[0].item()
+    assert reply["follows"]["share"] == pytest.approx(follows, rel=1e-3)
+    if off:
+        moved = (weights - torch.cat(before.attentions)).abs().sum(-1).mean(-1) / 2
+        assert_close(torch.tensor(reply["change"]), moved, **NEAR)
+    else:
+        assert reply["change"] is None
+
+
+def test_a_word_that_is_hidden_is_a_mask_and_its_own_chances_are_listed():
+    model = small()
+    made = page(model, TOKENIZER)
+    hidden, typed = answer(
+        made, {"text": "the cats sat", "masked": [2, 3]}, {"text": "the [MASK] [MASK] sat"}
+    )
+    assert hidden["tokens"] == typed["tokens"]
+    assert hidden["hidden"] == ["[CLS]", "the", "cat", "##s", "sat", "[SEP]"]
+    assert [guess["was"] for guess in hidden["guesses"]] == ["cat", "##s"]
+    assert "cat" in [word["token"] for word in hidden["guesses"][0]["words"]]
+    assert [g["shares"] for g in hidden["guesses"]] == [g["shares"] for g in typed["guesses"]]
+
+
+def test_guesses_after_each_layer_are_the_heads_on_its_states():
+    model = small()
+    (reply,) = answer(page(model, TOKENIZER), {"text": TEXT, "layersOf": 7})
+    inputs = TOKENIZER(TEXT, return_tensors="pt")
+    with torch.no_grad():
+        states = model(**inputs, output_hidden_states=True).hidden_states
+        want = [model.mlm_head(state[0, 7]).softmax(-1) for state in states]
+    for got, shares in zip(reply["byLayer"], want, strict=True):
+        assert_close(torch.tensor(got), shares, **NEAR)
+
+
+def test_the_numbers_of_the_walk_follow_from_one_another():
+    """Each step is computed here again from the step before, with the model's own modules."""
+    model, where = small(), {"layer": 1, "head": 2, "token": 4}
+    (reply,) = answer(page(model, TOKENIZER), {"text": TEXT, "pair": PAIR, "trace": where})
+    t = {
+        name: torch.tensor(value) if isinstance(value, list) and name not in ("tokens",) else value
+        for name, value in reply["trace"].items()
+    }
+    parts = {name: torch.tensor(value) for name, value in t["embedding"].items()}
+    embeddings, layer = model.bert.embeddings, model.bert.encoder.layers[1]
+    attention, feed_forward = layer.attention, layer.feed_forward
+    mine, size = slice(16, 24), 8
+    near = lambda a, b: assert_close(a, b, **NEAR)
+    with torch.no_grad():
+        inputs = TOKENIZER(TEXT, PAIR, return_tensors="pt")
+        states = model(**inputs, output_hidden_states=True).hidden_states
+        assert t["ids"].tolist() == inputs["input_ids"][0].tolist()
+        near(parts["token"], embeddings.word_embeddings.weight[t["ids"][4]])
+        near(parts["position"], embeddings.position_embeddings.weight[4])
+        near(parts["segment"], embeddings.token_type_embeddings.weight[0])
+        near(parts["sum"], parts["token"] + parts["position"] + parts["segment"])
+        near(parts["states"], embeddings.norm(parts["sum"]))
+        near(t["states"], torch.stack([state[0, 4] for state in states]))
+        near(t["before"], states[1][0, 4])
+        near(t["query"], attention.query(states[1][0, 4])[mine])
+        near(t["keys"], attention.key(states[1][0])[:, mine])
+        near(t["values"], attention.value(states[1][0])[:, mine])
+        near(t["key"], t["keys"][4])
+        near(t["value"], t["values"][4])
+        near(t["scores"], t["keys"] @ t["query"] / size**0.5)
+        near(t["weights"], t["scores"].softmax(-1))
+        near(t["context"], t["weights"] @ t["values"])
+        near(t["context"], t["contexts"][mine])
+        near(t["output"], attention.output(t["contexts"]))
+        near(t["attended"], layer.attention_norm(t["before"] + t["output"]))
+        near(t["inner"], feed_forward.activation(feed_forward.intermediate(t["attended"])))
+        near(t["forward"], feed_forward.output(t["inner"]))
+        near(t["after"], layer.feed_forward_norm(t["attended"] + t["forward"]))
+        near(t["after"], states[2][0, 4])
+        transformed = model.mlm_head.transform(states[3][0, 4])
+        logits = model.mlm_head.decoder(transformed)
+    near(torch.tensor(t["guess"]["transformed"]), transformed)
+    for word in t["guess"]["words"]:
+        number = TOKENIZER.vocab[word["token"]]
+        assert word["logit"] == pytest.approx(logits[number].item(), abs=1e-3)
+        assert word["share"] == pytest.approx(logits.softmax(-1)[number].item(), abs=1e-3)
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean", "query"])
+@pytest.mark.parametrize(
+    ("problem_type", "judge"),
+    [
+        ("single_label_classification", lambda logits: logits.softmax(-1)),
+        ("multi_label_classification", torch.sigmoid),
+        ("regression", lambda logits: logits),
+    ],
+)
+def test_a_classifier_gives_its_labels(problem_type, judge, pooling):
+    labels = ["no", "maybe", "</script>"]
+    model = small(BertForSequenceClassification, labels, problem_type, pooling)
+    (reply,) = answer(page(model, TOKENIZER), {"text": TEXT, "pair": PAIR})
+    want = judge(look(model).logits[0])
+    assert [one["label"] for one in reply["labels"]] == labels
+    assert_close(torch.tensor([one["share"] for one in reply["labels"]]), want, **NEAR)
+    assert reply["guesses"] is None
+
+
+# The weights
+
+
+def test_weights_are_packed_as_they_are_read():
+    """Half precision is numpy's, and int8 is a row's scale times whole numbers."""
+    model = small()  # its large matrices are rounded to int8 already
+    for exact in (False, True):
+        got = node(
+            """
+            const { decode, unpack } = await load("weights");
+            const [{ table, bytes }] = given.models;
+            return unpack(table, decode(bytes));
+            """,
+            page(model, TOKENIZER, exact=exact).data,
+        )
+        for name, tensor in model.state_dict().items():
+            if name == "mlm_head.decoder.weight":  # tied
+                assert name not in got
+                continue
+            want = tensor.numpy()
+            if tensor.dim() == 2 and (exact or ("layers" not in name and "word_" not in name)):
+                want = want.astype(np.float16).astype(np.float32)
+            np.testing.assert_allclose(got[name], want.ravel(), rtol=1e-6, atol=1e-7)
+
+
+def test_a_weight_moves_by_half_a_step_at_most():
+    model = small()
+    with torch.no_grad():
+        model.bert.embeddings.word_embeddings.weight[3] = 0  # a row of zeros has no scale
+        for parameter in model.parameters():
+            parameter.mul_(torch.rand_like(parameter))
+    rounded = unpacked(model)
+    for name, tensor in model.state_dict().items():
+        step = tensor.abs().amax(-1, keepdim=True) / 127 if tensor.dim() == 2 else 0
+        moved = (rounded[name] - tensor).abs()
+        assert (moved <= step / 2 + 1e-6).all(), name
+        if "layers" in name and tensor.dim() == 2:
+            assert moved.max() > 0, name
+
+
+def test_int8_keeps_97_of_100_guesses(monkeypatch, tmp_path, record_property):
+    """Over a thousand masked words of held-out speeches, with the model that is shipped."""
+    monkeypatch.setattr("minibert.pretraining.run_data.HELD_OUT_BATCHES", 2)
+    model, tokenizer = minibert.load("mini-sotu")
+    _, held_out = load_corpus("sotu").split()
+    batches = held_out_batches(write_tokens(held_out, tokenizer, tmp_path), tokenizer)
+
+    def guesses():
+        with torch.no_grad():
+            return torch.cat(
+                [
+                    model(batch["input_ids"]).prediction_logits[masked].argmax(-1)
+                    for batch, masked in asked
+                ]
+            )
+
+    asked = [(batch, batch["labels"] != IGNORE_INDEX) for batch in batches]
+    with torch.no_grad():
+        before = guesses()
+        model.load_state_dict(unpacked(model))
+        kept = (guesses() == before).float().mean().item()
+    record_property("measured", f"int8: {kept:.1%} of {len(before)} guesses stay the same")
+    assert len(before) > 1000
+    assert kept >= 0.97
+
+
+# The page
+
+
+def test_what_cannot_be_read_is_said_in_a_line():
+    made = page(small(), TOKENIZER)
+    empty, long, pair, good = answer(
+        made,
+        {"text": "  "},
+        {"text": "cat " * 19},
+        {"text": "cat " * 9, "pair": "dog " * 9},
+        {"text": "cat " * 18},
+    )
+    assert empty["error"] == "Write at least one word."
+    assert "19 tokens" in long["error"] and "at most 18" in long["error"]
+    assert "18 tokens" in pair["error"] and "at most 17" in pair["error"]
+    assert good["error"] == "" and len(good["tokens"]) == 20
+
+
+def test_hidden_words_stay_hidden_when_others_are_edited():
+    got = node(
+        """
+        const { carried } = await load("sentence");
+        return given.map(([masked, ...texts]) =>
+          carried(masked, ...texts.map((text) => text.split(" "))));
+        """,
+        [
+            ([3], "a b c d e", "a x c d e"),  # another word before it
+            ([3], "a b c d e", "a x y c d e"),  # a word more before it
+            ([3], "a b c d e", "a c d e"),  # a word less
+            ([1, 3], "a b c d e", "a b c d x e"),  # after it
+            ([2], "a b c d e", "a b x d e"),  # the hidden word itself
+            ([2], "a b c d e", "a b x y d e"),  # two words in its place: neither is it
+        ],
+    )
+    assert got == [[3], [4], [2], [1, 3], [2], []]
+
+
+def test_the_largest_are_in_order_and_the_first_of_equals_is_first():
+    numbers = np.random.default_rng(0).integers(0, 20, 100).tolist()
+    got = node(
+        """const { largest } = await load("answer");
+        return [largest(given, 8), largest([], 3), largest([1], 3)];""",
+        numbers,
+    )
+    assert got == [np.argsort(-np.array(numbers), kind="stable")[:8].tolist(), [], [0]]
+
+
+def test_a_page_is_the_same_each_time_and_asks_for_nothing():
+    first, second = (page(small(), TOKENIZER, TEXT).html for _ in range(2))
+    assert first == second
+    assert "http://" not in first.replace("http://www.w3.org/2000/svg", "")
+    assert "https://" not in first and "import" not in first.split('id="code">')[1].split("\n")[0]
+
+
+def test_the_script_of_a_page_gives_what_its_modules_give():
+    """In the page the modules are one script, which also runs in a thread of its own."""
+    made = page(small(), TOKENIZER, TEXT)
+    script = made.html.split('<script id="code">')[1].split("</script>")[0]
+    request = {"seq": 0, "text": TEXT, "pair": PAIR, "off": [[0, 1]]}
+    run = "return new Function(given.script + '\\nreturn [answer.Answerer, answer.finish];')"
+    given = {"script": script, "data": made.data, "request": request}
+    got = node(
+        f"""const [Answerer, finish] = (() => {{ {run}(); }})();
+        return finish(new Answerer(given.data).answer(given.request));""",
+        given,
+    )
+    assert [got] == answer(made, request)
+
+
+def test_hostile_words_end_no_script():
+    tokenizer = BertTokenizer([*SPECIAL_TOKENS, *HOSTILE_TOKENS, *map(str, range(97 - 38))])
+    made = page(small(), tokenizer, HOSTILE_TOKENS[0])
+    assert made.html.count("<script") == made.html.count("</script>") == 4
+    assert not [token for token in HOSTILE_TOKENS if "<" in token and token in made.html]
+
+
+def test_other_models_are_refused():
+    with pytest.raises(ValueError, match=r"takes a BertForPreTraining or .* not a BertModel"):
+        page(small().bert, TOKENIZER)
+
+
+def test_the_size_of_a_page_is_said(monkeypatch, tmp_path):
+    model = small()
+    size = page(model, TOKENIZER).size
+    assert page(model, TOKENIZER).save(tmp_path / "a" / "bert.html").stat().st_size == size
+    with pytest.raises(ValueError, match=r"must end in \.html"):
+        page(model, TOKENIZER).save(tmp_path / "bert.htm")
+    module = importlib.import_module("minibert.viz.page.page")
+    monkeypatch.setattr(module, "LARGE", size - 1)
+    with pytest.warns(UserWarning, match=r"the page has \d+ MB: it opens slowly"):
+        page(model, TOKENIZER)
+    monkeypatch.setattr(module, "TOO_LARGE", size - 1)
+    with pytest.raises(ValueError, match=r"the page has \d+ MB, and browsers .* smaller model$"):
+        page(model, TOKENIZER)
+    with pytest.raises(ValueError, match=r"leave exact out"):
+        page(model, TOKENIZER, exact=True)
+
+
+def test_at_most_five_snapshots_are_kept(monkeypatch):
+    kept = {
+        number: list(_chosen({step: step for step in range(number)})) for number in (1, 2, 5, 6, 12)
+    }
+    assert kept == {
+        1: [0], 2: [0, 1], 5: [0, 1, 2, 3, 4], 6: [0, 1, 2, 4, 5], 12: [0, 3, 6, 8, 11]
+    }  # fmt: skip
+
+
+def test_a_page_with_snapshots_answers_with_each(tmp_path):
+    """The folder of a run, whose models differ."""
+    models = {}
+    for step, folder in ((0, "snapshots/step-000000000"), (10, "snapshots/step-000000010")):
+        torch.manual_seed(step)
+        models[step] = small()
+        with torch.no_grad():
+            models[step].mlm_head.decoder.bias.normal_()
+        models[step].save_pretrained(tmp_path / folder)
+        (tmp_path / folder / "vocab.txt").write_text("\n".join(TOKENIZER.tokens), "utf-8")
+    made = page(small(), TOKENIZER, snapshots=tmp_path)
+    assert made.data["steps"] == [0, 10]
+    replies = answer(made, {"text": TEXT, "snapshot": 0}, {"text": TEXT, "snapshot": 1})
+    for reply, model in zip(replies, models.values(), strict=True):
+        want = look(model, pair=None).prediction_logits[0, 7].softmax(-1)
+        assert_close(torch.tensor(reply["guesses"][0]["shares"]), want, **NEAR)
