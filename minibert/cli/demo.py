@@ -117,6 +117,7 @@ def _draw(model: BertForPreTraining, tokenizer: BertTokenizer, out: Path) -> Non
     page_of(model, tokenizer, BLANKS[0]).save(out / "bert.html")
     page = map_page(AttentionData.from_model(model, tokenizer, SENTENCE), SENTENCE)
     page.save(out / "attention.html")
+    assert page.picture is not None  # a map has one
     page.picture.save(out / "attention.png")
     say(f"\n5. In {out}:")
     for name, what in (

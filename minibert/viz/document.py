@@ -35,15 +35,19 @@ class Document:
     """An HTML document.
 
     `title` names it, `body` and `style` are HTML and CSS, `scripts` run in order at the body's end.
-    `picture` replaces it if no script may run, and its alt text describes the page. `height` is the
-    height of the frame in CSS pixels. A longer page scrolls.
+    `picture` replaces it if no script may run, and its alt text describes the page; a page that is
+    nothing without its scripts has none. `height` is the height of the frame in CSS pixels. A
+    longer page scrolls.
     """
+
+    policy = POLICY
+    base_style = BASE_STYLE
 
     def __init__(
         self,
         title: str,
         body: str,
-        picture: Picture,
+        picture: Picture | None,
         style: str = "",
         scripts: Sequence[str] = (),
         height: int = 480,
@@ -64,9 +68,9 @@ class Document:
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
+<meta http-equiv="Content-Security-Policy" content="{self.policy}">
 <title>{html.escape(self.title)}</title>
-<style>{BASE_STYLE}{self.style}</style>
+<style>{self.base_style}{self.style}</style>
 </head>
 <body>
 <main>
@@ -87,7 +91,7 @@ class Document:
         return path
 
     def __repr__(self) -> str:
-        return f"{self.title}. {self.picture.alt}"
+        return f"{self.title}. {self.picture.alt}" if self.picture else self.title
 
     def _repr_html_(self) -> str:
         frame = (
@@ -97,5 +101,7 @@ class Document:
             f'background: #fff; color-scheme: light" '
             f'srcdoc="{html.escape(self.html)}"></iframe>'
         )
+        if self.picture is None:
+            return frame
         picture = self.picture._repr_html_().replace("<img ", '<img class="minibert-picture" ', 1)
         return f"{FALLBACK_STYLE}{frame}{picture}"

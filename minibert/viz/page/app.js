@@ -419,7 +419,7 @@ export class App {
     const start = JSON.stringify({ text, pair, masked }).replaceAll("<", "\\u003c");
     document.getElementById("start").textContent = start;
     const copy = document.documentElement.cloneNode(true);
-    copy.querySelector("main").replaceChildren();
+    copy.querySelector("#app").replaceChildren();
     download("bert.html", "text/html", `<!doctype html>\n${copy.outerHTML}`);
   }
 }

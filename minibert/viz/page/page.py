@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import base64
-import html
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from minibert.files import write_text
 from minibert.heads import BertForSequenceClassification
 from minibert.model import BertForPreTraining, load
 from minibert.pretraining.snapshots import read_snapshots
 from minibert.tokenizer import BertTokenizer
-from minibert.viz.document import script_json
+from minibert.viz.document import Document, script_json
 from minibert.viz.page.bundle import bundle, join_styles
 from minibert.viz.page.characters import character_table
 from minibert.viz.page.pack import pack
@@ -40,6 +38,17 @@ POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' blob:; worker-src blob:; "
     "style-src 'unsafe-inline'; img-src data: blob:"
 )
+"""The page's thread is a blob, which holds the same script."""
+BODY = """<div id="app"><p>This page needs JavaScript: BERT runs in it.</p></div>
+<script type="application/json" id="bert">{data}</script>
+<script type="application/json" id="start">{start}</script>
+<script id="code">{code}</script>"""
+BEGIN = """
+const read = (id) => document.getElementById(id).textContent;
+new app.App(
+  { ...JSON.parse(read("bert")), start: JSON.parse(read("start")) },
+  read("code"), document.getElementById("app"));
+"""
 
 
 def page(
@@ -95,8 +104,11 @@ def _chosen(snapshots: Mapping[int, Path]) -> dict[int, Path]:
     return {steps[place]: snapshots[steps[place]] for place in kept}
 
 
-class BertPage:
+class BertPage(Document):
     """What `page` gives: it saves itself as an HTML file, and a notebook shows it in a frame."""
+
+    policy = POLICY
+    base_style = ""
 
     def __init__(
         self,
@@ -105,11 +117,10 @@ class BertPage:
         start: dict[str, Any],
         exact: bool,
     ) -> None:
-        self.model = list(models.values())[-1]
-        self.start = start
+        model = list(models.values())[-1]
         self.data = {
-            "name": _name(self.model),
-            "config": _config(self.model),
+            "name": _name(model),
+            "config": _config(model),
             "tokens": tokenizer.tokens,
             "lowerCase": tokenizer.do_lower_case,
             "characters": character_table(),
@@ -117,31 +128,24 @@ class BertPage:
             "steps": list(models),
             "models": [_packed(model, exact) for model in models.values()],
         }
-        self.html = _document(self.data, start)
+        super().__init__(
+            "BERT in a page",
+            BODY.format(
+                data=script_json(self.data), start=script_json(start), code=bundle(HERE / "app.js")
+            ),
+            picture=None,
+            style=join_styles(HERE / "panel.css", HERE / "page.css"),
+            scripts=[BEGIN],
+            height=HEIGHT,
+        )
 
     @property
     def size(self) -> int:
         """Bytes of the page."""
         return len(self.html.encode())
 
-    def save(self, path: str | Path) -> Path:
-        """Write the page to `path`, which ends in .html. Returns the path."""
-        path = Path(path)
-        if path.suffix != ".html":
-            raise ValueError(f"{path} must end in .html: it is a page")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, self.html)
-        return path
-
     def __repr__(self) -> str:
         return f"BERT in a page: {self.data['name']}, {self.size / 1e6:.1f} MB. Save it as .html"
-
-    def _repr_html_(self) -> str:
-        return (
-            '<iframe class="minibert-page" sandbox="allow-scripts allow-downloads" '
-            f'title="BERT in a page" style="width: 100%; height: {HEIGHT}px; '
-            f'border: 1px solid #ccc" srcdoc="{html.escape(self.html)}"></iframe>'
-        )
 
 
 def _name(model: MODELS) -> str:
@@ -161,29 +165,3 @@ def _config(model: MODELS) -> dict[str, Any]:
 def _packed(model: MODELS, exact: bool) -> dict[str, Any]:
     table, content = pack(model, exact)
     return {"table": table, "bytes": base64.b64encode(content).decode("ascii")}
-
-
-def _document(data: dict[str, Any], start: dict[str, Any]) -> str:
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<title>BERT in a page</title>
-<style>{join_styles(HERE / "panel.css", HERE / "page.css")}</style>
-</head>
-<body>
-<main><p>This page needs JavaScript: BERT runs in it.</p></main>
-<script type="application/json" id="bert">{script_json(data)}</script>
-<script type="application/json" id="start">{script_json(start)}</script>
-<script id="code">{bundle(HERE / "app.js")}</script>
-<script>
-const read = (id) => document.getElementById(id).textContent;
-new app.App(
-  {{ ...JSON.parse(read("bert")), start: JSON.parse(read("start")) }},
-  read("code"), document.querySelector("main"));
-</script>
-</body>
-</html>
-"""
