@@ -206,14 +206,12 @@ def test_attention_in_other_views(model, tmp_path, view, shown):
         ("head", ("--layer", 1, "--head", 0, "--pair", "A dog")),
         ("model", ("--layer", 1, "--head", 0, "--pair", "A dog")),
         ("neuron", ("--layer", 1, "--head", 1, "--pair", "A dog")),
-        ("explorer", ("--pair", "A dog")),
     ],
 )
 def test_a_view_is_the_packages_with_the_options(model, tmp_path, view, options):
     from minibert.model import load
     from minibert.viz.attention_data import AttentionData
     from minibert.viz.bertviz_views import head_view, model_view, neuron_view
-    from minibert.viz.explorer import explore
 
     bert, tokenizer = load(model)
     data = AttentionData.from_model(bert, tokenizer, "The cat", "A dog", queries_and_keys=True)
@@ -221,7 +219,6 @@ def test_a_view_is_the_packages_with_the_options(model, tmp_path, view, options)
         "head": lambda: head_view(data, layer=1, heads=0),
         "model": lambda: model_view(data, include_layers=1, include_heads=0),
         "neuron": lambda: neuron_view(data, layer=1, head=1),
-        "explorer": lambda: explore(bert, tokenizer, "The cat", "A dog"),
     }[view]()
     made.save(tmp_path / "expected.html")
     run("attention", model, "The cat", "--view", view, *options, "-o", tmp_path / "page.html")
@@ -400,20 +397,6 @@ def test_a_killed_command_resumes_bitwise(texts, tmp_path):
         (
             ["attention", "{model}", "a", "--view", "neuron", "--head", "9", "-o", "{new}/x.html"],
             "no head 9",
-        ),
-        (
-            [
-                "attention",
-                "{model}",
-                "a",
-                "--view",
-                "explorer",
-                "--layer",
-                "0",
-                "-o",
-                "{new}/x.html",
-            ],
-            "leave --layer and --head out",
         ),
         (["info", "{texts}"], "model directory"),
         (["pretrain", "nowhere", "-o", "{new}", "--steps", "2"], "no corpus 'nowhere'"),
