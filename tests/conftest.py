@@ -1,6 +1,40 @@
 """What tests measure is said at the end of the run: `record_property("measured", line)`."""
 
+import signal
+
 import pytest
+
+LONGEST = (
+    "test_grading",
+    "test_distributed",
+    "test_shards",
+    "test_streaming",
+    "test_tasks",
+    "test_distillation",
+    "test_transfer",
+    "test_pretraining",
+    "test_bertviz_views",
+    "test_checks",
+    "test_trainer",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """The files that take longest come first: at the end, no process waits for another's."""
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
+
+
+@pytest.fixture
+def signals_arrive():
+    """`nohup`, and a script's `&`, have signals ignored, and every process started here inherits
+    that: while a test sends signals, they do what they do in a terminal."""
+    default = {"SIGINT": signal.default_int_handler, "SIGTERM": signal.SIG_DFL}
+    default["SIGHUP"] = signal.SIG_DFL
+    there = {getattr(signal, name): how for name, how in default.items() if hasattr(signal, name)}
+    before = {number: signal.signal(number, how) for number, how in there.items()}
+    yield
+    for number, how in before.items():
+        signal.signal(number, how)
 
 
 @pytest.fixture(scope="module")

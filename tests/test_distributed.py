@@ -1,4 +1,4 @@
-"""Many processes take the same steps as one: real ones, started by torchrun."""
+"""Many processes take the same steps as one."""
 
 import json
 import os
@@ -8,33 +8,37 @@ from pathlib import Path
 
 import pytest
 import torch
+import train_in_processes
+from processes import in_processes
 
 from minibert.training import processes as distributed
 from minibert.training.history import read_history
 
-HERE = Path(__file__).parent
-SCRIPT = str(HERE / "train_in_processes.py")
+SCRIPT = Path(__file__).with_name("train_in_processes.py")
 CLOSE = {"rtol": 0, "atol": 1e-5}
 
 
-def start(out, processes, **arguments):
-    """The script in so many processes; its exit code."""
+def train(out, processes, **arguments):
+    """Train in so many processes. Returns whether that succeeded."""
     out.mkdir(exist_ok=True)
-    command = [sys.executable, SCRIPT]
-    if processes > 1:
-        torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-        command = [sys.executable, *torchrun, SCRIPT]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"}
+    failure = in_processes(processes, out / "log.txt", train_in_processes.main, out, **arguments)
+    print(failure)
+    return not failure
+
+
+def torchrun(out, processes, **arguments):
+    """The same with torch's own command, as a user starts it."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command += [f"--nproc-per-node={processes}", SCRIPT]
     done = subprocess.run(
         [*command, json.dumps({"out": str(out), **arguments})],
-        env=environment,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "TQDM_DISABLE": "1"},
         capture_output=True,
         text=True,
         timeout=200,
     )
-    if done.returncode:
-        print(done.stderr)
-    return done.returncode
+    print(done.stderr)
+    return done.returncode == 0
 
 
 def end(out):
@@ -63,14 +67,21 @@ def seen(out):
 def alone(tmp_path_factory):
     """Twenty steps of one process."""
     out = tmp_path_factory.mktemp("alone")
-    assert start(out, 1) == 0
+    assert train(out, 1)
     return out
 
 
-@pytest.mark.parametrize("sharded", [False, True])
-@pytest.mark.parametrize("accumulate", [1, 2])
-def test_two_processes_take_the_steps_of_one(tmp_path, alone, accumulate, sharded):
-    assert start(tmp_path, 2, accumulate=accumulate, sharded=sharded) == 0
+@pytest.mark.parametrize(
+    ("start", "accumulate", "sharded"),
+    [
+        (torchrun, 1, False),
+        (train, 1, True),
+        (train, 2, False),
+        (train, 2, True),
+    ],
+)
+def test_two_processes_take_the_steps_of_one(tmp_path, alone, start, accumulate, sharded):
+    assert start(tmp_path, 2, accumulate=accumulate, sharded=sharded)
     assert_close(end(alone), end(tmp_path), "weights")
     assert_close(end(alone), end(tmp_path), "gradients")
     for line, other in zip(read_history(alone), read_history(tmp_path), strict=True):
@@ -83,7 +94,7 @@ def test_the_naive_mean_does_not(tmp_path):
     """The comparison above sees the fault that it is there for, in the first gradient already."""
     for name, processes, naive in (("one", 1, False), ("two", 2, False), ("naive", 2, True)):
         arguments = {"steps": 1, "naive": naive}
-        assert start(tmp_path / name, processes, **arguments) == 0
+        assert train(tmp_path / name, processes, **arguments)
     one, two, naive = (end(tmp_path / name) for name in ("one", "two", "naive"))
     assert_close(one, two, "gradients")
     with pytest.raises(AssertionError):
@@ -93,17 +104,17 @@ def test_the_naive_mean_does_not(tmp_path):
 @pytest.mark.parametrize(
     ("processes", "was_sharded", "sharded"),
     [
-        pytest.param(1, False, False, marks=pytest.mark.long),
-        pytest.param(3, False, False, marks=pytest.mark.long),
+        (1, False, False),
+        (3, False, False),
         (1, True, False),
         (3, False, True),
     ],
 )
 def test_a_run_of_two_resumes_on_any_number(tmp_path, alone, processes, was_sharded, sharded):
     """A signal to one of two stops both; others go on with the batches that come next."""
-    assert start(tmp_path, 2, stop_at=6, sharded=was_sharded) == 0
+    assert train(tmp_path, 2, stop_at=6, sharded=was_sharded)
     assert (tmp_path / "checkpoints" / "step-000000007").exists()
-    assert start(tmp_path, processes, resume=True, sharded=sharded) == 0
+    assert train(tmp_path, processes, resume=True, sharded=sharded)
     assert_close(end(alone), end(tmp_path), "weights")
     whole = {step: rows for (step, _), rows in seen(alone).items()}
     parts = seen(tmp_path)
@@ -112,9 +123,9 @@ def test_a_run_of_two_resumes_on_any_number(tmp_path, alone, processes, was_shar
 
 
 def test_a_process_that_is_killed_leaves_a_checkpoint(tmp_path, alone):
-    assert start(tmp_path, 2, kill=10) != 0
+    assert not torchrun(tmp_path, 2, kill=10)
     assert not (tmp_path / "end.pt").exists()
-    assert start(tmp_path, 2, resume=True) == 0
+    assert train(tmp_path, 2, resume=True)
     assert_close(end(alone), end(tmp_path), "weights")
     steps = [line["step"] for line in read_history(tmp_path) if "loss" in line]
     assert steps == list(range(1, 21))

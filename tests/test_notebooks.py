@@ -1,6 +1,7 @@
 """The notebooks' form, and the comparison that their outputs are held to: does it bite?"""
 
 import copy
+import json
 import os
 import re
 import subprocess
@@ -188,55 +189,68 @@ SOURCES = (
 )
 
 
+def shows(old, new):
+    """A change of a cell: in what it shows, one text in the place of another."""
+
+    def change(cell):
+        stored = json.dumps(cell.outputs)
+        assert old in stored
+        cell.outputs = nbformat.from_dict(json.loads(stored.replace(old, new)))
+
+    return change
+
+
+CHANGED_CELLS = {  # a number of `SOURCES`, and what is done to the cell's stored outputs
+    "number": (1, shows("3.77", "3.81")),
+    "sign": (1, shows("3.77", "-3.77")),
+    "integer": (1, shows("512", "511")),
+    "word": (1, shows("the loss", "a loss")),
+    "shape": (2, shows("[2, 3]", "[3, 2]")),
+    "alt_text": (3, shows("12.5", "13.5")),
+    "error": (4, shows("three", "four")),
+    "missing": (2, lambda cell: cell.update(outputs=[])),
+    "unasked": (0, lambda cell: cell.outputs.append(nbformat.v4.new_output("stream", text="1"))),
+}
+CHANGED_NOTEBOOKS = {
+    "not_run": lambda notebook: notebook.cells[1].update(execution_count=None, outputs=[]),
+    "out_of_order": lambda notebook: notebook.cells[1].update(execution_count=9),
+    "dead": lambda notebook: notebook.cells[1].update(source="import os\nos._exit(1)"),
+}
+
+
+def write_numbered(cells, path, change=lambda _: None):
+    """A notebook of copies of these cells, as if they had run one after the other."""
+    copies = [copy.deepcopy(cell) for cell in cells]
+    for number, cell in enumerate(copies, 1):
+        cell.update(id=f"cell-{number}", execution_count=number)
+    notebook = nbformat.v4.new_notebook(cells=copies)
+    change(notebook)
+    nbformat.write(notebook, path)
+
+
 @pytest.fixture(scope="module")
 def verdicts(tmp_path_factory):
-    """Which of several altered copies of a small notebook pass."""
+    """What pytest says of a small notebook's cells and their altered copies, which come after them
+    in `cells.ipynb`, and of altered copies of two cells."""
     folder = tmp_path_factory.mktemp("notebooks")
     cells = [nbformat.v4.new_code_cell(source) for source in SOURCES]
     cells[4].metadata.tags = ["raises-exception"]
-    good = nbformat.v4.new_notebook(cells=cells)
-    NotebookClient(good, kernel_name="python3").execute()
-
-    def altered(name, number=0, old="", new="", change=None):
-        notebook = copy.deepcopy(good)
-        cell = notebook.cells[number]
-        if change:
-            change(notebook)
-        for output in cell.outputs:
-            for holder, key in (
-                (output, "text"),
-                (output, "evalue"),
-                *((output.get("data", {}), mime) for mime in output.get("data", {})),
-            ):
-                if old and key in holder:
-                    assert old in holder[key]
-                    holder[key] = holder[key].replace(old, new)
-        nbformat.write(notebook, folder / f"{name}.ipynb")
-
-    altered("good")
-    altered("number", 1, "3.77", "3.81")
-    altered("sign", 1, "3.77", "-3.77")
-    altered("integer", 1, "512", "511")
-    altered("word", 1, "the loss", "a loss")
-    altered("shape", 2, "[2, 3]", "[3, 2]")
-    altered("alt_text", 3, "12.5", "13.5")
-    altered("error", 4, "three", "four")
-    altered("missing", change=lambda n: n.cells[2].outputs.clear())
-    altered("unasked", change=lambda n: n.cells[0].outputs.extend(n.cells[2].outputs))
-    altered("not_run", change=lambda n: n.cells[1].update(execution_count=None, outputs=[]))
-    altered("out_of_order", change=lambda n: n.cells[1].update(execution_count=9))
-    altered("dead", change=lambda n: n.cells[1].update(source="os._exit(1)"))
-    options = "--nbval -p tests.notebooks -o addopts= -rA -n 2 --dist loadfile --color no"
-    shown = subprocess.run(
-        [sys.executable, "-m", "pytest", *options.split(), str(folder)],
+    NotebookClient(nbformat.v4.new_notebook(cells=cells), kernel_name="python3").execute()
+    changed = []
+    for number, change in CHANGED_CELLS.values():
+        changed.append(copy.deepcopy(cells[number]))
+        change(changed[-1])
+    write_numbered(cells + changed, folder / "cells.ipynb")
+    for name, change in CHANGED_NOTEBOOKS.items():
+        write_numbered([cells[1]] * 3, folder / f"{name}.ipynb", change)
+    options = "--nbval -p tests.notebooks -o addopts= -rA -n 0 --continue-on-collection-errors"
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "--color=no", *options.split(), str(folder)],
         capture_output=True,
         text=True,
         cwd=ROOT,
         timeout=200,
     ).stdout
-    failed = set(re.findall(r"(?:FAILED|ERROR) .*?(\w+)\.ipynb", shown))
-    assert "good" in {p.stem for p in folder.iterdir()}, shown
-    return {p.stem: p.stem not in failed for p in folder.iterdir()}, shown
 
 
 def test_the_plain_command_compares_as_we_do():
@@ -254,20 +268,33 @@ def test_the_plain_command_compares_as_we_do():
     assert "<Notebook 03_attention.ipynb>" in shown.stdout, shown.stdout
 
 
+def outcomes(verdicts, name):
+    """How a notebook's cells ended, in order; or how the whole of it did."""
+    line = rf"^(PASSED|FAILED|ERROR) \S*\b{name}\.ipynb(?:::Cell (\d+))?"
+    found = re.findall(line, verdicts, re.MULTILINE)
+    return [how for how, _ in sorted(found, key=lambda pair: int(pair[1] or 0))]
+
+
 def test_what_did_not_change_passes(verdicts):
-    passes, shown = verdicts
-    assert passes["good"], shown
-    assert len(re.findall(r"PASSED \S*good\.ipynb", shown)) == len(SOURCES), shown
+    assert outcomes(verdicts, "cells")[: len(SOURCES)] == ["PASSED"] * len(SOURCES), verdicts
 
 
-CHANGES = ["number", "sign", "integer", "word", "shape", "alt_text", "error", "missing", "unasked"]
-CHANGES += ["not_run", "out_of_order", "dead"]
-
-
-@pytest.mark.parametrize("name", CHANGES)
+@pytest.mark.parametrize("name", CHANGED_CELLS)
 def test_what_changed_fails(verdicts, name):
-    passes, shown = verdicts
-    assert not passes[name], shown
+    number = len(SOURCES) + list(CHANGED_CELLS).index(name)
+    assert outcomes(verdicts, "cells")[number] == "FAILED", verdicts
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("not_run", ["ERROR"]),
+        ("out_of_order", ["ERROR"]),
+        ("dead", ["PASSED", "FAILED", "FAILED"]),
+    ],
+)
+def test_a_notebook_that_did_not_run_to_its_end_fails(verdicts, name, expected):
+    assert outcomes(verdicts, name) == expected, verdicts
 
 
 # The form

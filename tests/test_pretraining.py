@@ -79,7 +79,7 @@ def test_the_folder_says_what_was_done(trained):
 
 @pytest.mark.parametrize(
     ("name", "steps"),
-    [pytest.param("original", 2000, marks=pytest.mark.long), ("fast", 300)],
+    [pytest.param("original", 2000, marks=pytest.mark.long), ("fast", 250)],
 )
 def test_pretraining_learns(tmp_path, name, steps):
     """Sentences of a subject, a verb and an object have an order, which is found."""

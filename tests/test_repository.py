@@ -1,5 +1,6 @@
 """What the set-up files promise."""
 
+import ast
 import importlib.metadata
 import re
 import runpy
@@ -10,6 +11,10 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "minibert"
+MOST_LINES_OF_A_FILE, MOST_LINES_OF_A_FUNCTION = 450, 60
+# Lists of wrong answers.
+LONG_FILES = {f"course/checks/chapter_{n:02}.py" for n in range(1, 12) if n != 3}
 
 
 def test_environment_yml_has_no_list_of_its_own():
@@ -40,3 +45,20 @@ def test_tests_import_no_tests():
     for file in (ROOT / "tests").rglob("*.py"):
         for line in file.read_text("utf-8").splitlines():
             assert not re.match(r"(from|import) (tests\.)?test_", line.strip()), f"{file}: {line}"
+
+
+def test_files_and_functions_are_short():
+    """A reader can take in each at once. A file that has become short leaves the exceptions."""
+    sources = [file for kind in ("py", "js", "css") for file in PACKAGE.rglob(f"*.{kind}")]
+    lines = {f.relative_to(PACKAGE).as_posix(): f.read_text("utf-8").splitlines() for f in sources}
+    assert len(lines) > 100
+    assert {name for name, of in lines.items() if len(of) > MOST_LINES_OF_A_FILE} == LONG_FILES
+    long_functions = {
+        f"{name}: {node.name}"
+        for name, of in lines.items()
+        if name.endswith(".py")
+        for node in ast.walk(ast.parse("\n".join(of)))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.end_lineno - node.lineno + 1 > MOST_LINES_OF_A_FUNCTION
+    }
+    assert long_functions == set()

@@ -162,7 +162,7 @@ def test_limits_are_above_zero(limits):
         Limits(**limits)
 
 
-def test_a_signal_is_no_exception_in_the_middle_of_something():
+def test_a_signal_is_no_exception_in_the_middle_of_something(signals_arrive):
     """It could come while a lock is held that the notebooks' threads need."""
     before = signal.getsignal(signal.SIGTERM)
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):
@@ -185,7 +185,7 @@ grading.grade(Path("in"), Path("out"), Path("exercises"))
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT", "SIGKILL", "SIGKILL no fence"])
-def test_grade_takes_its_notebooks_along_whatever_ends_it(tmp_path, marked, name):
+def test_grade_takes_its_notebooks_along_whatever_ends_it(tmp_path, marked, signals_arrive, name):
     """And the copies of submissions are gone too, unless it was given no time for that."""
     for folder in ("in/ann", "in/bob", "exercises", "path", "tmp"):
         (tmp_path / folder).mkdir(parents=True)

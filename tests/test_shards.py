@@ -14,6 +14,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from filelock import FileLock
+from processes import context
 from stopping import stopped_in_step
 
 from minibert.cli import main
@@ -63,6 +64,14 @@ def dataset(tmp_path_factory):
         lines = [json.dumps({"text": text(rng, words=words)}) for _ in range(rows)]
         (folder / f"train-{number}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return f"hf:{folder}"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def workers_that_need_no_imports():
+    """Where `prepare` is called here; the command, which some tests start, spawns its workers."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("minibert.data.shards.get_context", lambda _: context)
+        yield
 
 
 @pytest.fixture(scope="module")

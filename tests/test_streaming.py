@@ -1,9 +1,7 @@
 """A corpus that comes through the network: here a folder of files stands in for the hub."""
 
 import json
-import os
 import shutil
-import subprocess
 import sys
 import threading
 import time
@@ -14,9 +12,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import stream_in_processes
 import torch
 from click.testing import CliRunner
 from datasets import load_dataset_builder
+from processes import in_processes
 from safetensors.torch import load_file
 from stopping import stopped_in_step
 
@@ -288,76 +288,10 @@ def test_a_stopped_run_resumes_bitwise_though_its_windows_are_gone(trained, data
     assert "mlm_accuracy" in read_history(out)[-1]["held_out"]
 
 
-SCRIPT = """
-import os
-import signal
-import sys
-from contextlib import nullcontext
-from dataclasses import replace
-
-from minibert.data import streaming as stream
-from minibert.data.corpora import load_corpus
-from minibert.training.processes import process_group
-from minibert.pretraining.recipes import RECIPES
-from minibert.pretraining.run import Run, pretrain
-from minibert.training.run_folder import Session
-from stopping import stopped_in_step
-
-stream.WINDOW_CHARACTERS, stream.SAMPLE_CHARACTERS = 2000, 8000
-dataset, out, stop = sys.argv[1:]
-
-
-def die_in(name, place):
-    real = getattr(stream, name)
-
-    def struck(*arguments, **options):
-        if name == "rmtree" and place in str(arguments):
-            os.kill(os.getpid(), signal.SIGKILL)
-        result = real(*arguments, **options)
-        if place in str(arguments):
-            os.kill(os.getpid(), signal.SIGKILL)
-        return result
-
-    setattr(stream, name, struck)
-
-
-if ":" in stop:
-    die_in(*stop.split(":"))
-stopped = stopped_in_step(int(stop)) if stop.isdigit() else nullcontext()
-resume = os.path.exists(os.path.join(out, "run.json"))
-recipe = replace(RECIPES["original"], batch_size=8, max_length=16, dropout=0.0)
-run = Run(dataset, recipe=recipe, steps=20, vocab_size=100)
-with process_group(), stopped:
-    pretrain(load_corpus(dataset), out, run, Session(resume, say=lambda _: None))
-"""
-
-
-@pytest.fixture(scope="module")
-def train(tmp_path_factory):
-    """Twenty steps in so many real processes, or what is left of them; they are still at work."""
-    script = tmp_path_factory.mktemp("script") / "train.py"
-    script.write_text(SCRIPT)
-
-    def train(dataset, out, stop="never", processes=1):
-        many = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-        return subprocess.Popen(
-            [sys.executable, *(many if processes > 1 else []), script, dataset, out, stop],
-            env={
-                **os.environ,
-                "OMP_NUM_THREADS": "1",
-                "TQDM_DISABLE": "1",
-                "PYTHONPATH": os.pathsep.join([os.path.dirname(__file__), *sys.path]),
-            },
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    return train
-
-
-def ended(process):
-    _, said = process.communicate(timeout=200)
-    assert process.returncode == 0, said
+def train(dataset, out, processes=1, **how):
+    """Twenty steps in so many processes, or what is left of them. Returns how they failed."""
+    log = out.with_name("log.txt")
+    return in_processes(processes, log, stream_in_processes.main, dataset, out, **how)
 
 
 def weights(out):
@@ -365,35 +299,32 @@ def weights(out):
 
 
 @pytest.fixture(scope="module")
-def in_quiet(dataset, train, tmp_path_factory):
+def in_quiet(dataset, tmp_path_factory):
     out = tmp_path_factory.mktemp("quiet") / "one"
-    ended(train(dataset, out))
+    assert not train(dataset, out)
     return out
 
 
-def test_two_processes_have_the_batches_of_one(dataset, train, in_quiet, tmp_path):
+def test_two_processes_have_the_batches_of_one(dataset, in_quiet, tmp_path):
     """Twenty steps of two real processes, each making every other window: the same weights."""
-    ended(train(dataset, tmp_path / "two", processes=2))
+    assert not train(dataset, tmp_path / "two", processes=2)
     torch.testing.assert_close(weights(tmp_path / "two"), weights(in_quiet), rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("processes", [pytest.param(1, marks=pytest.mark.long), 3])
-def test_a_run_of_two_goes_on_in_another_number(dataset, train, in_quiet, tmp_path, processes):
-    ended(train(dataset, tmp_path / "run", stop="8", processes=2))
+@pytest.mark.parametrize("processes", [1, 3])
+def test_a_run_of_two_goes_on_in_another_number(dataset, in_quiet, tmp_path, processes):
+    assert not train(dataset, tmp_path / "run", stop_in_step=8, processes=2)
     assert [p.name for p in (tmp_path / "run" / "checkpoints").glob("step-*")] == ["step-000000008"]
-    ended(train(dataset, tmp_path / "run", processes=processes))
+    assert not train(dataset, tmp_path / "run", processes=processes)
     torch.testing.assert_close(weights(tmp_path / "run"), weights(in_quiet), rtol=0, atol=1e-5)
 
 
-@pytest.mark.long
-def test_killed_among_its_windows_it_ends_as_in_quiet(dataset, train, in_quiet, tmp_path):
+def test_killed_among_its_windows_it_ends_as_in_quiet(dataset, in_quiet, tmp_path):
     """Whatever one of two does with it, a window is there as a whole, or not at all."""
     out = tmp_path / "run"
-    for place in ("write_tokens:writing-000001", "write_json:000003", "rmtree:gone-"):
-        process = train(dataset, out, place, processes=2)
-        _, said = process.communicate(timeout=200)
-        assert process.returncode and "SIGKILL" in said, said
-    ended(train(dataset, out, processes=2))
+    for die in (("write_tokens", "writing-000001"), ("write_json", "000003"), ("rmtree", "gone-")):
+        assert "-9" in train(dataset, out, processes=2, die=die)
+    assert not train(dataset, out, processes=2)
     torch.testing.assert_close(weights(out), weights(in_quiet), rtol=0, atol=1e-5)
 
 

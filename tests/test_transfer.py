@@ -5,6 +5,7 @@ import json
 import shutil
 import sysconfig
 from dataclasses import asdict, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -34,11 +35,20 @@ from minibert.training.run_folder import Session
 pytestmark = pytest.mark.usefixtures("measured_on_less")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def few_rows(measured_on_less):
+    """With 8192 tokens to choose from, 4096 held-out tokens take as long as the training."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("minibert.pretraining.run_data.HELD_OUT_ROWS", 16)
+        yield
+
+
 def small_run(start, steps=6, **changes):
-    recipe = replace(RECIPES["continue"], batch_size=4, **changes)
+    recipe = replace(RECIPES["continue"], **{"batch_size": 4, "max_length": 32, **changes})
     return Run("texts", recipe=recipe, steps=steps, start=str(start))
 
 
+@cache
 def docstrings(number=60):
     """What the modules of Python's own library say of themselves, each a text."""
     texts = []
@@ -48,7 +58,9 @@ def docstrings(number=60):
         found = [doc for doc in map(ast.get_docstring, nodes) if doc and len(doc.split()) > 20]
         if found:
             texts.append("\n\n".join(found))
-    return texts[:number]
+        if len(texts) == number:
+            break
+    return texts
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +72,22 @@ def headless(tmp_path_factory):
     return out
 
 
+@pytest.fixture(scope="module")
+def small_start(tmp_path_factory):
+    """A small BERT with the vocabulary of mini-sotu, where its size does not matter."""
+    sizes = {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 64}
+    tokenizer = minibert.BertTokenizer.from_pretrained(find_directory("mini-sotu"))
+    config = minibert.BertConfig.preset("tiny", vocab_size=tokenizer.vocab_size, **sizes)
+    torch.manual_seed(0)
+    model = BertForPreTraining(replace(config, max_position_embeddings=128), next_sentence=False)
+    out = tmp_path_factory.mktemp("small")
+    model.save_pretrained(out, tokenizer)
+    return out
+
+
 def test_it_learns_another_kind_of_text(tmp_path):
     """From speeches to the documentation of programs, in texts of which it saw none."""
-    recipe = replace(RECIPES["continue"], batch_size=8)
+    recipe = replace(RECIPES["continue"], batch_size=8, max_length=64)
     settings = Run("texts", recipe=recipe, steps=30, start="mini-sotu")
     assert pretrain(load_corpus(docstrings()), tmp_path / "run", settings, snapshots=True)
     models = read_snapshots(tmp_path / "run")
@@ -137,11 +162,11 @@ def test_a_new_head_knows_how_often_each_token_occurs(headless, tmp_path):
     assert loss() == pytest.approx(np.log(vocab_size), abs=1e-3)
 
 
-def test_a_stopped_run_resumes_bitwise_without_what_it_started_from(tmp_path):
+def test_a_stopped_run_resumes_bitwise_without_what_it_started_from(small_start, tmp_path):
     """With dropout, in a folder that was made for it and is gone by then."""
     corpus = load_corpus(small_texts())
     given = tmp_path / "given"
-    shutil.copytree(find_directory("mini-sotu"), given)
+    shutil.copytree(small_start, given)
     settings = small_run(given, dropout=0.1)
     assert pretrain(corpus, tmp_path / "whole", settings)
 

@@ -103,4 +103,5 @@ def main(
             torch.save(end, out / "end.pt")
 
 
-main(**json.loads(sys.argv[1]))
+if __name__ == "__main__":
+    main(**json.loads(sys.argv[1]))

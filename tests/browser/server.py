@@ -22,6 +22,14 @@ REPOSITORY = Path(__file__).parents[2]
 SECONDS_TO_START = 60.0
 DIRECT = build_opener(ProxyHandler({}))  # a proxy does not know this machine's 127.0.0.1
 NOTIFICATIONS = "lab/user-settings/@jupyterlab/apputils-extension/notification.jupyterlab-settings"
+# A page and its kernel for each test: the kernels are forked, because their imports take longest.
+LAB = """
+from jupyterlab.labapp import main
+from tests.forked_kernels import fork_kernels
+
+fork_kernels()
+main()
+"""
 NO_NEWS = {"fetchNews": "false", "checkForUpdates": False}
 
 
@@ -45,7 +53,7 @@ class JupyterServer:
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root"),
+                    *(sys.executable, "-c", LAB, "--no-browser", "--allow-root"),
                     "--ServerApp.ip=127.0.0.1",
                     f"--ServerApp.port={port}",
                     "--ServerApp.port_retries=0",
