@@ -13,6 +13,7 @@ from hard_texts import HARD
 from hostile import HOSTILE_TOKENS
 from hugging_face import CONFIGS, hf_model
 from node import node
+from rounded import rounded
 from torch.testing import assert_close
 from witnesses import minilm_directory
 
@@ -29,7 +30,6 @@ from minibert.tokenizer import SPECIAL_TOKENS, BertTokenizer
 from minibert.viz import page
 from minibert.viz.explorer import _words
 from minibert.viz.page.characters import character_table
-from minibert.viz.page.pack import unpacked
 from minibert.viz.page.page import _chosen
 
 NEAR = {"rtol": 1e-3, "atol": 1e-3}
@@ -122,14 +122,14 @@ def answer(made, *requests):
 def test_states_attention_and_logits_are_hugging_faces(tmp_path, sizes):
     theirs = hf_model(transformers.BertForPreTraining, sizes).eval()
     theirs.save_pretrained(tmp_path)
-    rounded = BertForPreTraining.from_pretrained(tmp_path)
-    rounded.load_state_dict(unpacked(rounded))
-    rounded.save_pretrained(tmp_path)
+    ours = BertForPreTraining.from_pretrained(tmp_path)
+    ours.load_state_dict(rounded(ours))
+    ours.save_pretrained(tmp_path)
     theirs = transformers.BertForPreTraining.from_pretrained(tmp_path, attn_implementation="eager")
     encoded = TOKENIZER(TEXT, PAIR, return_tensors="pt")
     with torch.no_grad():
         want = theirs(**encoded, output_hidden_states=True, output_attentions=True)
-    made = page(rounded, TOKENIZER)
+    made = page(ours, TOKENIZER)
     got = node(
         STATES,
         {
@@ -153,7 +153,7 @@ def small(kind=BertForPreTraining, *args, **kwargs):
         intermediate_size=56, max_position_embeddings=20, initializer_range=0.2,
     )  # fmt: skip
     model = kind(config, *args, **kwargs).eval()
-    model.load_state_dict(unpacked(model))
+    model.load_state_dict(rounded(model))
     return model
 
 
@@ -317,10 +317,10 @@ def test_a_weight_moves_by_half_a_step_at_most():
         model.bert.embeddings.word_embeddings.weight[3] = 0  # a row of zeros has no scale
         for parameter in model.parameters():
             parameter.mul_(torch.rand_like(parameter))
-    rounded = unpacked(model)
+    state = rounded(model)
     for name, tensor in model.state_dict().items():
         step = tensor.abs().amax(-1, keepdim=True) / 127 if tensor.dim() == 2 else 0
-        moved = (rounded[name] - tensor).abs()
+        moved = (state[name] - tensor).abs()
         assert (moved <= step / 2 + 1e-6).all(), name
         if "layers" in name and tensor.dim() == 2:
             assert moved.max() > 0, name
@@ -345,7 +345,7 @@ def test_int8_keeps_97_of_100_guesses(monkeypatch, tmp_path, record_property):
     asked = [(batch, batch["labels"] != IGNORE_INDEX) for batch in batches]
     with torch.no_grad():
         before = guesses()
-        model.load_state_dict(unpacked(model))
+        model.load_state_dict(rounded(model))
         kept = (guesses() == before).float().mean().item()
     record_property("measured", f"int8: {kept:.1%} of {len(before)} guesses stay the same")
     assert len(before) > 1000

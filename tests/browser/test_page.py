@@ -18,10 +18,10 @@ from minibert.model import BertForPreTraining
 from minibert.tokenizer import SPECIAL_TOKENS, BertTokenizer
 from minibert.viz import AttentionData
 from minibert.viz import page as bert_page
-from minibert.viz.page.pack import unpacked
 from tests.browser.axe import axe
 from tests.browser.notebook import Frontend
 from tests.hostile import HOSTILE_TOKENS
+from tests.rounded import rounded
 
 TEXT = "The Congress must pass the [MASK] bill."
 TABS = ("guess", "look", "walk", "layers")
@@ -31,7 +31,7 @@ TABS = ("guess", "look", "walk", "layers")
 def shipped() -> tuple[BertForPreTraining, BertTokenizer]:
     """What the page holds of the model: its weights are rounded."""
     model, tokenizer = minibert.load("mini-sotu")
-    model.load_state_dict(unpacked(model))
+    model.load_state_dict(rounded(model))
     return model, tokenizer
 
 

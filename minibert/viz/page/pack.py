@@ -10,8 +10,6 @@ from torch import Tensor, nn
 
 LARGEST = 127
 """The largest whole number of a quantised weight, for the largest weight of its row."""
-TIED = ("mlm_head.decoder.weight",)
-"""Names under which a state has the token table again."""
 
 
 def pack(model: nn.Module, exact: bool = False) -> tuple[dict[str, dict[str, Any]], bytes]:
@@ -61,17 +59,3 @@ def quantise(matrix: Tensor) -> tuple[Tensor, Tensor]:
     scales = matrix.abs().amax(1) / LARGEST  # (O,)
     scales = scales.where(scales > 0, 1.0)  # a row of zeros
     return scales, (matrix / scales[:, None]).round().to(torch.int8)
-
-
-def unpacked(model: nn.Module, exact: bool = False) -> dict[str, Tensor]:
-    """The model's state as a page holds it."""
-    state = {}
-    for name, tensor in model.state_dict().items():
-        kind = _kind("word_embeddings.weight" if name in TIED else name, tensor, exact)
-        if kind == "int8":
-            scales, whole = quantise(tensor.float())
-            tensor = scales[:, None] * whole
-        elif kind == "float16":
-            tensor = tensor.half().float()
-        state[name] = tensor
-    return state
