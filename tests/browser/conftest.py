@@ -13,8 +13,14 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Dialog, Page, Route, WebSocket, expect, sync_playwright
 
+import minibert
+from minibert.model import BertForPreTraining
+from minibert.tokenizer import BertTokenizer
+from minibert.viz import page as bert_page
+from tests.browser.bert_page import TEXT
 from tests.browser.notebook import PATIENCE, Frontend
 from tests.browser.server import JupyterServer
+from tests.rounded import rounded
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = (
@@ -85,6 +91,21 @@ def page(browser: Browser) -> Iterator[Page]:
     context.close()
     assert not page.outside_requests, "the page asked for something from elsewhere"
     assert not page.dialogs, "a dialog came up"
+
+
+@pytest.fixture(scope="session")
+def shipped() -> tuple[BertForPreTraining, BertTokenizer]:
+    """The model as the page holds it: its weights are rounded."""
+    model, tokenizer = minibert.load("mini-sotu")
+    model.load_state_dict(rounded(model))
+    return model, tokenizer
+
+
+@pytest.fixture(scope="session")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """BERT in a page."""
+    folder = tmp_path_factory.mktemp("page")
+    return bert_page(*minibert.load("mini-sotu"), TEXT).save(folder / "bert.html")
 
 
 @pytest.fixture(scope="session")

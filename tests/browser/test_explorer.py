@@ -185,13 +185,15 @@ def test_words_are_hidden_and_heads_switched_off(lab: Frontend, shipped):
     captions = root.locator(".guesses caption")
     expect(captions).to_have_text(["[MASK] at token 6"])
     words.nth(2).click()
-    expect(captions).to_have_text(["[MASK] at token 2, which was congress", "[MASK] at token 6"])
     expect(words.nth(2)).to_have_attribute("aria-pressed", "true")
+    root.get_by_role("button", name="Hide this word").click()
+    expect(captions).to_have_text(["[MASK] at token 2, which was congress", "[MASK] at token 6"])
     assert tokens_in(root)[2] == "[MASK]"
     assert_guesses(root, shipped, "The [MASK] must pass the [MASK].")
-    words.nth(2).click()
+    root.get_by_role("button", name="Show this word again").click()
     expect(captions).to_have_text(["[MASK] at token 6"])
-    expect(words.nth(0)).to_have_attribute("aria-disabled", "true")  # [CLS]: no word
+    words.nth(0).click()
+    expect(root.get_by_role("button", name="Hide this word")).to_be_hidden()  # [CLS]: no word
 
     root.get_by_role("radio").nth(6).click()
     root.get_by_role("button", name="Switch this head off").click()
@@ -252,10 +254,12 @@ def test_the_keyboard_reaches_all_and_the_notebook_keeps_its_keys(lab: Frontend)
     expect(root.locator(".links [role=button][tabindex='0']")).to_have_count(1)
     press(page, *"abxddm")
     press(page, "Enter")
+    assert press(page, "Tab") == "Hide this word"
+    press(page, "Enter")
     expect(root.locator(".guesses caption")).to_have_count(2)
-    assert focused(page).startswith("[MASK], token 2, is looked at by ")  # though drawn anew
-    press(page, "Space")
-    expect(root.locator(".guesses caption")).to_have_count(1)
+    assert focused(page) == "Show this word again"
+    assert press(page, "Shift+Tab").startswith("[MASK], token 2, is looked at by ")
+    press(page, "Space")  # no longer chosen
     assert press(page, "Tab") == "Save links as SVG"
     assert press(page, "Tab") == "Save links as PNG"
     press(page, *"abxddm")
@@ -304,6 +308,7 @@ def test_the_slider_goes_through_a_training_beside_a_second_model(
     expect(now.get_by_role("heading")).to_contain_text("4 layers of 4 heads")
     assert_drawn(now, shipped, TEXT)
     then.locator(".links [role=button]").nth(2).click()
+    then.get_by_role("button", name="Hide this word").click()
     expect(then.locator("caption")).to_have_count(2)
     expect(now.locator("caption")).to_have_count(1)
     type_text(root, "We [MASK].")
@@ -349,7 +354,8 @@ def assert_saved_links(download: Callable[[str], Path], tokens: list[str]) -> No
     drawing = ElementTree.parse(download("Save links as SVG")).getroot()
     assert drawing.tag == "{http://www.w3.org/2000/svg}svg"
     texts = [text.text for text in drawing.iter("{http://www.w3.org/2000/svg}text")]
-    assert texts[2:] == [*tokens, *tokens]
+    assert texts[1].startswith("Layer 1, head 2: ")
+    assert texts[4:] == [*tokens, *tokens]
     assert drawing.get("viewBox") == f"0 0 {drawing.get('width')} {drawing.get('height')}"
     path = download("Save links as PNG")
     picture = path.read_bytes()

@@ -2,43 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 import torch
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
-import minibert
 from minibert.config import BertConfig
 from minibert.heads import BertForSequenceClassification
 from minibert.inference.fill_mask import fill_mask
 from minibert.model import BertForPreTraining
 from minibert.tokenizer import SPECIAL_TOKENS, BertTokenizer
-from minibert.viz import AttentionData
 from minibert.viz import page as bert_page
 from tests.browser.axe import axe
+from tests.browser.bert_page import TEXT, bars, do, opened, percent, show, slow_down, widths
 from tests.browser.notebook import Frontend
 from tests.hostile import HOSTILE_TOKENS
-from tests.rounded import rounded
 
-TEXT = "The Congress must pass the [MASK] bill."
-TABS = ("guess", "look", "walk", "layers")
-
-
-@pytest.fixture(scope="module")
-def shipped() -> tuple[BertForPreTraining, BertTokenizer]:
-    """What the page holds of the model: its weights are rounded."""
-    model, tokenizer = minibert.load("mini-sotu")
-    model.load_state_dict(rounded(model))
-    return model, tokenizer
-
-
-@pytest.fixture(scope="module")
-def file(shipped, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("page")
-    return bert_page(*minibert.load("mini-sotu"), TEXT).save(folder / "bert.html")
+TABS = ("guess", "attention", "walk", "layers")
 
 
 @pytest.fixture(params=[(1400, "light"), (800, "dark"), (390, "light")], ids=str)
@@ -48,46 +31,6 @@ def sized(request: pytest.FixtureRequest, page: Page, file: Path) -> Iterator[Pa
     page.set_viewport_size({"width": width, "height": 900})
     page.emulate_media(color_scheme=scheme)
     yield opened(page, file)
-
-
-def opened(page: Page, file: Path) -> Page:
-    page.goto(file.as_uri())
-    answered(page, 0)
-    return page
-
-
-def answered(page: Page, number: int) -> int:
-    """Wait for an answer after the one of this number. Returns the number of the new one."""
-    page.wait_for_function(
-        "n => Number(document.querySelector('.app')?.dataset.seq ?? 0) > n", arg=number
-    )
-    return number_of(page)
-
-
-def number_of(page: Page) -> int:
-    return int(page.locator(".app").get_attribute("data-seq"))
-
-
-def do(page: Page, action) -> None:
-    before = number_of(page)
-    action()
-    answered(page, before)
-
-
-def show(page: Page, tab: str) -> Locator:
-    do(page, lambda: page.locator(f"#tab-{tab}").click())
-    return page.locator(f"#view-{tab}")
-
-
-def bars(table: Locator) -> list[tuple[str, str]]:
-    rows = table.locator("tbody tr").all()
-    return [(r.locator("th").inner_text(), r.locator("td").last.inner_text()) for r in rows]
-
-
-def percent(share: float) -> str:
-    if share < 0.0005:
-        return "< 0.1 %"
-    return f"{100 * share:.{1 if share < 0.0995 else 0}f} %"
 
 
 def test_it_fits_and_can_be_used_by_everyone(sized: Page):
@@ -119,6 +62,11 @@ def test_guesses_follow_what_is_typed_and_hidden(page: Page, file: Path, shipped
     do(page, lambda: page.get_by_role("button", name="hide people").click())
     expect(page.locator("caption")).to_have_text("BERT’s guesses (it was “people”)")
     assert bars(table)[:8] == expected("We must protect our [MASK].")
+    chip = page.get_by_role("button", name="hide people")
+    expect(chip).to_have_attribute("aria-pressed", "true")
+    expect(chip).to_be_focused()  # though drawn anew
+    best, share = expected("We must protect our [MASK].")[0]
+    expect(page.get_by_role("status")).to_have_text(f"Best guess: {best}, {share}.")
     # Another word is edited: the hidden one stays hidden.
     do(page, lambda: page.locator(".sentence input").first.fill("We will protect our people."))
     assert bars(table)[:8] == expected("We will protect our [MASK].")
@@ -133,20 +81,29 @@ def test_blanks_may_be_written_otherwise_and_there_are_examples(page: Page, file
         assert bars(page.locator("#view-guess .bars")) == shown
     do(page, lambda: page.get_by_role("button", name="The cat sat on the ___.").click())
     expect(page.locator(".sentence input").first).to_have_value("The cat sat on the [MASK].")
+    do(page, lambda: page.get_by_role("button", name="hide sat").click())
+    do(page, lambda: page.get_by_role("button", name="Paris is the capital of ___.").click())
+    expect(page.locator(".chip[aria-pressed=true]")).to_have_count(
+        0
+    )  # a new text: nothing is hidden
 
 
-def test_the_walk_follows_the_head_that_was_looked_at(page: Page, file: Path):
-    """And says so if that head is off: it passes nothing on."""
+def test_the_last_text_that_is_typed_is_answered(page: Page, file: Path, shipped):
+    """Also if it is typed, or another tab is opened, while an answer is on its way."""
     opened(page, file)
-    view = show(page, "look")
-    view.get_by_role("radio").nth(6).click()
-    do(page, lambda: view.get_by_role("button", name="Switch this head off").click())
-    view = show(page, "walk")
-    chosen = view.locator("select").evaluate_all("all => all.map((one) => one.value)")
-    assert chosen[1:] == ["1", "2"]
-    for _ in range(5):
-        view.get_by_role("button", name="Next →").click()
-    expect(view.locator(".saying")).to_contain_text("Head 2 of layer 1 is switched off")
+    slow_down(page)
+    page.locator(".sentence input").first.fill("The [MASK] is ours.")
+    page.wait_for_timeout(200)  # the first text is asked about
+    page.locator(".sentence input").first.fill("The [MASK] States.")
+    (guesses,) = fill_mask(*shipped, "The [MASK] States.", top_k=8)
+    names = page.locator("#view-guess .bars th")
+    expect(names).to_have_text([word for word, _ in guesses])
+    page.locator(".sentence input").first.fill("The [MASK] is ours.")
+    page.wait_for_timeout(200)
+    page.locator("#tab-walk").click()
+    expect(page.locator("#view-walk .place")).to_have_text("Stop 1 of 10")
+    expect(page.locator("#view-walk .piece")).to_have_count(7)
+    assert page.errors == []
 
 
 def test_a_guess_can_be_put_into_the_text(page: Page, file: Path):
@@ -157,91 +114,34 @@ def test_a_guess_can_be_put_into_the_text(page: Page, file: Path):
     expect(page.locator(".sentence input").first).to_have_value(TEXT.replace("[MASK]", word))
 
 
-def test_a_head_that_is_switched_off_changes_the_guess(page: Page, file: Path):
-    opened(page, file)
-    view = show(page, "look")
-    before = bars(view.locator(".bars"))
-    view.get_by_role("radio").nth(4).click()
-    expect(view.locator(".chosen")).to_contain_text("Layer 1, head 0: ")
-    do(page, lambda: view.get_by_role("button", name="Switch this head off").click())
-    expect(view.locator(".chosen")).to_have_text("Layer 1, head 0: off")
-    after = dict(bars(view.locator(".bars")))
-    for word, share in before:
-        assert after[word].endswith(f", was {share}")
-    do(page, lambda: page.get_by_role("button", name="1 head is off: switch on").click())
-    assert bars(view.locator(".bars")) == before
-
-
-def test_a_head_can_be_read_as_a_table(page: Page, file: Path, shipped):
-    opened(page, file)
-    view = show(page, "look")
-    view.get_by_role("radio").nth(6).click()
-    view.get_by_text("This head as a table").click()
-    weights = AttentionData.from_model(*shipped, TEXT).weights()[1, 2]
-    for row, cells in zip(weights, view.locator(".weights tbody tr").all(), strict=True):
-        shown = cells.locator("td").all_inner_texts()
-        assert shown == [percent(round(255 * float(w)) / 255) for w in row]
-    assert axe(page) == []
-
-
-def test_a_second_sentence_and_a_comparison(page: Page, file: Path):
+def test_a_second_sentence_and_a_comparison(page: Page, file: Path, shipped):
     opened(page, file)
     do(page, lambda: page.get_by_role("button", name="+ second sentence").click())
     do(page, lambda: page.locator(".sentence input").nth(1).fill("It was [MASK]."))
     captions = page.locator("#view-guess caption")
     expect(captions).to_have_text(["Blank 1", "Blank 2"])
+    what_for = page.get_by_text("BERT reads both sentences at once")
+    expect(what_for).to_contain_text("was never taught whether one sentence follows")
     do(page, lambda: page.get_by_role("button", name="− second sentence").click())
+    expect(what_for).to_be_hidden()
     do(page, lambda: page.get_by_role("button", name="+ compare with another text").click())
     other = "The Senate must pass the [MASK] law."
     do(page, lambda: page.locator(".sentence").nth(1).locator("input").first.fill(other))
     expect(captions).to_have_text(["Blank 1 of both texts"])
     rows = page.locator("#view-guess tbody tr")
+    both = [dict(fill_mask(*shipped, text, top_k=5000)[0]) for text in (TEXT, other)]
     for row in rows.all():
-        assert len(re.findall(r"%", row.inner_text())) == 2
+        shares = [each[row.locator("th").inner_text()] for each in both]
+        assert row.locator("td").all_inner_texts()[1:] == [percent(share) for share in shares]
+        assert widths(row.locator(".bar span")) == pytest.approx(shares, abs=0.02)
     do(page, lambda: page.get_by_role("button", name="− comparison").click())
     expect(captions).to_have_text(["BERT’s guesses"])
 
 
-def test_the_walk_goes_on_and_back_by_keyboard(page: Page, file: Path):
-    opened(page, file)
-    page.locator("#tab-guess").focus()
-    for _ in range(2):
-        do(page, lambda: page.keyboard.press("ArrowRight"))
-    view = page.locator("#view-walk")
-    titles = []
-    view.get_by_role("button", name="Next →").focus()
-    for stop in range(10):
-        expect(view.locator(".place")).to_have_text(f"Stop {stop + 1} of 10")
-        titles.append(view.locator("h2").inner_text())
-        assert axe(page) == [], titles[-1]
-        page.keyboard.press("ArrowRight")
-    assert len(set(titles)) == 10
-    expect(view.locator(".place")).to_have_text("Stop 1 of 10")  # it starts again
-    for _ in range(8):
-        page.keyboard.press("ArrowRight")
-    page.keyboard.press("ArrowLeft")
-    page.keyboard.press("ArrowRight")
-    expect(view.locator(".place")).to_have_text("Stop 9 of 10")
-    do(page, lambda: view.locator(".picks select").nth(1).select_option("2"))
-    expect(view.locator(".saying")).to_contain_text("That was layer 2.")
-
-
-def test_the_answer_forms_layer_by_layer(page: Page, file: Path, shipped):
-    opened(page, file)
-    view = show(page, "layers")
-    model, tokenizer = shipped
-    inputs = tokenizer([TEXT], return_tensors="pt")
-    place = inputs["input_ids"][0].tolist().index(tokenizer.vocab["[MASK]"])
-    with torch.no_grad():
-        states = model(**inputs, output_hidden_states=True).hidden_states
-        best = [tokenizer.tokens[model.mlm_head(s[0, place]).argmax()] for s in states]
-    first = view.locator("tbody tr").first.locator("td span").all_inner_texts()
-    assert first == best
-
-
 def test_a_copy_opens_with_what_was_shown(page: Page, file: Path, tmp_path: Path):
     opened(page, file)
-    do(page, lambda: page.locator(".sentence input").first.fill("Peace is our aim."))
+    text = "Peace </script> is our aim."
+    do(page, lambda: page.locator(".sentence input").first.fill(text))
     do(page, lambda: page.get_by_role("button", name="hide aim").click())
     shown = bars(page.locator("#view-guess .bars"))
     with page.expect_download() as download:
@@ -249,17 +149,24 @@ def test_a_copy_opens_with_what_was_shown(page: Page, file: Path, tmp_path: Path
     copy = tmp_path / "copy.html"
     download.value.save_as(copy)
     opened(page, copy)
-    expect(page.locator(".sentence input").first).to_have_value("Peace is our aim.")
+    expect(page.locator(".sentence input").first).to_have_value(text)
     assert bars(page.locator("#view-guess .bars")) == shown
 
 
-def test_pictures_are_saved(page: Page, file: Path, tmp_path: Path):
+def test_pictures_are_saved(page: Page, file: Path, tmp_path: Path, shipped):
     opened(page, file)
     for kind, begins in (("SVG", b"<svg"), ("PNG", b"\x89PNG")):
         with page.expect_download() as download:
             page.get_by_role("button", name=kind, exact=True).click()
         download.value.save_as(tmp_path / kind)
         assert (tmp_path / kind).read_bytes().startswith(begins)
+    drawing = ElementTree.parse(tmp_path / "SVG").getroot()
+    _, *rects = drawing.iter("{http://www.w3.org/2000/svg}rect")
+    texts = [text.text for text in drawing.iter("{http://www.w3.org/2000/svg}text")]
+    (guesses,) = fill_mask(*shipped, TEXT, top_k=8)
+    assert texts[:2] == [TEXT, "BERT’s guesses"] and texts[2::2] == [word for word, _ in guesses]
+    lengths = [float(rect.get("width")) for rect in rects]
+    assert lengths == pytest.approx([290 * share for _, share in guesses], rel=0.02)
 
 
 def test_without_a_thread_it_answers_all_the_same(browser: Browser, page: Page, file: Path):
@@ -289,8 +196,11 @@ def test_what_is_too_long_is_said_and_nothing_is_lost(page: Page, file: Path):
     expect(page.get_by_role("alert")).to_contain_text(
         "The text has 200 tokens, and this model reads"
     )
+    faded = page.locator("#view-guess")
+    expect(faded).to_have_css("opacity", "0.35")  # it is of an earlier text
     do(page, lambda: page.locator(".sentence input").first.fill("The [MASK] States."))
     expect(page.get_by_role("alert")).to_be_hidden()
+    expect(faded).to_have_css("opacity", "1")
     assert bars(page.locator("#view-guess .bars"))[0][0] == "united"
 
 

@@ -27,8 +27,9 @@ export class Answerer {
   /**
    * The reply to a request `{seq, text, pair, snapshot, masked, off}`: a generator, which pauses
    * between two layers. An `error` says in a line what is wrong with the request. With `layersOf`,
-   * a place, it has the guesses there after each layer; with `trace`, `{layer, head, token}`, the
-   * numbers of that token's way.
+   * a place, the reply has the guesses there after each layer. With `stepsOf`, a place, it has the
+   * guesses there of each snapshot. With `trace`, `{layer, head, token}`, it has the numbers of that
+   * token's way.
    */
   *answer(request) {
     const { text, pair = null, snapshot = 0, masked = [], off = [] } = request;
@@ -49,9 +50,11 @@ export class Answerer {
     }
     const bert = this.model(snapshot);
     const before = off.length ? yield* bert.run(ids, segments) : null;
-    const run = yield* bert.run(ids, segments, new Set(off.map(([layer, head]) => `${layer},${head}`)));
+    const isOff = new Set(off.map(([layer, head]) => `${layer},${head}`));
+    const run = yield* bert.run(ids, segments, isOff);
     const looked = { bert, tokens, ids, segments, run };
-    const { layersOf = null, trace = null } = request;
+    const { layersOf = null, stepsOf = null, trace = null } = request;
+    const byStep = stepsOf === null ? null : yield* this.sharesByStep(ids, segments, isOff, stepsOf);
     return {
       seq: request.seq,
       error: "",
@@ -65,7 +68,9 @@ export class Answerer {
       ...this.attentionOf(run, before, tokens),
       ...this.headsOf(bert, run, before, { ids, hidden, masked, pair }),
       byLayer: layersOf === null ? null : this.sharesByLayer(looked, layersOf),
-      trace: trace === null ? null : { ...this.traceOf(looked, trace), off: isOff(trace, off) },
+      byStep,
+      trace: trace === null ? null
+        : { ...this.traceOf(looked, trace), off: isOff.has(`${trace.layer},${trace.head}`) },
     };
   }
 
@@ -145,6 +150,17 @@ export class Answerer {
     return states.map((state) => this.sharesAt(bert, state, [place])[0]);
   }
 
+  /** The guesses at a place of each snapshot's model: S arrays (V). */
+  *sharesByStep(ids, segments, off, place) {
+    const steps = [];
+    for (const snapshot of this.models.keys()) {
+      const bert = this.model(snapshot);
+      const { blocks } = yield* bert.run(ids, segments, off);
+      steps.push(this.sharesAt(bert, blocks.at(-1).states, [place])[0]);
+    }
+    return steps;
+  }
+
   /** Every number of one token on its way through one head of one layer. */
   traceOf({ bert, tokens, ids, segments, run }, { layer, head, token }) {
     const { D, H } = bert, K = D / H, T = tokens.length;
@@ -213,8 +229,6 @@ export function largest(numbers, count) {
   }
   return found;
 }
-
-const isOff = ({ layer, head }, off) => off.some(([l, h]) => l === layer && h === head);
 
 /** How much of its attention each head moved, 0 to 1: the mean over rows, for H heads (H, T, T). */
 function distances(now, then, T) {

@@ -1,41 +1,36 @@
-// BERT in a page: a sentence on top, and below it four or five ways to look at what BERT makes of it.
+// BERT in a page: sentences on top, and below them the views of what BERT makes of them, in tabs.
 
-import { largest } from "./answer.js";
-import { ByLayer } from "./by_layer.js";
-import { coloursOf, download, drawing, make, percent, saveDrawing, shorten } from "./dom.js";
-import { formingTable } from "./forming.js";
-import { bars } from "./guesses.js";
+import { AttentionView } from "./attention_view.js";
+import { BlankChoice } from "./blanks.js";
+import { download, make, percent } from "./dom.js";
+import { GuessView } from "./guess_view.js";
 import { Kernel } from "./kernel.js";
-import { Panel } from "./panel.js";
+import { LayersView } from "./layers_view.js";
 import { Sentence } from "./sentence.js";
 import { BertTokenizer } from "./tokenizer.js";
-import { Walk } from "./walk.js";
+import { TrainingView } from "./training_view.js";
+import { WalkView } from "./walk_view.js";
 
 const TYPING_PAUSE = 60; // ms without a key before a text is read
-const SHOWN = 8;
-const TABS = [
-  ["guess", "Guess"], ["look", "Attention"], ["walk", "Step by step"], ["layers", "Layer by layer"],
-  ["training", "During training"],
-];
+const TITLES = {
+  guess: "Guess", attention: "Attention", walk: "Step by step", layers: "Layer by layer", training: "During training",
+};
 
 export class App {
-  /** `data` as `Answerer` reads it, with `name`, `steps` of the snapshots and `start`; `source`. */
+  /**
+   * `data` as `Answerer` reads it, with `name`, `steps` of the snapshots and `start`; `source` is the
+   * script of the page. A view has a `root`; `wants(seen)`, what to ask about the tokens of the first
+   * text; and `draw(replies, sentences)`.
+   */
   constructor(data, source, el) {
     this.data = data;
     this.kernel = new Kernel(data, source);
     this.tokenizer = new BertTokenizer(data.tokens, data.lowerCase, data.characters);
     this.snapshot = data.models.length - 1;
-    this.off = [];
+    this.heads = { off: [] };
     this.seq = 0;
-    this.blank = 0; // which of the blanks the layers and the training show
     this.sentences = [this.sentence(data.start)];
-    this.host = { live: true, ask: () => this.askSoon(0), say: (words) => this.say(words) };
-    this.request = { masked: [], off: this.off }; // the panel's, changed by it in place
-    this.panel = new Panel({ ...this.host, ask: () => this.fromPanel() }, this.request,
-      { width: 380, largest: 84 });
-    this.layered = new ByLayer();
-    this.walk = new Walk(() => this.askSoon(0));
-    this.onlyFirst = make("p", { class: "note" }, "This is the first text. The comparison is under Guess.");
+    this.views = this.buildViews();
     this.build(el);
     this.show("guess");
   }
@@ -44,49 +39,71 @@ export class App {
     return new Sentence(this.tokenizer, start, () => this.askSoon(TYPING_PAUSE));
   }
 
+  /** The views that this model has something to show in. */
+  buildViews() {
+    const { data } = this, ask = () => this.askSoon(0), blank = new BlankChoice(ask);
+    const host = { say: (words) => this.say(words), hide: (masked) => this.hide(masked) };
+    return {
+      guess: new GuessView(data),
+      attention: new AttentionView(data, host, this.heads),
+      walk: new WalkView(data.config, ask),
+      ...(this.guesses() ? { layers: new LayersView(data.tokens, blank) } : {}),
+      ...(data.models.length > 1 && this.guesses() ? { training: new TrainingView(data, blank) } : {}),
+    };
+  }
+
   build(el) {
-    const { data } = this;
     this.texts = make("div", { class: "texts" }, ...this.sentences.map((one) => one.root));
     this.pairButton = make("button", { type: "button", onclick: () => this.togglePair() });
     this.compareButton = make("button", { type: "button", onclick: () => this.toggleCompare() });
     this.offButton = make("button", { type: "button", class: "warn", onclick: () => this.allOn() });
-    this.slider = this.buildSlider();
+    this.pairNote = make("p", { class: "note" }, this.whatForPair());
+    this.onlyFirst = make("p", { class: "note" }, "This is the first text. The comparison is under Guess.");
     this.alert = make("p", { class: "alert", role: "alert" });
     this.status = make("p", { class: "unseen", role: "status" });
-    const tabs = TABS.filter(([name]) => this.has(name));
-    this.tabs = Object.fromEntries(tabs.map(([name, words]) => [name, make("button", {
-      type: "button", role: "tab", id: `tab-${name}`, "aria-controls": `view-${name}`,
-      onclick: () => this.show(name),
-    }, words)]));
-    this.views = Object.fromEntries(tabs.map(([name]) => [name, make("section", {
-      role: "tabpanel", id: `view-${name}`, "aria-labelledby": `tab-${name}`, class: `view ${name}`,
-    })]));
-    this.views.look.append(
-      make("p", { class: "saying" },
-        "To understand a word, BERT looks at the words around it. What looks is called a head: each head "
-        + "decides for every word how much it looks at every other. This model has "
-        + `${data.config.num_hidden_layers} layers of ${data.config.num_attention_heads} heads, and here they `
-        + "are as small maps, with a row for each word that looks and a column for each word that is "
-        + "looked at: the darker, the more. Choose a head to see it as links. Then switch it off, and see whether "
-        + "the guess changes. Not every head matters for every guess."),
-      this.panel.root, this.layered.root);
-    this.views.walk.append(this.walk.root);
-    for (const { root } of [this.panel, this.layered, this.walk]) root.hidden = true; // until the first reply
+    this.tabs = {};
+    for (const [name, { root }] of Object.entries(this.views)) {
+      this.tabs[name] = make("button", {
+        type: "button", role: "tab", id: `tab-${name}`, "aria-controls": `view-${name}`,
+        onclick: () => this.show(name),
+      }, TITLES[name]);
+      Object.assign(root, { id: `view-${name}`, role: "tabpanel" });
+      root.classList.add("empty"); // until the first reply
+      root.setAttribute("aria-labelledby", `tab-${name}`);
+    }
     this.root = make("div", { class: "app" },
       make("header", {}, make("h1", {}, "BERT in a page"),
         make("p", {}, "A language model that runs in this file. Write something, and hide a word by pressing it: "
           + "BERT guesses what it was."),
-        make("p", { class: "note" }, data.name)),
+        make("p", { class: "note" }, this.data.name)),
       this.texts, this.examples(),
-      make("div", { class: "more" }, this.pairButton, this.compareButton, this.offButton, this.slider),
-      this.alert,
+      make("div", { class: "more" }, this.pairButton, this.compareButton, this.offButton, this.slider()),
+      this.pairNote, this.alert,
       make("div", { class: "tabs", role: "tablist", onkeydown: (event) => this.moveInTabs(event) },
         ...Object.values(this.tabs)),
-      this.onlyFirst, ...Object.values(this.views), this.status,
+      this.onlyFirst, ...Object.values(this.views).map(({ root }) => root), this.status,
       make("footer", {}, make("button", { type: "button", onclick: () => this.saveCopy() },
         "Save a copy of this page")));
     el.replaceChildren(this.root);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.askSoon(0));
+  }
+
+  /** Whether the model guesses words. */
+  guesses() {
+    return "mlm_head.dense.weight" in this.data.models[0].table;
+  }
+
+  /** What a second sentence is for, which depends on what the model was taught. */
+  whatForPair() {
+    if (this.data.config.labels) {
+      return "This model reads both sentences at once. That is for questions about a pair, such as whether both say the same.";
+    }
+    const reads = "BERT reads both sentences at once, so a word can look at the words of either. ";
+    return "nsp_head.weight" in this.data.models[0].table
+      ? `${reads}In its training it also learned to say whether the second sentence follows the first. Try a second `
+        + "sentence that does, and then another that doesn’t."
+      : `${reads}A second sentence can therefore change a guess in the first. This model was never taught whether one `
+        + "sentence follows another.";
   }
 
   /** Sentences to begin with, if the model guesses words. */
@@ -97,16 +114,8 @@ export class App {
     return make("div", { class: "examples", hidden: buttons.length ? null : "" }, "Try: ", ...buttons);
   }
 
-  has(tab) {
-    if (tab === "training") return this.data.models.length > 1;
-    return tab !== "layers" || this.guesses();
-  }
-
-  guesses() {
-    return "mlm_head.dense.weight" in this.data.models[0].table;
-  }
-
-  buildSlider() {
+  /** The slider over the snapshots of a training. */
+  slider() {
     const { steps } = this.data;
     const words = () => `after ${steps[this.snapshot]} steps`;
     const shown = make("output", {}, words());
@@ -141,26 +150,24 @@ export class App {
   }
 
   allOn() {
-    this.off = this.request.off = [];
+    this.heads.off = [];
     this.askSoon(0);
   }
 
-  /** A click in the links hides a word of the first text; the button there switches a head. */
-  fromPanel() {
-    this.off = this.request.off;
-    const [first] = this.sentences;
-    first.masked = this.request.masked;
-    first.draw();
+  /** Hide these places of the first text: the view of attention has changed them, or its heads. */
+  hide(masked) {
+    this.sentences[0].masked = masked;
+    this.sentences[0].draw();
     this.askSoon(0);
   }
 
   show(tab) {
-    if (tab === "walk") Object.assign(this.walk.at, this.panel.chosen); // the head that was looked at
+    if (tab === "walk") Object.assign(this.views.walk.at, this.views.attention.chosen); // the head last looked at
     this.tab = tab;
     for (const [name, button] of Object.entries(this.tabs)) {
       button.setAttribute("aria-selected", `${name === tab}`);
       button.tabIndex = name === tab ? 0 : -1;
-      this.views[name].hidden = name !== tab;
+      this.views[name].root.hidden = name !== tab;
     }
     this.askSoon(0);
   }
@@ -197,220 +204,34 @@ export class App {
   }
 
   async answer() {
-    const replies = [], { tab } = this;
-    for (const [number, one] of this.sentences.entries()) {
-      replies.push(await this.kernel.ask(this.requestFor(one, number)));
+    const replies = [], { tab } = this, sentences = [...this.sentences];
+    for (const [number, one] of sentences.entries()) {
+      const wants = number === 0 ? this.views[tab].wants(one.seen) : {};
+      replies.push(await this.kernel.ask({
+        seq: (this.seq += 1), ...one.written(), masked: one.masked, off: this.heads.off, snapshot: this.snapshot, ...wants,
+      }));
     }
     const bad = replies.find(({ error }) => error);
     this.alert.textContent = bad ? bad.error : "";
     this.root.classList.toggle("stale", Boolean(bad)); // what is shown is of an earlier text
-    if (bad) return;
-    this.replies = replies;
-    const columns = tab === "training" ? await this.byStep() : null;
-    if (tab === this.tab) this.draw(replies, columns); // another tab has asked for its own
+    if (!bad && tab === this.tab) this.draw(replies, sentences); // another tab has asked for its own
   }
 
-  requestFor(one, number) {
-    const { tokens, masked } = one, { text, pair } = one.written();
-    const seen = tokens.map((token, place) => (masked.includes(place) ? "[MASK]" : token));
-    const isFirst = number === 0;
-    const { num_hidden_layers: layers, num_attention_heads: heads } = this.data.config;
-    return {
-      seq: (this.seq += 1), text, pair, masked, off: this.off, snapshot: this.snapshot,
-      layersOf: isFirst && this.tab === "layers" ? this.blankOf(seen) : null,
-      trace: isFirst && this.tab === "walk" ? this.walk.wanted(seen, layers, heads) : null,
-    };
-  }
-
-  /** The place of the chosen blank, or null. */
-  blankOf(tokens) {
-    const blanks = tokens.flatMap((token, place) => (token === "[MASK]" ? [place] : []));
-    this.blank = Math.min(this.blank, Math.max(0, blanks.length - 1));
-    return blanks[this.blank] ?? null;
-  }
-
-  /** The guesses for the chosen blank after each kept step of training. */
-  async byStep() {
-    const columns = [];
-    for (const [snapshot, step] of this.data.steps.entries()) {
-      const { guesses } = await this.kernel.ask({ ...this.requestFor(this.sentences[0], 0), snapshot });
-      if (!guesses?.length) return null;
-      columns.push({ name: `${step}`, shares: guesses[Math.min(this.blank, guesses.length - 1)].shares });
-    }
-    return columns;
-  }
-
-  draw(replies, columns) {
-    const [first] = replies;
-    this.pairButton.textContent = first.segments.includes(1) ? "− second sentence" : "+ second sentence";
-    this.compareButton.textContent = this.sentences.length > 1 ? "− comparison" : "+ compare with another text";
-    this.offButton.hidden = !this.off.length;
-    this.offButton.textContent =
-      `${this.off.length} ${this.off.length === 1 ? "head is" : "heads are"} off: switch on`;
-    this.onlyFirst.hidden = this.sentences.length === 1 || this.tab === "guess";
-    if (this.tab === "guess") this.views.guess.replaceChildren(...this.drawGuesses(replies));
-    if (this.tab === "look") {
-      this.request.masked = first.masked;
-      this.request.off = this.off;
-      this.panel.draw(first);
-      this.layered.draw(first);
-      this.panel.root.hidden = this.layered.root.hidden = false;
-    }
-    if (this.tab === "walk") {
-      this.walk.draw(first.trace);
-      this.walk.root.hidden = false;
-    }
-    if (this.tab === "layers") this.views.layers.replaceChildren(...this.drawLayers(first));
-    if (this.tab === "training") this.views.training.replaceChildren(...this.drawTraining(columns));
-    this.say(this.inWords(replies));
+  draw(replies, sentences) {
+    const { off } = this.heads, hasPair = replies[0].segments.includes(1);
+    this.pairButton.textContent = hasPair ? "− second sentence" : "+ second sentence";
+    this.pairNote.hidden = !hasPair;
+    this.compareButton.textContent = sentences.length > 1 ? "− comparison" : "+ compare with another text";
+    this.offButton.hidden = !off.length;
+    this.offButton.textContent = `${off.length} ${off.length === 1 ? "head is" : "heads are"} off: switch on`;
+    this.onlyFirst.hidden = sentences.length === 1 || this.tab === "guess";
+    this.views[this.tab].draw(replies, sentences);
+    this.views[this.tab].root.classList.remove("empty");
+    this.say(replies.map(inWords).join(" "));
   }
 
   say(words) {
     this.status.textContent = words;
-  }
-
-  drawGuesses(replies) {
-    const shown = [];
-    const [first] = replies;
-    if (first.labels) shown.push(...replies.map((reply, i) => this.drawLabels(reply, i)));
-    if (first.follows) {
-      shown.push(...replies.filter(({ follows }) => follows).map(({ follows }) => bars(
-        "Does the second sentence follow the first?", [{ name: "yes", ...follows }])));
-    }
-    const judges = "nsp_head.weight" in this.data.models[0].table;
-    if (first.segments.includes(1) && !judges && !first.labels) {
-      shown.push(make("p", { class: "note" }, "This model was never taught whether one sentence follows another, so it "
-        + "only reads both."));
-    }
-    const blanks = first.guesses?.length ?? 0;
-    if (replies.length === 2 && first.guesses) {
-      const both = Math.min(blanks, replies[1].guesses.length);
-      for (let i = 0; i < both; i++) shown.push(this.drawBoth(replies.map(({ guesses }) => guesses[i]), i));
-      if (!both) shown.push(make("p", { class: "hint" }, "Hide a word in both texts, and the guesses are compared."));
-    } else if (blanks) shown.push(...first.guesses.map((one, i) => this.drawBlank(one, i, blanks)));
-    else if (first.guesses) {
-      shown.push(make("p", { class: "hint" }, "Press a word above to hide it. BERT then guesses what it was."));
-    }
-    return shown;
-  }
-
-  drawLabels({ labels }, number) {
-    const rows = labels.map(({ label, share, before }) => ({ name: label, share, before }));
-    if (this.data.config.problem_type === "regression") {
-      return make("p", { class: "number" }, labels.map(({ label, share }) => `${label}: ${share.toFixed(2)}`).join(", "));
-    }
-    return bars(number ? "What the model says of the second text" : "What the model says", rows);
-  }
-
-  drawBlank({ place, was, words }, i, blanks) {
-    const rows = words.map(({ token, share, before }) => ({ name: token, share, before }));
-    const name = blanks > 1 ? `Blank ${i + 1}` : "BERT’s guesses";
-    const caption = was === null ? name : `${name} (it was “${shorten(was)}”)`;
-    const table = bars(caption, rows, (token) => this.fill(place, token));
-    return make("div", { class: "card" }, table,
-      make("div", {}, "Save as ", ...["svg", "png"].map((kind) => make("button", {
-        type: "button", class: "small", onclick: () => this.saveGuesses(caption, rows, kind),
-      }, kind.toUpperCase()))));
-  }
-
-  /** The same blank in two texts: a row for each word that either finds likely. */
-  drawBoth(both, i) {
-    const ids = new Set(both.flatMap(({ shares }) => largest(shares, SHOWN - 2)));
-    const rows = [...ids].map((id) => ({ token: this.data.tokens[id], shares: both.map(({ shares }) => shares[id]) }))
-      .sort((a, b) => Math.max(...b.shares) - Math.max(...a.shares));
-    const bar = (share, kind) => {
-      const span = make("span", { class: kind, "aria-hidden": "true" });
-      span.style.width = `${100 * share}%`;
-      return span;
-    };
-    return make("table", { class: "both" },
-      make("caption", {}, `Blank ${i + 1} of both texts`),
-      make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "guess"), make("td"),
-        make("th", { scope: "col", class: "one" }, "first"), make("th", { scope: "col", class: "two" }, "second"))),
-      make("tbody", {}, ...rows.map(({ token, shares }) => make("tr", {},
-        make("th", { scope: "row", dir: "auto" }, shorten(token)),
-        make("td", { class: "bar" }, bar(shares[0], "one"), bar(shares[1], "two")),
-        make("td", {}, percent(shares[0])), make("td", {}, percent(shares[1]))))));
-  }
-
-  /** Put a guess in place of the blank: typed, it is a word of the text; hidden, it comes back. */
-  fill(place, token) {
-    const [first] = this.sentences;
-    if (first.masked.includes(place)) {
-      first.toggle(place);
-      return;
-    }
-    const number = first.tokens.slice(0, place).filter((other) => other === "[MASK]").length;
-    let seen = -1;
-    const texts = first.written();
-    const typed = (texts.text.match(/\[MASK\]/g) ?? []).length;
-    const isInFirst = typed > number, skip = isInFirst ? 0 : typed;
-    const name = isInFirst ? "text" : "pair";
-    const written = texts[name].replace(/\[MASK\]/g, (blank) => {
-      seen += 1;
-      return seen === number - skip ? token : blank;
-    });
-    first[isInFirst ? "first" : "second"].querySelector("input").value = written;
-    first.write(name, written);
-  }
-
-  chooseBlank(count) {
-    if (count < 2) return [];
-    const select = make("select", { onchange: () => { this.blank = Number(select.value); this.askSoon(0); } },
-      ...Array.from({ length: count }, (_, i) => make("option", { value: i }, `blank ${i + 1}`)));
-    select.value = `${this.blank}`;
-    return [make("div", { class: "picks" }, make("label", {}, "Which blank", select))];
-  }
-
-  drawLayers({ byLayer, guesses }) {
-    if (!byLayer) return [make("p", { class: "hint" }, "Press a word above to hide it, and see its guess form, layer by layer.")];
-    const columns = byLayer.map((shares, layer) => ({ name: layer ? `layer ${layer - 1}` : "embedding", shares }));
-    return [
-      make("p", { class: "saying" },
-        "Only the last layer was trained to guess. But every layer writes into the same vectors, so the last step "
-        + "of the model can read each of them: this is what it would guess if BERT ended there."),
-      ...this.chooseBlank(guesses.length),
-      formingTable(this.root, "The likeliest words after each layer", columns, this.data.tokens),
-    ];
-  }
-
-  drawTraining(columns) {
-    if (!columns) return [make("p", { class: "hint" }, "Press a word above to hide it, and see what BERT guessed earlier in its training.")];
-    return [
-      make("p", { class: "saying" },
-        "The same model at several steps of its training. The slider above shows everything else as it was then."),
-      ...this.chooseBlank(this.replies[0].guesses.length),
-      formingTable(this.root, "The likeliest words after so many steps of training", columns, this.data.tokens),
-    ];
-  }
-
-  /** What changed, for who cannot see it. */
-  inWords(replies) {
-    return replies.flatMap(({ guesses, follows, labels }) => [
-      ...(guesses ?? []).map(({ words: [{ token, share, before }] }) =>
-        `Best guess: ${token}, ${percent(share)}${before === null ? "" : `, was ${percent(before)}`}.`),
-      ...(follows ? [`The second sentence follows: ${percent(follows.share)}.`] : []),
-      ...(labels ? [labels.map(({ label, share }) => `${label}: ${share.toFixed(2)}`).join(", ")] : []),
-    ]).join(" ");
-  }
-
-  saveGuesses(caption, rows, kind) {
-    const { ink, paper, link } = coloursOf(this.root);
-    const width = 520, line = 24, text = { "font-family": "system-ui, sans-serif", "font-size": 14, fill: ink };
-    const [{ text: sentence }] = this.sentences;
-    const svg = drawing(width, 64 + rows.length * line, {},
-      make("rect", { width, height: 64 + rows.length * line, fill: paper }),
-      make("text", { x: 10, y: 22, ...text }, shorten(sentence, 64)),
-      make("text", { x: 10, y: 44, ...text, "font-weight": 600 }, caption),
-      ...rows.flatMap(({ name, share }, i) => {
-        const y = 56 + i * line;
-        return [
-          make("text", { x: 140, y: y + 16, ...text, "text-anchor": "end" }, shorten(name)),
-          make("rect", { x: 150, y: y + 4, width: Math.max(1, 290 * share), height: 15, fill: link }),
-          make("text", { x: 158 + 290 * share, y: y + 16, ...text }, percent(share)),
-        ];
-      }));
-    saveDrawing(svg, `guesses.${kind}`);
   }
 
   /** The page as a file again, which opens with the texts that are shown now. */
@@ -423,3 +244,11 @@ export class App {
     download("bert.html", "text/html", `<!doctype html>\n${copy.outerHTML}`);
   }
 }
+
+/** A reply for people who cannot see it. */
+export const inWords = ({ guesses, follows, labels }) => [
+  ...(guesses ?? []).map(({ words: [{ token, share, before }] }) =>
+    `Best guess: ${token}, ${percent(share)}${before === null ? "" : `, was ${percent(before)}`}.`),
+  ...(follows ? [`The second sentence follows: ${percent(follows.share)}.`] : []),
+  ...(labels ? [labels.map(({ label, share }) => `${label}: ${share.toFixed(2)}`).join(", ")] : []),
+].join(" ");

@@ -7,22 +7,30 @@ const ROW = 22, LABEL = 140, MIDDLE = 140, TOP = 26; // sizes, in px
 const FONT = "14px system-ui, 'Noto Sans', sans-serif";
 
 export class Links {
-  /** `toggleMask(token)` is called for a click or Enter on a word. */
-  constructor(toggleMask) {
-    this.toggleMask = toggleMask;
+  /** `chosen()` is called when a click or Enter chooses a token, or no longer chooses it. */
+  constructor(chosen) {
+    this.chosen = chosen;
     this.looked = null; // {column: 0 or 1, token}: what the pointer or the keyboard is on
+    this.pinned = null; // the chosen one, whose links stay when the pointer leaves
     this.root = make("div", { class: "links", tabindex: "-1" });
   }
 
+  /** What the lines are of: `{column, token}`, or null for all. */
+  get shown() {
+    return this.looked ?? this.pinned;
+  }
+
   /** `weight(row, column)` is the chosen head's; `name` says which head that is. */
-  draw({ tokens, words, masked }, weight, name, { canMask, isOff }) {
-    Object.assign(this, { tokens, words, masked, weight, canMask, colours: coloursOf(this.root) });
-    if (this.looked && this.looked.token >= tokens.length) this.looked = null;
-    const hadFocus = this.root.contains(document.activeElement) && this.looked;
+  draw({ tokens }, weight, name, isOff) {
+    Object.assign(this, { tokens, weight, colours: coloursOf(this.root) });
+    for (const which of ["looked", "pinned"]) {
+      if (this[which] && this[which].token >= tokens.length) this[which] = null;
+    }
+    const focused = this.root.contains(document.activeElement) ? this.shown : null;
     const width = 2 * LABEL + MIDDLE, height = TOP + tokens.length * ROW + 4;
     const svg = drawing(width, height, {
       role: "group",
-      "aria-label": `Links of ${name}. Arrow keys move from token to token; Enter masks a word.`,
+      "aria-label": `Links of ${name}. Arrow keys move from token to token; Enter keeps the links of a token.`,
       onmouseleave: () => this.look(null), onkeydown: (event) => this.move(event),
     });
     const faint = { fill: this.colours.faint };
@@ -41,7 +49,7 @@ export class Links {
     this.root.replaceChildren(svg);
     this.root.scrollTop = scrollTop;
     this.drawLines();
-    if (hadFocus) this.labels[this.looked.column][this.looked.token].focus();
+    if (focused) this.labels[focused.column][focused.token].focus();
   }
 
   word(words, x, y, anchor, attributes = {}) {
@@ -51,18 +59,11 @@ export class Links {
   }
 
   label(column, token) {
-    const { tokens, words, masked } = this;
-    const x = column ? LABEL + MIDDLE : 0, y = TOP + token * ROW;
-    const canMask = this.canMask && words[token] !== null;
-    const first = this.looked ?? { column: 0, token: 0 };
+    const { tokens } = this;
+    const x = column ? LABEL + MIDDLE : 0, y = TOP + token * ROW, at = { column, token };
     return make("g", {
-      role: "button", tabindex: first.column === column && first.token === token ? 0 : -1,
-      "aria-label": this.say(column, token),
-      "aria-pressed": canMask ? `${masked.includes(token)}` : null,
-      "aria-disabled": canMask ? null : "true",
-      style: canMask ? "cursor: pointer" : "cursor: default",
-      onmouseenter: () => this.look({ column, token }), onfocus: () => this.look({ column, token }),
-      onclick: () => this.toggleMask(token),
+      role: "button", tabindex: -1, "aria-label": this.say(column, token), style: "cursor: pointer",
+      onmouseenter: () => this.look(at), onfocus: () => this.look(at), onclick: () => this.choose(at),
     },
     make("rect", { x, y, width: LABEL, height: ROW, rx: 3, fill: this.colours.paper }),
     this.word(shorten(tokens[token]), column ? x + 8 : x + LABEL - 8, y + 16, column ? "start" : "end"),
@@ -71,10 +72,10 @@ export class Links {
 
   /** The lines of all tokens, or of the one that is looked at, with its shares beside the others. */
   drawLines() {
-    const { tokens, looked } = this;
+    const { tokens, shown } = this;
     const lines = [];
     tokens.forEach((_, row) => tokens.forEach((_, column) => {
-      if (looked && looked.token !== (looked.column ? column : row)) return;
+      if (shown && shown.token !== (shown.column ? column : row)) return;
       const weight = this.weight(row, column);
       if (weight < FAINTEST) return;
       const [y1, y2] = [row, column].map((place) => TOP + (place + 0.5) * ROW);
@@ -88,37 +89,56 @@ export class Links {
     this.labels.forEach((column, side) => column.forEach((label, token) => {
       const [box, word] = label.children;
       let share = 0;
-      if (looked && side !== looked.column) {
-        share = looked.column ? this.weight(token, looked.token) : this.weight(looked.token, token);
+      if (shown && side !== shown.column) {
+        share = shown.column ? this.weight(token, shown.token) : this.weight(shown.token, token);
       }
-      const isLooked = looked && looked.column === side && looked.token === token;
-      box.setAttribute("fill", isLooked ? background : share ? link : paper);
-      box.setAttribute("fill-opacity", isLooked || !share ? 1 : 0.35 * share);
-      box.setAttribute("stroke", isLooked ? chosen : "none");
-      label.setAttribute("tabindex", isLooked || (!looked && !side && !token) ? 0 : -1);
-      const shown = shorten(tokens[token]);
-      word.textContent = share < FAINTEST ? shown
-        : side ? `${shown}  ${percent(share)}` : `${percent(share)}  ${shown}`;
+      const isShown = isSame(shown, { column: side, token });
+      box.setAttribute("fill", isShown ? background : share ? link : paper);
+      box.setAttribute("fill-opacity", isShown || !share ? 1 : 0.35 * share);
+      box.setAttribute("stroke", isShown ? chosen : "none");
+      label.setAttribute("tabindex", isShown || (!shown && !side && !token) ? 0 : -1);
+      label.setAttribute("aria-pressed", isSame(this.pinned, { column: side, token }));
+      const name = shorten(tokens[token]);
+      word.textContent = share < FAINTEST ? name
+        : side ? `${name}  ${percent(share)}` : `${percent(share)}  ${name}`;
     }));
   }
 
   look(at) {
-    if (at?.column === this.looked?.column && at?.token === this.looked?.token) return;
-    if (!at && this.root.contains(document.activeElement)) return; // the keyboard holds it
+    if (isSame(at, this.looked)) return;
+    if (!at && this.root.querySelector(":focus-visible")) return; // the keyboard holds it
     this.looked = at;
     this.drawLines();
   }
 
+  /** Keep the links of this token, or let go of them if they were kept. */
+  choose(at) {
+    this.pinned = isSame(at, this.pinned) ? null : at;
+    this.drawLines();
+    this.chosen();
+  }
+
   move(event) {
-    const at = this.looked ?? { column: 0, token: 0 }, last = this.tokens.length - 1;
+    const at = this.shown ?? { column: 0, token: 0 }, last = this.tokens.length - 1;
     const ends = { Home: [-last, 0], End: [last, 0] };
     const step = arrow(event.key) ?? ends[event.key];
-    if (event.key === "Enter" || event.key === " ") this.toggleMask(at.token);
+    if (event.key === "Enter" || event.key === " ") this.choose(at);
     else if (step) {
       const within = (value, most) => Math.max(0, Math.min(most, value));
       this.labels[within(at.column + step[1], 1)][within(at.token + step[0], last)].focus();
     } else return;
     event.preventDefault();
+  }
+
+  /** The drawing with lines of text above it, as a picture of its own. */
+  picture(...lines) {
+    const [svg] = this.root.children, { width, height } = svg.viewBox.baseVal;
+    const head = 10 + lines.length * ROW, copy = svg.cloneNode(true);
+    copy.setAttribute("y", head);
+    const texts = lines.map((line, i) =>
+      this.word(shorten(line, 56), 8, 20 + i * ROW, "start", i ? {} : { "font-weight": "bold" }));
+    return drawing(width, height + head, { role: "img", "aria-label": lines.join(". ") },
+      make("rect", { width, height: height + head, fill: this.colours.paper }), ...texts, copy);
   }
 
   say(column, token) {
@@ -131,3 +151,5 @@ export class Links {
       strongest || `none with ${percent(FAINTEST)}`}`;
   }
 }
+
+const isSame = (one, other) => one?.column === other?.column && one?.token === other?.token;

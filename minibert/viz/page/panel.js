@@ -1,16 +1,16 @@
-// One model's side: its heads, the links of the chosen one, its guesses.
+// One model's side: its heads, the links of the chosen head, and its guesses.
 
 import { make, percent, saveDrawing } from "./dom.js";
 import { bars, guessesOf } from "./guesses.js";
 import { HeadGrid } from "./heads.js";
 import { Links } from "./links.js";
 import { WeightsTable } from "./weights_table.js";
-import { toggled } from "./words.js";
+import { spelled, toggled } from "./words.js";
 
 export class Panel {
   /**
    * `host` is `{live, ask(), say(words)}`: whether anything can be changed, how to ask for a new
-   * reply, and where to say what is to be seen. `request` is `{masked, off}`, changed in place.
+   * reply, and where to say what is shown. `request` is `{masked, off}`, changed in place.
    * `sizes` are those of the maps.
    */
   constructor(host, request, sizes = { width: 420, largest: 52 }) {
@@ -18,12 +18,13 @@ export class Panel {
     this.request = request;
     this.chosen = { layer: 0, head: 0 };
     this.grid = new HeadGrid((layer, head) => this.choose(layer, head), sizes);
-    this.links = new Links((token) => this.toggleMask(token));
+    this.links = new Links(() => this.drawHide());
     this.numbers = new WeightsTable();
     this.name = make("h3");
     this.head = make("p", { class: "chosen" });
     this.toggle = make("button", { type: "button", onclick: () => this.toggleHead() });
     this.allOn = make("button", { type: "button", onclick: () => this.switchAllOn() }, "All heads on");
+    this.hide = make("button", { type: "button", hidden: "", onclick: () => this.toggleMask(this.links.pinned.token) });
     this.guesses = make("div", { class: "guesses" });
     const saves = ["svg", "png"].map((kind) =>
       make("button", { type: "button", onclick: () => this.save(kind) },
@@ -32,7 +33,7 @@ export class Panel {
     this.root = make("div", { class: "side" }, this.name,
       make("div", {}, this.grid.root),
       make("div", { class: "head" }, this.head, this.toggle, this.allOn, this.links.root,
-        ...saves, this.numbers.root),
+        this.hide, ...saves, this.numbers.root),
       this.guesses);
   }
 
@@ -62,11 +63,19 @@ export class Panel {
     const { layer, head } = this.chosen, off = this.isOff(layer, head);
     this.grid.draw(this.data, this.chosen, (l, h) => this.isOff(l, h));
     const weight = (row, column) => this.weight(row, column);
-    this.links.draw(this.data, weight, `layer ${layer}, head ${head}`, { canMask: this.host.live, isOff: off });
+    this.links.draw(this.data, weight, `layer ${layer}, head ${head}`, off);
+    this.drawHide();
     this.numbers.draw(this.data.tokens, weight, `Layer ${layer}, head ${head}`);
     this.head.textContent = `Layer ${layer}, head ${head}: ${off ? "off" : this.data.roles[layer][head]}`;
     this.allOn.hidden = !this.host.live || !this.request.off.length;
     this.toggle.textContent = off ? "Switch this head on" : "Switch this head off";
+  }
+
+  /** The button that hides the word that is chosen in the links. */
+  drawHide() {
+    const { pinned } = this.links, { words, masked } = this.data;
+    this.hide.hidden = !this.host.live || !pinned || words[pinned.token] === null;
+    if (!this.hide.hidden) this.hide.textContent = masked.includes(pinned.token) ? "Show this word again" : "Hide this word";
   }
 
   choose(layer, head) {
@@ -103,13 +112,13 @@ export class Panel {
     else if (guesses.length) shown = guesses.map(guessesOf);
     else {
       shown = [make("p", {}, this.host.live
-        ? "Click a word in the links to mask it, or type [MASK]: its guesses stand here."
+        ? "Click a word in the links and hide it, or type [MASK]. The guesses then appear here."
         : "No word is masked.")];
     }
     this.guesses.replaceChildren(...shown);
   }
 
-  /** What is to be seen, for who cannot see it. */
+  /** What is shown, for people who cannot see it. */
   say() {
     const { tokens, guesses } = this.data;
     let strongest = [0, 0, -1];
@@ -132,6 +141,7 @@ export class Panel {
 
   save(kind) {
     const { layer, head } = this.chosen;
-    saveDrawing(this.links.root.querySelector("svg"), `attention-layer-${layer}-head-${head}.${kind}`);
+    saveDrawing(this.links.picture(spelled(this.data.tokens), this.head.textContent),
+      `attention-layer-${layer}-head-${head}.${kind}`);
   }
 }

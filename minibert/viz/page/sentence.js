@@ -1,10 +1,10 @@
-// One text of the page: where it is typed, and its words, which a click hides.
+// One text of the page: the fields to type in, and its words, which a click hides.
 
 import { make, shorten } from "./dom.js";
 import { toggled, wordsOf } from "./words.js";
 
 export class Sentence {
-  /** `start` is `{text, pair}`; `tokenizer` splits what is typed; `changed()` is called after. */
+  /** `start` is `{text, pair, masked}`. `tokenizer` splits what is typed, and then `changed()` is called. */
   constructor(tokenizer, start, changed) {
     this.tokenizer = tokenizer;
     this.changed = changed;
@@ -33,6 +33,11 @@ export class Sentence {
     return { text: blanks(this.text), pair: blanks(this.pair) };
   }
 
+  /** The tokens that BERT sees: hidden words are blanks. */
+  get seen() {
+    return this.tokens.map((token, place) => (this.masked.includes(place) ? "[MASK]" : token));
+  }
+
   split() {
     const { text, pair } = this.written();
     return this.tokenizer.encode(text, pair).tokens;
@@ -53,6 +58,18 @@ export class Sentence {
     this.masked = [];
     this.first.querySelector("input").value = text;
     this.write("text", text);
+  }
+
+  /** Put a guess in place of a blank. A word that was hidden by a click comes back instead. */
+  fill(place, token) {
+    if (this.masked.includes(place)) this.toggle(place);
+    else {
+      const number = this.tokens.slice(0, place).filter((other) => other === "[MASK]").length;
+      const [name, value] = filled(this.written(), number, token);
+      const field = name === "text" ? this.first : this.second;
+      field.querySelector("input").value = value;
+      this.write(name, value);
+    }
   }
 
   showPair(isShown) {
@@ -104,4 +121,12 @@ export function carried(masked, before, after) {
     if (place >= before.length - end) return [place + after.length - before.length];
     return before.length === after.length ? [place] : []; // another word in the same place
   });
+}
+
+/** The text of `{text, pair}` that holds blank `number`, with `token` in its place: `[name, text]`. */
+export function filled({ text, pair }, number, token) {
+  const parts = text.split("[MASK]"), typed = parts.length - 1;
+  if (number >= typed) return ["pair", filled({ text: pair }, number - typed, token)[1]];
+  const before = parts.slice(0, number + 1).join("[MASK]"), after = parts.slice(number + 1).join("[MASK]");
+  return ["text", before + token + after];
 }

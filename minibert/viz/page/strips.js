@@ -1,4 +1,4 @@
-// Vectors as strips of coloured cells: one colour above 0, another below, paper at 0.
+// Vectors as strips of coloured cells: one colour above 0, another below 0, and paper at 0.
 
 import { between, coloursOf, make } from "./dom.js";
 
@@ -8,10 +8,13 @@ const CELL = 7; // the side of a cell, in px
 export const reach = (...vectors) =>
   vectors.reduce((most, vector) => vector.reduce((m, x) => Math.max(m, Math.abs(x)), most), 1e-9);
 
+/** How strong a number's colour is, 0 to 1: a square root, so that small numbers can be seen. */
+export const strength = (value, scale) => Math.sqrt(Math.min(1, Math.abs(value) / scale));
+
 export const number = (x) => `${x <= -0.005 ? "−" : ""}${Math.abs(x).toFixed(2)}`;
 
 /**
- * A vector as a strip, in rows of `columns` cells, with its first numbers for who cannot see it.
+ * A vector as a strip, in rows of `columns` cells, with its first numbers for people who cannot see it.
  * `host` is an element of the page, for its colours; `scale` is the value of the full colour.
  */
 export function strip(host, vector, { columns = 64, scale = reach(vector), title = "", cell = CELL } = {}) {
@@ -26,8 +29,7 @@ export function strip(host, vector, { columns = 64, scale = reach(vector), title
   canvas.style.height = `${rows === 1 ? 2 * CELL : rows * cell}px`;
   const context = canvas.getContext("2d");
   vector.forEach((value, i) => {
-    const share = Math.min(1, Math.abs(value) / scale);
-    context.fillStyle = between(paper, value < 0 ? below : above, share);
+    context.fillStyle = between(paper, value < 0 ? below : above, strength(value, scale));
     context.fillRect(i % width, Math.floor(i / width), 1, 1);
   });
   canvas.title = `${first}, …`;

@@ -1,12 +1,13 @@
-// The chosen head's weights as a table, for who reads numbers or hears them.
+// The chosen head's weights as a table, for people who read numbers or hear them.
 
 import { make, percent, shorten } from "./dom.js";
+import { Scrolls } from "./scrolls.js";
 
 export class WeightsTable {
   constructor() {
-    this.table = make("div", { class: "scrolls", tabindex: "0", role: "region", "aria-label": "Weights of the head" });
+    this.table = new Scrolls("Weights of the head");
     this.root = make("details", { ontoggle: () => this.fill() },
-      make("summary", {}, "This head as a table"), this.table);
+      make("summary", {}, "This head as a table"), this.table.root);
   }
 
   /** `weight(row, column)` is the head's; `name` says which head that is. */
@@ -18,7 +19,7 @@ export class WeightsTable {
   fill() {
     if (!this.root.open) return; // T * T cells, made only when they are read
     const { tokens, weight, name } = this;
-    this.table.replaceChildren(make("table", { class: "weights" },
+    this.table.fill(make("table", { class: "weights" },
       make("caption", {}, `${name}: how much the word of a row looks at the word of a column`),
       make("thead", {}, make("tr", {}, make("td"),
         ...tokens.map((token) => make("th", { scope: "col", dir: "auto" }, shorten(token))))),

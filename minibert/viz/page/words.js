@@ -1,4 +1,4 @@
-// Which pieces are one word, and which of them are hidden.
+// Which pieces are one word, which of them are hidden, and how they read together.
 
 import { SPECIAL_TOKENS } from "./tokenizer.js";
 
@@ -19,4 +19,14 @@ export function toggled({ words, masked }, token) {
   return masked.includes(token)
     ? masked.filter((place) => !places.includes(place))
     : [...masked, ...places].sort((a, b) => a - b);
+}
+
+/** Tokens as a text again, without [CLS] and the last [SEP]; a slash divides two sentences. */
+export function spelled(tokens) {
+  const inside = tokens.slice(tokens[0] === "[CLS]" ? 1 : 0, tokens.at(-1) === "[SEP]" ? -1 : undefined);
+  return inside.reduce((text, token) => {
+    if (token === "[SEP]") return `${text} /`;
+    if (token.startsWith("##")) return text + token.slice(2);
+    return text ? `${text} ${token}` : token;
+  }, "");
 }

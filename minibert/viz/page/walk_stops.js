@@ -1,4 +1,4 @@
-// The walk: one word's way through BERT, stop by stop, with the numbers that it really has.
+// The stops of the walk: at each, one step of BERT in words and as a drawing of its real numbers.
 
 import { make, percent, shorten } from "./dom.js";
 import { bars } from "./guesses.js";
@@ -196,88 +196,4 @@ function logits(words) {
     make("caption", {}, "logit"),
     make("tbody", {}, ...words.map(({ token, logit }) => make("tr", {},
       make("th", { scope: "row", dir: "auto" }, shorten(token)), make("td", {}, number(logit))))));
-}
-
-/** The tab of the walk: where it is, forward and back, and which word and head it follows. */
-export class Walk {
-  /** `ask()` is called when another word, layer or head is to be followed. */
-  constructor(ask) {
-    this.ask = ask;
-    this.stop = 0;
-    this.at = { layer: 0, head: 0, token: null };
-    this.place = make("p", { class: "place" });
-    this.title = make("h2", { tabindex: "-1" });
-    this.words = make("p", { class: "saying" });
-    this.drawn = make("div", { class: "drawn" });
-    this.chapter = make("p", { class: "note" });
-    this.back = make("button", { type: "button", onclick: () => this.go(-1) }, "← Back");
-    this.next = make("button", { type: "button", class: "main", onclick: () => this.go(1) }, "Next →");
-    this.pick = ["token", "layer", "head"].map((name) => {
-      const select = make("select", { onchange: () => this.follow(name, Number(select.value)) });
-      return make("label", {}, { token: "Word", layer: "Layer", head: "Head" }[name], select);
-    });
-    this.root = make("div", { class: "walk", onkeydown: (event) => this.key(event) },
-      make("div", { class: "picks" }, ...this.pick),
-      make("div", { class: "steps" }, this.back, this.next, this.place),
-      this.title, this.words, this.drawn,
-      make("p", { class: "note" }, "A coloured square is a number: purple above 0, orange below 0, white at 0. "
-        + "The stronger the colour, the further from 0."),
-      this.chapter);
-  }
-
-  /** What is to be traced in a text of these tokens: a blank if there is one. */
-  wanted(tokens, layers, heads) {
-    const { at } = this;
-    if (at.token === null || at.token >= tokens.length) {
-      const blank = tokens.indexOf("[MASK]");
-      at.token = blank < 0 ? Math.min(1, tokens.length - 1) : blank;
-    }
-    at.layer = Math.min(at.layer, layers - 1);
-    at.head = Math.min(at.head, heads - 1);
-    return { ...at };
-  }
-
-  follow(name, value) {
-    this.at[name] = value;
-    this.ask();
-  }
-
-  go(step) {
-    const to = this.stop + step;
-    if (to < 0 || to > STOPS.length) return;
-    this.stop = to % STOPS.length; // after the last stop comes the first
-    this.draw(this.trace);
-    this.title.focus();
-  }
-
-  key(event) {
-    if (event.target.tagName === "SELECT") return;
-    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    if (step) {
-      event.preventDefault();
-      this.go(step);
-    }
-  }
-
-  draw(trace) {
-    this.trace = trace;
-    const stop = STOPS[this.stop];
-    const choices = {
-      token: trace.tokens.map((token, place) => `${place}: ${shorten(token)}`),
-      layer: Array.from({ length: trace.states.length - 1 }, (_, i) => `${i}`),
-      head: Array.from({ length: trace.heads }, (_, i) => `${i}`),
-    };
-    ["token", "layer", "head"].forEach((name, i) => {
-      const select = this.pick[i].querySelector("select");
-      select.replaceChildren(...choices[name].map((words, value) => make("option", { value }, words)));
-      select.value = `${trace[name]}`;
-    });
-    this.place.textContent = `Stop ${this.stop + 1} of ${STOPS.length}`;
-    this.title.textContent = stop.title;
-    this.words.textContent = stop.say(trace);
-    this.drawn.replaceChildren(...stop.draw(trace, this.root));
-    this.chapter.textContent = `In the minibert course you build this in chapter ${stop.chapter}.`;
-    this.back.disabled = this.stop === 0;
-    this.next.textContent = this.stop === STOPS.length - 1 ? "Start again" : "Next →";
-  }
 }
