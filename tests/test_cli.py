@@ -17,7 +17,12 @@ from small_runs import small_texts
 
 import minibert
 from minibert.cli.group import GROUPS
-from minibert.heads import BertForSequenceClassification, BertForTokenClassification
+from minibert.heads import (
+    BertForMultipleChoice,
+    BertForQuestionAnswering,
+    BertForSequenceClassification,
+    BertForTokenClassification,
+)
 from minibert.tokenizer import BertTokenizer
 
 COMMANDS = [name for names in GROUPS.values() for name in names]
@@ -254,18 +259,39 @@ def test_page(model, tmp_path):
 def test_a_page_of_a_classifier(model, tmp_path):
     torch.manual_seed(0)
     bert, tokenizer = minibert.load(model)
-    kinds = {
+    heads = {
         "classifier": BertForSequenceClassification.from_bert(
             bert.bert, ("no", "yes"), pooling="mean"
         ),
         "tagger": BertForTokenClassification.from_bert(bert.bert, ("no", "yes")),
+        "reader": BertForQuestionAnswering.from_bert(bert.bert),
+        "chooser": BertForMultipleChoice.from_bert(bert.bert),
+        "body": bert.bert,
     }
-    for name, made in kinds.items():
+    for name, made in heads.items():
         made.save_pretrained(tmp_path / name, tokenizer)
     run("page", tmp_path / "classifier", "-o", tmp_path / "yes.html")
     assert '"labels":["no","yes"]' in (tmp_path / "yes.html").read_text("utf-8")
-    shown = run("page", tmp_path / "tagger", "-o", tmp_path / "no.html", expect=2)
-    assert "is a BertForTokenClassification: a page can show a classifier" in shown
+    refused = {
+        "tagger": ("labels single tokens", "minibert predict"),
+        "reader": ("marks an answer in a text", "minibert predict"),
+        "chooser": ("chooses among several texts", "minibert predict"),
+        "body": ("no head that guesses masked words", "`pretrain --from` gives them one"),
+    }
+    for name, (what, instead) in refused.items():
+        shown = run("page", tmp_path / name, "-o", tmp_path / "no.html", expect=2)
+        assert what in shown and instead in shown
+    assert not (tmp_path / "no.html").exists()
+
+
+def test_a_page_of_a_damaged_classifier_says_what_is_damaged(model, tmp_path):
+    """Not that it has no head that guesses words, which it needn't have."""
+    bert, tokenizer = minibert.load(model)
+    BertForSequenceClassification.from_bert(bert.bert).save_pretrained(tmp_path / "a", tokenizer)
+    config = json.loads((tmp_path / "a" / "config.json").read_text("utf-8"))
+    (tmp_path / "a" / "config.json").write_text(json.dumps({**config, "pooling": "max"}), "utf-8")
+    shown = run("page", tmp_path / "a", "-o", tmp_path / "no.html", expect=2)
+    assert "pooling" in shown and "guesses" not in shown
 
 
 def test_info(model):

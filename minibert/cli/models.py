@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from minibert.heads import BertForSequenceClassification
+    from minibert.heads import BertWithHead
     from minibert.model import BertForPreTraining, BertModel
     from minibert.tokenizer import BertTokenizer
 
@@ -30,18 +30,9 @@ def load_any(name: str) -> tuple[BertModel | BertForPreTraining, BertTokenizer]:
         return load_body(name)
 
 
-def load_speaking(
-    name: str,
-) -> tuple[BertForPreTraining | BertForSequenceClassification, BertTokenizer]:
-    """A model that guesses words, or a classifier, by what its `config.json` says."""
-    from minibert.finetuning.task_heads import load_finetuned
-    from minibert.heads import BertForSequenceClassification
+def load_speaking(name: str) -> tuple[BertForPreTraining | BertWithHead, BertTokenizer]:
+    """A model with the head that its `config.json` names, or else with its head for words."""
+    from minibert.finetuning.task_heads import HEAD_CLASSES, architecture, load_finetuned
     from minibert.model import load
 
-    try:
-        bert, tokenizer = load_finetuned(name)
-    except ValueError:  # not fine-tuned; whatever else is wrong is told again
-        return load(name)
-    if not isinstance(bert, BertForSequenceClassification):
-        raise ValueError(f"{name} is a {type(bert).__name__}: a page can show a classifier")
-    return bert, tokenizer
+    return load_finetuned(name) if architecture(name) in HEAD_CLASSES else load(name)

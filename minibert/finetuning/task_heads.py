@@ -31,6 +31,7 @@ HEADS: dict[str, type[BertWithHead]] = {
     "question-answering": BertForQuestionAnswering,
     "multiple-choice": BertForMultipleChoice,
 }
+HEAD_CLASSES = {head.__name__: head for head in HEADS.values()}
 SETTINGS = "finetuning.json"
 """The file of a fine-tuned model's folder that holds the settings it was trained with."""
 
@@ -58,23 +59,27 @@ def kind_of(model: BertWithHead) -> str:
     return next(kind for kind, head in HEADS.items() if isinstance(model, head))
 
 
+def architecture(name_or_path: str | Path) -> str:
+    """The class that a model's `config.json` names, or nothing if it names none."""
+    file = find_directory(name_or_path) / "config.json"
+    values = read_json(file)
+    with errors_name(file):
+        return str((field(values, "architectures", list, []) or [""])[0])
+
+
 def load_finetuned(name_or_path: str | Path) -> tuple[BertWithHead, BertTokenizer]:
     """A model in eval mode, with the head that its `config.json` names, and its tokenizer.
 
     Raises `FileNotFoundError` if there is no such model, and `ValueError` if it has no such head.
     """
-    directory = find_directory(name_or_path)
-    file = directory / "config.json"
-    values = read_json(file)
-    with errors_name(file):
-        name = str((field(values, "architectures", list, []) or [""])[0])
-    heads = {head.__name__: head for head in HEADS.values()}
-    if name not in heads:
+    name = architecture(name_or_path)
+    if name not in HEAD_CLASSES:
         raise ValueError(
             f"{name_or_path} is a {name or 'model of no known kind'}, without a head that "
             "answers: fine-tune it first (minibert finetune)"
         )
-    return heads[name].from_pretrained(directory), BertTokenizer.from_pretrained(directory)
+    directory = find_directory(name_or_path)
+    return HEAD_CLASSES[name].from_pretrained(directory), BertTokenizer.from_pretrained(directory)
 
 
 def finetuned_length(name_or_path: str | Path) -> int:

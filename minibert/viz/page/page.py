@@ -9,8 +9,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from minibert.heads import BertForSequenceClassification
-from minibert.model import BertForPreTraining, load
+from torch import nn
+
+from minibert.heads import (
+    BertForMultipleChoice,
+    BertForQuestionAnswering,
+    BertForSequenceClassification,
+    BertForTokenClassification,
+    BertWithHead,
+)
+from minibert.model import BertForPreTraining, BertModel, load
 from minibert.pretraining.snapshots import read_snapshots
 from minibert.tokenizer import BertTokenizer
 from minibert.viz.document import Document, script_json
@@ -29,6 +37,15 @@ EXAMPLES = (
     "We must protect the [MASK] of our people.",
 )
 """What the page offers to try."""
+PREDICT = "`minibert predict` gives its answers"
+LOAD = "minibert.load(folder or name) gives a model that guesses words"
+OTHERS: dict[type, tuple[str, str]] = {
+    BertModel: ("gives vectors only", LOAD),
+    BertForTokenClassification: ("labels single tokens", PREDICT),
+    BertForQuestionAnswering: ("marks an answer in a text", PREDICT),
+    BertForMultipleChoice: ("chooses among several texts", PREDICT),
+}
+"""What a model does that a page cannot show, and what to do with it instead."""
 MOST_SNAPSHOTS = 5
 LARGE, TOO_LARGE = 30_000_000, 100_000_000
 """Bytes of a page that opens slowly, and of one that many browsers and phones do not open."""
@@ -52,7 +69,7 @@ new app.App(
 
 
 def page(
-    model: MODELS,
+    model: BertForPreTraining | BertWithHead,
     tokenizer: BertTokenizer,
     text: str | None = None,
     pair: str | None = None,
@@ -70,13 +87,13 @@ def page(
     page cannot compute, and warns above 30 MB.
     """
     if not isinstance(model, MODELS):
+        raise ValueError(_refusal(model))
+    scheme = model.config.position_embedding_type
+    if scheme != "absolute":
         raise ValueError(
-            f"a page takes a BertForPreTraining or a BertForSequenceClassification and not a "
-            f"{type(model).__name__}: minibert.load(folder or name) gives the first"
+            f"a page cannot compute positions of the kind {scheme!r}: look at this model in a "
+            "notebook, with minibert.viz.explore"
         )
-    if model.config.position_embedding_type != "absolute":
-        scheme = model.config.position_embedding_type
-        raise ValueError(f"a page cannot compute positions of the kind {scheme!r}")
     if text is None:
         text = TEXT if isinstance(model, BertForPreTraining) else TEXT_TO_JUDGE
     models: dict[int | None, MODELS] = {None: model}
@@ -93,6 +110,14 @@ def page(
     if made.size > LARGE:
         warnings.warn(f"{size}: it opens slowly, and maybe not at all on a phone", stacklevel=2)
     return made
+
+
+def _refusal(model: nn.Module) -> str:
+    does, instead = OTHERS.get(type(model), ("is not a BERT of minibert", LOAD))
+    return (
+        f"a page shows guesses for hidden words or the labels of a text, but a "
+        f"{type(model).__name__} {does}: {instead}"
+    )
 
 
 def _chosen(snapshots: Mapping[int, Path]) -> dict[int, Path]:
