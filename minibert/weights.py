@@ -11,6 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from minibert.config import BertConfig
 from minibert.files import (
@@ -216,6 +217,20 @@ def check_nothing_is_lost(directory: Path, weights: Mapping[str, Tensor]) -> Non
         raise FileExistsError(f"{what}: save elsewhere, or remove it first")
 
 
+class _Undrawn(TorchFunctionMode):
+    """Models made in this block start at zero, because weights from a file replace random ones."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func.__name__ in {"normal_", "uniform_", "kaiming_uniform_"}:
+            drawn = args[0] if args else kwargs["tensor"]
+            drawn.detach().zero_()
+            return drawn
+        return func(*args, **kwargs)
+
+
 class PretrainedModel(nn.Module):
     """A model that reads Hugging Face BERT directories and writes them."""
 
@@ -255,7 +270,8 @@ class PretrainedModel(nn.Module):
         values = read_json(directory / "config.json")
         with errors_name(directory):
             check_sizes(config, shapes)
-            model = cls.for_weights(config, shapes, values)
+            with _Undrawn():
+                model = cls.for_weights(config, shapes, values)
             load_hf_state_dict(model, read_weights(directory), model.passes_over)
         return model.eval()
 
