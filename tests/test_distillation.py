@@ -45,7 +45,7 @@ from minibert.pretraining.recipes import make_batches
 from minibert.pretraining.run import Run, cut, pretrain
 from minibert.tokenizer import BertTokenizer
 from minibert.training.history import read_history
-from minibert.training.run_folder import Session, run_folder
+from minibert.training.run_folder import REPORTS, Session, run_folder
 
 pytestmark = pytest.mark.usefixtures("measured_on_less")
 
@@ -610,6 +610,8 @@ def test_overwriting_leaves_nothing_of_the_earlier_run(student_folder, tmp_path)
     out = tmp_path / "run"
     shutil.copytree(student_folder, out)
     before_and_after(out)
+    for name in REPORTS:  # the demo's too
+        (out / name).touch()
     with run_folder(out, Session(overwrite=True)):
         assert {p.name for p in out.iterdir()} == {".lock", "run.json"}
 

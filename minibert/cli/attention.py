@@ -9,7 +9,7 @@ import click
 
 from minibert.cli.group import command
 from minibert.cli.models import load_any
-from minibert.cli.options import TEXT, count, model_argument, option, out_file
+from minibert.cli.options import TEXT, count, flag, model_argument, option, out_file
 from minibert.cli.outputs import all_or_none, check_free
 from minibert.cli.terminal import say
 
@@ -24,7 +24,7 @@ VIEW = click.Choice(("map", "head", "model", "neuron"))
 @model_argument
 @click.argument("text", type=TEXT, help="The text to look at.")
 @option("--view", "A map, or one of bertviz's views (head, model, neuron).", VIEW, "map")
-@click.option("--pair", type=TEXT, help="A second text: the other sentence of a pair.")
+@option("--pair", "A second text: the other sentence of a pair.", TEXT)
 @count("--layer", "Only this layer. The first is 0.", least=0)
 @count("--head", "Only this head. The first is 0.", least=0)
 @out_file(
@@ -32,7 +32,7 @@ VIEW = click.Choice(("map", "head", "model", "neuron"))
     default="attention.html",
     show_default=True,
 )
-@click.option("--overwrite", is_flag=True, help="Replace the files.")
+@flag("--overwrite", "Replace the files.")
 def attention(model: str, text: str, out: Path, overwrite: bool, **chosen: Any) -> None:
     """Draw what the heads of MODEL look at in TEXT."""
     is_map = chosen["view"] == "map"

@@ -11,7 +11,7 @@ from minibert.cli.terminal import say
 @corpus_argument
 def corpus(corpus: str) -> None:
     """Count the documents and words of CORPUS."""
-    from minibert.data.counting import count_by_source
+    from minibert.data.corpora import count_by_source
     from minibert.data.library import SOURCES
 
     licences = {source.name: f"{source.licence}: {source.description}" for source in SOURCES}

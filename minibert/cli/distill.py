@@ -14,14 +14,13 @@ from minibert.cli.options import (
     check_duration,
     corpus_argument,
     count,
+    duration_options,
+    flag,
     given_options,
-    minutes_option,
     out_folder,
-    overwrite_option,
     pick,
-    resume_option,
+    resume_options,
     seed_option,
-    steps_option,
 )
 from minibert.cli.terminal import say
 
@@ -37,8 +36,7 @@ LABELS = {"neighbours": "counting neighbours", "most_frequent": "most frequent t
 @click.argument("teacher", help=f"A BERT that guesses masked words: {MODEL}")
 @corpus_argument
 @out_folder("Folder for the student.")
-@minutes_option
-@steps_option
+@duration_options
 @count("--layers", "Layers of the student.", 2)
 @count("--hidden hidden_size", "Hidden size of the student.", 128)
 @count(
@@ -46,12 +44,8 @@ LABELS = {"neighbours": "counting neighbours", "most_frequent": "most frequent t
     "Heads in each layer.  [default: one for each 64 of --hidden; the teacher's, if it is as wide]",
 )
 @seed_option
-@click.option(
-    "--alone", is_flag=True,
-    help="Train the same student without the teacher, to compare. Other options may stay.",
-)  # fmt: skip
-@resume_option
-@overwrite_option
+@flag("--alone", "Train the same student without the teacher, to compare. Other options may stay.")
+@resume_options
 @click.pass_context
 def distill(ctx: click.Context, teacher: str, corpus: str, out: Path, **options: Any) -> None:
     """Train a small BERT with the help of TEACHER.

@@ -9,7 +9,7 @@ import click
 
 from minibert.cli.group import command
 from minibert.cli.models import load_any
-from minibert.cli.options import count, model_argument, option
+from minibert.cli.options import count, flag, model_argument, option
 from minibert.cli.outputs import whole_folder
 from minibert.cli.terminal import say
 
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 )
 @model_argument
 @click.argument("out", type=click.Path(path_type=Path), help="A new or empty folder.")
-@click.option(
-    "--sentence-transformers", is_flag=True,
-    help="Write what sentence-transformers loads: the model without heads, and how to pool.",
-)  # fmt: skip
+@flag(
+    "--sentence-transformers",
+    "Write what sentence-transformers loads: the model without heads, and how to pool.",
+)
 @option(
     "--pooling",
     "A text's vector: the mean of its tokens' vectors, or the vector of [CLS].  [default: mean]",
     click.Choice(("mean", "cls")),
 )
-@click.option("--normalize", is_flag=True, help="Scale each vector to length 1.")
+@flag("--normalize", "Scale each vector to length 1.")
 @count("--max-length", "Tokens in a text. Longer texts are cut.", least=2)
 def export(model: str, out: Path, sentence_transformers: bool, **vectors: Any) -> None:
     """Write MODEL to a folder for other libraries.

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from minibert.cli.options import BELOW_1, count, option
+from minibert.cli.options import BELOW_1, count, flag, option, overwrite_option, together
 from minibert.cli.terminal import say
 
 POOLING = click.Choice(("cls", "mean", "query"))
@@ -16,37 +16,31 @@ KINDS_OF_TEXTS = ("classification", "multi-label", "regression", "tagging")
 """Kinds of task whose rows are single texts, which need no file."""
 
 
-def training_options(command: Any) -> Any:
-    """How fine-tuning goes, for one task or for many."""
-    options = [
-        count("--rows", "Train on this many rows.  [default: all]", least=2),
-        count(
-            "--seeds",
-            "Runs, each with a new head and another order of rows.  [default: 3; 1 with --quick or "
-            f"--rows below {FEW_ROWS}]",
-        ),
-        click.option("--quick", is_flag=True, help="Take a first look: run one seed."),
-        option("--epochs", "Passes over the training rows.", float, 3.0),
-        count("--batch-size", "Rows in a batch.", 32),
-        count("--max-length", "Tokens in a text. Longer texts are cut.", 128, least=8),
-        option(
-            "--lr",
-            "The learning rate.  [default: by the model's width: 3e-4 for mini-sotu, 3e-5 for "
-            "BERT-base]",
-            float,
-        ),
-        click.option("--frozen", is_flag=True, help="Train the head alone."),
-        option(
-            "--layer-decay", "Learning rate of a layer, relative to the layer above.", float, 1.0
-        ),
-        option("--pooling", "How a text becomes one vector.", POOLING, "cls"),
-        option("--dropout", "Probability of dropout.", BELOW_1, 0.1),
-        click.option("--resume", is_flag=True, help="Continue in OUT, with the same options."),
-        click.option("--overwrite", is_flag=True, help="Replace what is in OUT."),
-    ]
-    for add in reversed(options):
-        command = add(command)
-    return command
+training_options = together(
+    count("--rows", "Train on this many rows.  [default: all]", least=2),
+    count(
+        "--seeds",
+        "Runs, each with a new head and another order of rows.  [default: 3; 1 with --quick or "
+        f"--rows below {FEW_ROWS}]",
+    ),
+    flag("--quick", "Take a first look: run one seed."),
+    option("--epochs", "Passes over the training rows.", float, 3.0),
+    count("--batch-size", "Rows in a batch.", 32),
+    count("--max-length", "Tokens in a text. Longer texts are cut.", 128, least=8),
+    option(
+        "--lr",
+        "The learning rate.  [default: by the model's width: 3e-4 for mini-sotu, 3e-5 for "
+        "BERT-base]",
+        float,
+    ),
+    flag("--frozen", "Train the head alone."),
+    option("--layer-decay", "Learning rate of a layer, relative to the layer above.", float, 1.0),
+    option("--pooling", "How a text becomes one vector.", POOLING, "cls"),
+    option("--dropout", "Probability of dropout.", BELOW_1, 0.1),
+    flag("--resume", "Continue in OUT, with the same options."),
+    overwrite_option,
+)
+"""How fine-tuning goes, for one task or for many."""
 
 
 def choose_seeds(options: dict[str, Any]) -> range:

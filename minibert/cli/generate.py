@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from minibert.cli.group import command
-from minibert.cli.options import TEXT, count, model_argument, option, seed_option, settings
+from minibert.cli.options import TEXT, count, flag, model_argument, option, seed_option, settings
 from minibert.cli.terminal import say
 
 METHOD = click.Choice(("left-to-right", "gibbs", "mask-predict"))
@@ -38,7 +38,7 @@ METHOD_OPTIONS = {"steps": "gibbs", "passes": "mask-predict"}
 @count("--samples", "Write this many texts, with --seed and the seeds after it.", 1)
 @count("--steps", "Steps of gibbs.  [default: 200]")
 @count("--passes", "Passes of mask-predict.  [default: 10]")
-@click.option("--show", is_flag=True, help="Also print the text as it forms.")
+@flag("--show", "Also print the text as it forms.")
 def generate(model: str, text: str, length: int | None, method: str, **options: Any) -> None:
     """Fill each [MASK] in TEXT, or continue TEXT with --length."""
     from minibert.inference.generation import (

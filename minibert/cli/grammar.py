@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from minibert.cli.group import command
-from minibert.cli.options import FILE, count, model_argument, option, out_file
+from minibert.cli.options import FILE, count, flag, model_argument, option, out_file
 from minibert.cli.outputs import check_free
 from minibert.cli.terminal import say
 
@@ -28,7 +28,7 @@ from minibert.cli.terminal import say
 @click.option("--show", metavar="PHENOMENON", help="Print the pairs of this phenomenon only.")
 @out_file("Write the scores to this .json file.")
 @option("--curve", "Draw accuracy during a run with --snapshots, in this .png or .svg file.", FILE)
-@click.option("--overwrite", is_flag=True, help="Replace the files.")
+@flag("--overwrite", "Replace the files.")
 def grammar(
     model: str, out: Path | None, curve: Path | None, overwrite: bool, **chosen: Any
 ) -> None:

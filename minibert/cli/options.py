@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
+from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -41,6 +42,16 @@ def option(names: str, help: str, type: Any, default: Any = None) -> Any:
     return click.option(*names.split(), type=type, default=default, show_default=shown, help=help)
 
 
+def flag(name: str, help: str) -> Any:
+    """An option that is given or not."""
+    return click.option(name, is_flag=True, help=help)
+
+
+def together(*options: Any) -> Callable[[Any], Any]:
+    """Several options as one decorator, in the order of the help."""
+    return lambda command: reduce(lambda inner, add: add(inner), reversed(options), command)
+
+
 def count(names: str, help: str, default: int | None = None, least: int = 1) -> Any:
     """An option for a whole number, `least` or more."""
     return option(names, help, click.IntRange(min=least), default)
@@ -51,14 +62,16 @@ BELOW_1 = click.FloatRange(0, 1, max_open=True)
 FOLDER = click.Path(path_type=Path)
 FILE = click.Path(path_type=Path, dir_okay=False)
 
-minutes_option = option("--minutes", "Train for this long.", ABOVE_0)
-steps_option = count("--steps", "Train for this many steps instead.")
+duration_options = together(
+    option("--minutes", "Train for this long.", ABOVE_0),
+    count("--steps", "Train for this many steps instead."),
+)
 seed_option = option("--seed", "Fixes every random choice.", click.IntRange(0, 2**32 - 1), 0)
 vocab_size_option = count("--vocab-size", "Word pieces to learn.  [default: 8192]", least=6)
-resume_option = click.option(
-    "--resume", is_flag=True, help="Continue the run in OUT. No other option is needed."
+overwrite_option = flag("--overwrite", "Replace what is in OUT.")
+resume_options = together(
+    flag("--resume", "Continue the run in OUT. No other option is needed."), overwrite_option
 )
-overwrite_option = click.option("--overwrite", is_flag=True, help="Replace what is in OUT.")
 
 
 def out_folder(help: str) -> Any:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import click
-
 from minibert.cli.group import command
 from minibert.cli.models import load_speaking
-from minibert.cli.options import TEXT, model_argument, out_file
+from minibert.cli.options import TEXT, flag, model_argument, option, out_file
 from minibert.cli.outputs import check_free
 from minibert.cli.terminal import say
 
@@ -19,12 +17,12 @@ from minibert.cli.terminal import say
     "minibert page runs/demo --snapshots -o training.html",
 )
 @model_argument
-@click.option("--text", type=TEXT, help="The text that the page opens with.")
-@click.option("--pair", type=TEXT, help="A second text: the other sentence of a pair.")
-@click.option("--exact", is_flag=True, help="Weights in half precision: a page of twice the size.")
-@click.option("--snapshots", is_flag=True, help="Add a slider over the snapshots of the run MODEL.")
+@option("--text", "The text that the page opens with.", TEXT)
+@option("--pair", "A second text: the other sentence of a pair.", TEXT)
+@flag("--exact", "Weights in half precision: a page of twice the size.")
+@flag("--snapshots", "Add a slider over the snapshots of the run MODEL.")
 @out_file("The page.", default="bert.html", show_default=True)
-@click.option("--overwrite", is_flag=True, help="Replace the file.")
+@flag("--overwrite", "Replace the file.")
 def page(
     model: str,
     text: str | None,

@@ -25,6 +25,7 @@ def perplexity(model: str, texts: tuple[str, ...], file: Path | None) -> None:
     tokens, and the text; the last line is about all texts together. The numbers compare texts for
     one model, not models with different vocabularies.
     """
+    from minibert.files import errors_name
     from minibert.inference.pseudo_likelihood import pseudo_log_likelihood, pseudo_perplexity
     from minibert.model import load
 
@@ -36,10 +37,8 @@ def perplexity(model: str, texts: tuple[str, ...], file: Path | None) -> None:
     bert, tokenizer = load(model)
     scores = []
     for where, text in named:
-        try:
+        with errors_name(where):
             scores.append(pseudo_log_likelihood(bert, tokenizer, text))
-        except ValueError as error:
-            raise ValueError(f"{where}: {error}") from None
         _say_perplexity(pseudo_perplexity(scores[-1:]), len(scores[-1].tokens), text)
     if len(scores) > 1:
         count = sum(len(one.tokens) for one in scores)

@@ -9,7 +9,7 @@ import click
 
 from minibert.cli.finetuning_options import KINDS_OF_TEXTS
 from minibert.cli.group import command
-from minibert.cli.options import TEXT, out_file
+from minibert.cli.options import TEXT, flag, out_file
 from minibert.cli.outputs import check_free
 from minibert.cli.terminal import say
 
@@ -26,7 +26,7 @@ from minibert.cli.terminal import say
 @click.option("--text", help="The column of --data with the text.  [default: text]")
 @click.option("--text-pair", help="The column of --data with the second text of a pair.")
 @out_file("Write the answers to this .csv or .jsonl file.")
-@click.option("--overwrite", is_flag=True, help="Replace the file.")
+@flag("--overwrite", "Replace the file.")
 def predict(
     model: str, texts: tuple[str, ...], out: Path | None, overwrite: bool, **options: Any
 ) -> None:

@@ -16,15 +16,14 @@ from minibert.cli.options import (
     check_duration,
     corpus_argument,
     count,
+    duration_options,
+    flag,
     given_options,
-    minutes_option,
     option,
     out_folder,
-    overwrite_option,
     pick,
-    resume_option,
+    resume_options,
     seed_option,
-    steps_option,
     vocab_size_option,
 )
 from minibert.cli.terminal import say
@@ -60,8 +59,7 @@ RUN_OPTIONS = ("start", "preset", "minutes", "steps", "seed", "vocab_size", "acc
     "on a CPU; speedrun: learns the most there in five minutes; continue: for --from, which takes "
     "no other.  [default: original, or continue]",
 )  # fmt: skip
-@minutes_option
-@steps_option
+@duration_options
 @seed_option
 @vocab_size_option
 @option("--init", "How the token matrix starts.  [default: the recipe's]", click.Choice(INITS))
@@ -70,13 +68,12 @@ RUN_OPTIONS = ("start", "preset", "minutes", "steps", "seed", "vocab_size", "acc
 @count("--max-length", "Tokens in a sequence.  [default: the recipe's]", least=8)
 @option("--dropout", "Probability of dropout.  [default: the recipe's]", BELOW_1)
 @count("--accumulate", "Split each batch into this many parts, which takes less memory.", 1)
-@click.option("--snapshots", is_flag=True, help="Also keep the model at stages of its training.")
-@click.option(
-    "--shard", is_flag=True,
-    help="With torchrun: each process holds a part of every weight, for a model too large for one.",
-)  # fmt: skip
-@resume_option
-@overwrite_option
+@flag("--snapshots", "Also keep the model at stages of its training.")
+@flag(
+    "--shard",
+    "With torchrun: each process holds a part of every weight, for a model too large for one.",
+)
+@resume_options
 @click.pass_context
 def pretrain(ctx: click.Context, corpus: str, out: Path, **options: Any) -> None:
     """Pretrain a BERT on CORPUS.

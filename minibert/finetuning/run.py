@@ -25,11 +25,10 @@ from minibert.heads import BertWithHead
 from minibert.model import BertModel
 from minibert.tokenizer import BertTokenizer
 from minibert.training.hardware import best_device, has_bf16
-from minibert.training.run_folder import check_same, remove_files, run_folder
+from minibert.training.run_folder import MODEL_FILES, check_same, remove_files, run_folder
 
 RESULTS = "results.json"
-FILES = [RESULTS, "seed-*", "config.json", "model.safetensors", "vocab.txt"]
-FILES += ["tokenizer_config.json"]
+FILES = (RESULTS, "seed-*", *MODEL_FILES)
 
 
 def finetune(

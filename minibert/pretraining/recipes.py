@@ -84,6 +84,19 @@ class Recipe:
         return cls(**{**values, "masking": Masking(**values["masking"])})
 
 
+_ORIGINAL = Recipe(
+    optimizer="adam",
+    lr=1e-3,
+    schedule="linear",
+    warmup=0.1,
+    masking=Masking(),
+    objective="mlm+nsp",
+    dropout=0.1,
+    batch_size=32,
+    max_length=64,
+    init="random",
+    bf16=False,
+)
 _FAST = Recipe(
     optimizer="muon",
     lr=3e-3,
@@ -102,19 +115,7 @@ _FAST = Recipe(
     attention="eager",
 )
 RECIPES = {
-    "original": Recipe(
-        optimizer="adam",
-        lr=1e-3,
-        schedule="linear",
-        warmup=0.1,
-        masking=Masking(),
-        objective="mlm+nsp",
-        dropout=0.1,
-        batch_size=32,
-        max_length=64,
-        init="random",
-        bf16=False,
-    ),
+    "original": _ORIGINAL,
     "fast": _FAST,
     "speedrun": replace(
         _FAST,
@@ -124,16 +125,12 @@ RECIPES = {
         sampled_softmax=True,
         ns_steps=3,
     ),
-    "continue": Recipe(
+    "continue": replace(
+        _ORIGINAL,
         optimizer="adamw",
         lr=3e-4,
-        schedule="linear",
-        warmup=0.1,
-        masking=Masking(),
         objective="mlm",
         dropout=None,
-        batch_size=32,
-        max_length=64,
         init="given",
         bf16=True,
         attention="eager",

@@ -15,22 +15,10 @@ T = TypeVar("T")
 
 SETTINGS = "run.json"
 DATA, DATA_WRITING = "data", "data.writing"
-LAYOUT = {
-    SETTINGS: "the settings of the run",
-    DATA: "what it learns from: tokenizer, tokens, and weights to start from",
-    "history.jsonl": "loss, metrics and speed on the way",
-    "checkpoints": "what a stopped run resumes from",
-    "snapshots": "the model on the way",
-    "config.json": "the finished model, a Hugging Face directory ...",
-    "model.safetensors": "... its weights ...",
-    "vocab.txt": "... and its tokenizer",
-    "tokenizer_config.json": "",
-    "distillation.json": "teacher, student and counting, measured on held-out text",
-    "demo.json": "what `minibert demo` measured ...",
-    "attention.html": "... and its page ...",
-    "attention.png": "... and picture of attention",
-}
-"""Every file that minibert writes into the folder of a pretraining or distillation run."""
+MODEL_FILES = ("config.json", "model.safetensors", "vocab.txt", "tokenizer_config.json")
+REPORTS = ("distillation.json", "demo.json", "bert.html", "attention.html", "attention.png")
+"""What commands leave beside a finished model. A later run of any kind must remove all of it."""
+RUN_FILES = (DATA, "history.jsonl", "checkpoints", "snapshots", *MODEL_FILES, *REPORTS)
 
 
 @dataclass(frozen=True)
@@ -49,12 +37,12 @@ class Session:
 
 @contextmanager
 def run_folder(
-    out: Path, session: Session, settings_file: str = SETTINGS, files: Sequence[str] = tuple(LAYOUT)
+    out: Path, session: Session, settings_file: str = SETTINGS, files: Sequence[str] = RUN_FILES
 ) -> Iterator[None]:
     """Make and lock the folder of a run, which must be writable and hold no other files.
 
     A folder with a `settings_file` is a run. `session.overwrite` removes the `files` (names or
-    patterns) of an earlier run, except its settings, so that the folder is still a run if this one
+    patterns) of an earlier run, but not its settings, so that the folder is still a run if this one
     is interrupted before it writes new settings. Raises `FileExistsError`, `FileNotFoundError` or
     `PermissionError` for other folders.
     """
@@ -69,7 +57,7 @@ def run_folder(
                 f"{out} holds a run already: --resume continues it, --overwrite begins anew"
             )
         if session.overwrite:
-            remove_files(out, [name for name in files if name != settings_file])
+            remove_files(out, files)
         yield
 
 
