@@ -37,6 +37,28 @@ def signals_arrive():
         signal.signal(number, how)
 
 
+@pytest.fixture(scope="session")
+def texts(tmp_path_factory):
+    """A folder of small texts."""
+    from small_runs import small_texts
+
+    folder = tmp_path_factory.mktemp("texts")
+    for number, text in enumerate(small_texts()):
+        (folder / f"{number:02}.txt").write_text(text, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def model(texts, tmp_path_factory):
+    """What `minibert pretrain` makes of these texts in three steps: copy it to change it."""
+    from command import run
+
+    out = tmp_path_factory.mktemp("model") / "run"
+    shown = run("pretrain", texts, "-o", out, "--steps", 3, "--recipe", "fast", "--vocab-size", 80)
+    assert f"minibert fill-mask {out}" in shown
+    return out
+
+
 @pytest.fixture(scope="module")
 def measured_on_less():
     """Runs are measured on 4096 held-out tokens, not 65,536: only the measurements differ."""

@@ -6,7 +6,9 @@ import sys
 import time
 
 import pytest
+from small_runs import small_texts
 
+from minibert.data import corpora
 from minibert.data.corpora import load_corpus, split_sentences
 from minibert.data.shards import prepare
 
@@ -108,3 +110,19 @@ def test_marks_that_end_no_sentence_take_no_time(unit):
     start = time.process_time()
     assert split_sentences(text) == [text.strip()]
     assert time.process_time() - start < 8
+
+
+def test_a_folder_of_files_is_taken_in_parts(tmp_path, monkeypatch):
+    for number, text in enumerate(small_texts(70)):
+        (tmp_path / f"{number:02}.txt").write_text(text, encoding="utf-8")
+    whole = list(load_corpus(tmp_path))
+    assert len(load_corpus(tmp_path).parts) == 1
+    monkeypatch.setattr(corpora, "PART_BYTES", 100)
+    corpus = load_corpus(tmp_path)
+    assert [len(list(part)) for part in corpus.parts] == [20, 20, 30]
+    assert list(corpus) == whole
+    training, held_out = corpus.split()
+    assert [doc.name for doc in held_out] == [
+        str(tmp_path / f"{n:02}.txt") for n in (1, 21, 41, 61)
+    ]
+    assert len(list(training)) == 66

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +19,6 @@ from processes import context
 from stopping import stopped_in_step
 
 from minibert.cli import main
-from minibert.data import corpora
 from minibert.data.batches import PackedBatches, PairBatches
 from minibert.data.corpora import load_corpus
 from minibert.data.masking import Masking
@@ -31,19 +31,8 @@ from minibert.training.history import read_history
 from minibert.training.run_folder import Session
 
 WORDS = [
-    "the",
-    "a",
-    "cat",
-    "dog",
-    "old",
-    "man",
-    "sister",
-    "sees",
-    "likes",
-    "hears",
-    "house",
-    "bank",
-]
+    "the", "a", "cat", "dog", "old", "man", "sister", "sees", "likes", "hears", "house", "bank",
+]  # fmt: skip
 
 pytestmark = pytest.mark.usefixtures("measured_on_less")
 
@@ -102,23 +91,6 @@ def test_each_part_is_a_shard_and_all_of_the_text_is_there(dataset, prepared):
         assert decoded[kind] == "".join(texts)
 
 
-def test_a_folder_of_files_is_taken_in_parts(tmp_path, monkeypatch):
-    rng = np.random.default_rng(1)
-    for number in range(70):
-        (tmp_path / f"{number:02}.txt").write_text(text(rng), encoding="utf-8")
-    whole = list(load_corpus(tmp_path))
-    assert len(load_corpus(tmp_path).parts) == 1
-    monkeypatch.setattr(corpora, "PART_BYTES", 100)
-    corpus = load_corpus(tmp_path)
-    assert [len(list(part)) for part in corpus.parts] == [20, 20, 30]
-    assert list(corpus) == whole
-    training, held_out = corpus.split()
-    assert [doc.name for doc in held_out] == [
-        str(tmp_path / f"{n:02}.txt") for n in (1, 21, 41, 61)
-    ]
-    assert len(list(training)) == 66
-
-
 @pytest.mark.long
 def test_killed_again_and_again_it_ends_as_in_quiet(dataset, prepared, tmp_path):
     out, killed = tmp_path / "tokens", 0
@@ -170,17 +142,13 @@ def soon(is_so, seconds=60):
     return is_so()
 
 
-def lose(vocabulary):
-    vocabulary.unlink()
-
-
 def swap_two_pieces(vocabulary):
     lines = vocabulary.read_text("utf-8").splitlines()
     lines[-2:] = lines[:-3:-1]
     vocabulary.write_text("\n".join(lines) + "\n", "utf-8", newline="\n")
 
 
-@pytest.mark.parametrize("change", [lose, swap_two_pieces])
+@pytest.mark.parametrize("change", [Path.unlink, swap_two_pieces])
 def test_another_vocabulary_beside_its_shards_is_noticed(dataset, prepared, tmp_path, change):
     shutil.copytree(prepared, tmp_path / "tokens")
     change(tmp_path / "tokens" / "vocab.txt")
@@ -254,9 +222,8 @@ def test_what_was_damaged_is_made_anew(dataset, prepared, tmp_path):
     damaged[10] ^= 1
     file.write_bytes(damaged)
     corpus = PreparedCorpus.open(prepared)
-    with pytest.raises(
-        ValueError, match=r"part 00001 of .* is damaged: call `minibert prepare` again"
-    ):
+    said = r"part 00001 of .* is damaged: call `minibert prepare` again"
+    with pytest.raises(ValueError, match=said):
         corpus.check()
     run = Run(corpus.name, recipe=RECIPES["fast"], steps=1, vocab_size=100)
     with pytest.raises(ValueError, match="part 00001 of"):
@@ -477,7 +444,6 @@ def test_for_a_bert_that_is_there(dataset, tmp_path):
     command = ["pretrain", corpus.name, "-o", str(tmp_path / "run"), "--resume"]
     assert CliRunner().invoke(main, command).exit_code == 0
     prepare(dataset, tmp_path / "others", vocab_size=100, workers=2)
-    with pytest.raises(
-        ValueError, match="another vocabulary than the model's: prepare it with --from"
-    ):
+    said = "another vocabulary than the model's: prepare it with --from"
+    with pytest.raises(ValueError, match=said):
         pretrain(find_corpus(str(tmp_path / "others")), tmp_path / "other run", run)
