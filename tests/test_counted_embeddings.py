@@ -17,7 +17,7 @@ from minibert.pretraining.counted_embeddings import (
 
 
 def test_sinusoidal_positions_by_hand():
-    positions = sinusoidal_positions(7, 4, initializer_range=1)
+    positions = sinusoidal_positions(7, 4) / 0.02
     for t in range(7):
         angles = (math.sin(t), math.cos(t), math.sin(t / 100), math.cos(t / 100))
         assert positions[t].tolist() == pytest.approx([math.sqrt(2) * a for a in angles], abs=1e-5)

@@ -54,7 +54,7 @@ def test_first_step_of_bert_adam_by_hand():
 @pytest.mark.parametrize("bias_correction", [True, False])
 def test_only_biases_and_layer_norms_are_spared_decay(bias_correction):
     model = small_model()
-    optimizer = adam(model.parameters(), 1e-3, 0.01, bias_correction)
+    optimizer = adam(model.parameters(), 1e-3, bias_correction)
     decays = {id(p): g["weight_decay"] for g in optimizer.param_groups for p in g["params"]}
     named = dict(model.named_parameters())
     assert len(decays) == len(named)

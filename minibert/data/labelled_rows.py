@@ -27,15 +27,6 @@ from typing import Any
 from minibert.data.tables import Placed, Row, count, shown
 from minibert.files import listed
 
-KINDS = (
-    "classification",
-    "multi-label",
-    "regression",
-    "tagging",
-    "question-answering",
-    "multiple-choice",
-)
-
 
 @dataclass(frozen=True)
 class Columns:
@@ -58,6 +49,7 @@ _COLUMNS = {
     "question-answering": ("question", "context", "answers"),
     "multiple-choice": ("text", "choices", "label"),
 }
+KINDS = tuple(_COLUMNS)
 
 
 def label_column(kind: str | None) -> str:

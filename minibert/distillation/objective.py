@@ -215,23 +215,20 @@ class DistillationObjective:
     ) -> Tensor:
         """Maps: summed over the student's layers. Relations: over queries, keys and values."""
         heads = self.teacher.config.num_attention_heads
-        if self.transfer.attention == "maps":
 
-            def scores(seen: Activations, layer: int) -> Tensor:
-                return attention_scores(
-                    seen.vectors["query"][layer], seen.vectors["key"][layer], heads
-                )
-
-            losses = [
-                attention_map_loss(scores(student, mine), scores(teacher, theirs), mask)
-                for mine, theirs in enumerate(self.layers)
-            ]
-            return torch.stack(losses).sum()
+        def scores(seen: Activations, layer: int) -> Tensor:
+            return attention_scores(seen.vectors["query"][layer], seen.vectors["key"][layer], heads)
 
         def last(seen: Activations, name: str) -> Tensor:
             return relations(seen.vectors[name][-1], seen.vectors[name][-1], heads, mask)
 
-        losses = [relation_loss(last(student, n), last(teacher, n), mask) for n in VECTORS]
+        if self.transfer.attention == "maps":
+            losses = [
+                attention_map_loss(scores(student, mine), scores(teacher, theirs), mask)
+                for mine, theirs in enumerate(self.layers)
+            ]
+        else:
+            losses = [relation_loss(last(student, n), last(teacher, n), mask) for n in VECTORS]
         return torch.stack(losses).sum()
 
 

@@ -10,9 +10,11 @@ from scipy import sparse
 from torch import Tensor
 
 TOKENS_AT_ONCE = 1 << 20
+STD = 0.02
+"""BERT's `initializer_range`."""
 
 
-def sinusoidal_positions(length: int, hidden_size: int, initializer_range: float = 0.02) -> Tensor:
+def sinusoidal_positions(length: int, hidden_size: int) -> Tensor:
     """A position matrix (T, D) of sines and cosines (Vaswani et al., 2017, 3.5), at BERT's scale.
 
     BERT learns its positions from a random start, where any two are equally different. Here,
@@ -23,7 +25,7 @@ def sinusoidal_positions(length: int, hidden_size: int, initializer_range: float
     wavelength = 10000 ** (torch.arange(0, hidden_size, 2) / hidden_size)  # (D / 2,), over 2 pi
     angle = position / wavelength  # (T, D / 2)
     waves = torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)[:, :hidden_size]  # (T, D)
-    return waves * math.sqrt(2) * initializer_range  # a sine's root mean square is 1 / sqrt(2)
+    return waves * math.sqrt(2) * STD  # a sine's root mean square is 1 / sqrt(2)
 
 
 def token_counts(tokens: np.ndarray, vocab_size: int) -> np.ndarray:
@@ -70,18 +72,13 @@ def ppmi(counts: sparse.csr_matrix, context_power: float = 0.75) -> sparse.csr_m
 
 
 def cooccurrence_embeddings(
-    tokens: np.ndarray,
-    vocab_size: int,
-    hidden_size: int,
-    window: int = 4,
-    initializer_range: float = 0.02,
-    seed: int = 0,
+    tokens: np.ndarray, vocab_size: int, hidden_size: int, window: int = 4, seed: int = 0
 ) -> Tensor:
     """A token matrix (V, D) from counting alone: PPMI, its truncated SVD, BERT's scale.
 
     BERT learns its embeddings. If they start from counts, the first minutes of training need not
     find out which words are similar. `tokens` are the ids (N,) of a corpus. Rows are U sqrt(S)
-    (Levy et al., 2015, 3.3), centred and scaled to the standard deviation `initializer_range`.
+    (Levy et al., 2015, 3.3), centred and scaled to BERT's standard deviation.
     Tokens that never occur start at random, as all tokens do in BERT.
     """
     information = ppmi(cooccurrence_counts(tokens, vocab_size, window))
@@ -95,6 +92,6 @@ def cooccurrence_embeddings(
         left, singular, _ = np.linalg.svd(information.toarray())
     counted = left[:, :rank] * np.sqrt(singular[:rank])
     counted = counted - counted.mean(0)
-    vectors = rng.normal(0.0, initializer_range, (vocab_size, hidden_size))
-    vectors[seen, :rank] = counted / counted.std() * initializer_range
+    vectors = rng.normal(0.0, STD, (vocab_size, hidden_size))
+    vectors[seen, :rank] = counted / counted.std() * STD
     return torch.from_numpy(vectors).float()

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 Schedule = Callable[[float], float]
 """From the share of training that is done, in [0, 1], to the share of the learning rate."""
 
+WEIGHT_DECAY = 0.01
 STATE_NAMES = {
     "BertAdam": {"m", "v"},
     "AdamW": {"step", "exp_avg", "exp_avg_sq"},
@@ -33,7 +34,7 @@ class BertAdam(torch.optim.Optimizer):
         lr: float,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-6,
-        weight_decay: float = 0.01,
+        weight_decay: float = WEIGHT_DECAY,
     ) -> None:
         super().__init__(
             params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
@@ -74,15 +75,12 @@ def hidden_matrices(model: nn.Module) -> list[Tensor]:
 
 
 def adam(
-    parameters: Iterable[Tensor],
-    lr: float,
-    weight_decay: float = 0.01,
-    bias_correction: bool = True,
+    parameters: Iterable[Tensor], lr: float, bias_correction: bool = True
 ) -> torch.optim.Optimizer:
     """AdamW over a decayed and an undecayed group, with BERT's betas (0.9, 0.999) and eps 1e-6."""
     parameters = list(parameters)
     groups = [
-        {"params": [p for p in parameters if is_decayed(p)], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if is_decayed(p)], "weight_decay": WEIGHT_DECAY},
         {"params": [p for p in parameters if not is_decayed(p)], "weight_decay": 0.0},
     ]
     groups = [group for group in groups if group["params"]]
@@ -92,7 +90,7 @@ def adam(
 
 
 def muon(
-    model: nn.Module, lr: float, matrix_lr: float, weight_decay: float = 0.01, ns_steps: int = 5
+    model: nn.Module, lr: float, matrix_lr: float, ns_steps: int = 5
 ) -> list[torch.optim.Optimizer]:
     """Muon (Jordan et al., 2024) for the hidden matrices, AdamW for everything else.
 
@@ -103,8 +101,8 @@ def muon(
     ids = {id(matrix) for matrix in matrices}
     rest = [p for p in model.parameters() if id(p) not in ids]
     return [
-        torch.optim.Muon(matrices, lr=matrix_lr, weight_decay=weight_decay, ns_steps=ns_steps),
-        adam(rest, lr, weight_decay),
+        torch.optim.Muon(matrices, lr=matrix_lr, weight_decay=WEIGHT_DECAY, ns_steps=ns_steps),
+        adam(rest, lr),
     ]
 
 
