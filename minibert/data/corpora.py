@@ -12,6 +12,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -235,21 +236,17 @@ def _hub_corpus(source: str) -> Corpus:
     """A dataset, with each of its files as a part."""
     name, rows = hub_dataset(source)
 
-    def texts_of(part: int) -> Part:
-        def texts() -> Iterator[tuple[str, str]]:
-            for number, row in enumerate(rows.shard(rows.num_shards, part)):
-                yield f"{name} {part} {number}", text_of(row, part, number)
+    def texts(part: int) -> Iterator[Text]:
+        for number, row in enumerate(rows.shard(rows.num_shards, part)):
+            yield f"{name} {part} {number}", text_of(row, part, number)
 
-        return texts
-
-    return Corpus(name, *(texts_of(part) for part in range(rows.num_shards)))
+    return Corpus(name, *(partial(texts, part) for part in range(rows.num_shards)))
 
 
 def _library() -> Corpus:
-    documents = read_library()
-    names = [f"{document.source.name}: {document.title}" for document in documents]
-    held_out = {n for n, document in zip(names, documents, strict=True) if document.is_held_out}
-    texts = [(n, document.text) for n, document in zip(names, documents, strict=True)]
+    named = [(f"{document.source.name}: {document.title}", document) for document in read_library()]
+    held_out = {name for name, document in named if document.is_held_out}
+    texts = [(name, document.text) for name, document in named]
     return Corpus("library", lambda: texts, held_out=held_out)
 
 

@@ -13,6 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
+from operator import attrgetter
 from typing import NamedTuple
 
 from minibert.data.corpora import HELD_OUT_EVERY, split_sentences
@@ -91,10 +92,6 @@ def _party(message: Message) -> str | None:
     return message.party if there else None
 
 
-def _delivery(message: Message) -> str:
-    return message.delivery
-
-
 def _paragraphs(label_of: Callable[[Message], str | float | None]) -> Callable[..., Iterator[Row]]:
     """Rows of one paragraph, with the label of the message. No label, no rows."""
 
@@ -107,7 +104,7 @@ def _paragraphs(label_of: Callable[[Message], str | float | None]) -> Callable[.
 
 
 def _facts(message: Message) -> Iterator[Row]:
-    facts = (_party(message), _century(message), _delivery(message))
+    facts = (_party(message), _century(message), message.delivery)
     for paragraph in message.paragraphs:
         yield {"text": paragraph, "label": [fact for fact in facts if fact]}
 
@@ -275,7 +272,7 @@ def _with_starts(paragraph: str) -> Iterator[tuple[int, str]]:
 SOTU: dict[str, tuple[str, Callable[[Message], Iterable[Row]]]] = {
     "sotu-century": ("classification", _paragraphs(_century)),
     "sotu-party": ("classification", _paragraphs(_party)),
-    "sotu-delivery": ("classification", _paragraphs(_delivery)),
+    "sotu-delivery": ("classification", _paragraphs(attrgetter("delivery"))),
     "sotu-facts": ("multi-label", _facts),
     "sotu-year": ("regression", _paragraphs(lambda message: float(message.year))),
     "sotu-case": ("tagging", _case),

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from minibert.data.glue_tasks import load_glue
-from minibert.data.labelled_rows import row_labels
+from minibert.data.labelled_rows import reads, row_labels
 from minibert.data.published_tasks import PUBLISHED
 from minibert.data.sotu_tasks import SOTU, sotu_task
 from minibert.data.splits import TaskData
@@ -54,19 +54,12 @@ def describe(task: TaskData) -> list[str]:
     lines = [f"{task.name} ({task.kind})"]
     for part in PART_NAMES:
         rows: list[Row] = getattr(task, part)
-        words = sum(_length(row) for row in rows) / max(len(rows), 1)
+        words = sum(len(reads(row).split()) for row in rows) / max(len(rows), 1)
         line = f"{part}: {len(rows):,} rows"
         if documents := {row["document"] for row in rows if "document" in row}:
             line += f" of {len(documents):,} documents"
         lines.append(f"{line}, {words:.0f} words each; {_target_line(task, rows)}")
     return lines
-
-
-def _length(row: Row) -> int:
-    texts = (row.get(name, "") for name in ("text", "text_pair", "question", "context"))
-    return sum(len(text.split()) for text in (*texts, *row.get("choices", ()))) + len(
-        row.get("words", ())
-    )
 
 
 def _target_line(task: TaskData, rows: list[Row]) -> str:

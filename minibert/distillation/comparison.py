@@ -34,12 +34,9 @@ def before_and_after(out: str | Path) -> dict[str, Numbers]:
     folders = {"teacher": out / DATA / TEACHER, "student": out}
     models = {name: BertForPreTraining.from_pretrained(f) for name, f in folders.items()}
     counted = CountBaselines(data.training.shard(0).tokens, data.tokenizer.vocab_size)
-    result = {
-        **compare(models, batches),
-        **{
-            name: {"mlm_accuracy": accuracy} for name, accuracy in counted.accuracy(batches).items()
-        },
-    }
+    result = compare(models, batches)
+    for name, accuracy in counted.accuracy(batches).items():
+        result[name] = {"mlm_accuracy": accuracy}
     write_json(out / REPORT, result)
     return result
 
