@@ -161,25 +161,24 @@ def alone() -> None:
 
 def write_part(source: str, number: int, out: Path) -> None:
     """Write the tokens of one part of a corpus."""
-    tokenizer = BertTokenizer.from_pretrained(out)
+    tokenizer, name = BertTokenizer.from_pretrained(out), part_name(number)
     part = load_corpus(source).parts[number]
-    # The part is not whole while it is made again.
-    part_file(out, part_name(number)).unlink(missing_ok=True)
+    part_file(out, name).unlink(missing_ok=True)  # it is not whole while it is made again
     for kind, documents in zip(KINDS, part.split(), strict=True):
-        directory = shard_folder(out, kind, part_name(number))
+        directory = out / kind / name
         rmtree(directory, ignore_errors=True)  # of a call that was interrupted
         if next(iter(documents), None) is None:
             continue
         write_tokens(documents, tokenizer, directory)
         to_disk(directory)
-    write_sums(out, part_name(number))
+    write_sums(out, name)
 
 
 def written_files(out: Path, name: str) -> list[Path]:
     """The files of a part, or of the tokenizer."""
     if name == TOKENIZER:
         return [out / file for file in TOKENIZER_FILES]
-    folders = [shard_folder(out, kind, name) for kind in KINDS]
+    folders = [out / kind / name for kind in KINDS]
     arrays = (ARRAYS, *(f"{array}.bin" for array in DTYPES))
     return [folder / file for folder in folders if folder.exists() for file in arrays]
 
@@ -206,11 +205,6 @@ def is_whole(out: Path, name: str) -> bool:
         and sums.keys() == files.keys()
         and all(file.is_file() and sha256(file) == sums[key] for key, file in files.items())
     )
-
-
-def shard_folder(out: Path, kind: str, part: str) -> Path:
-    """The folder with the tokens of a part."""
-    return out / kind / part
 
 
 def part_name(number: int) -> str:
@@ -302,7 +296,7 @@ class PreparedCorpus:
         return ShardedCorpus(shards) if shards else None
 
     def _shards(self, kind: str) -> tuple[Path, ...]:
-        folders = (shard_folder(self.folder, kind, part) for part in self.parts)
+        folders = (self.folder / kind / part for part in self.parts)
         return tuple(folder for folder in folders if folder.exists())  # a part may lack it
 
 
