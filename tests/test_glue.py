@@ -13,8 +13,8 @@ import sklearn.metrics
 from toy_tasks import FAST, TOKENIZER, small_bert
 from witnesses import hub_rows
 
-from minibert.data.glue_tasks import GLUE
-from minibert.finetuning.glue import SYSTEMS, glue_scores, glue_table, load_glue, run_glue
+from minibert.data.glue_tasks import GLUE, load_glue
+from minibert.finetuning.glue import SYSTEMS, glue_scores, glue_table, run_glue
 from minibert.finetuning.metrics import class_counts, score
 from minibert.finetuning.results import Result
 from minibert.finetuning.settings import Runs
@@ -38,7 +38,7 @@ def files(tmp_path_factory):
 
 def test_nine_tasks_and_a_table(files, tmp_path, monkeypatch):
     out, said = tmp_path / "out", []
-    tasks = load_glue(folder=files)
+    tasks = {name: load_glue(name, files) for name in GLUE}
     arguments = (small_bert(), TOKENIZER, tasks, out, SETTINGS)
     runs = Runs(seeds=[0], say=said.append)
     train = Trainer.train
@@ -128,11 +128,11 @@ def test_the_average_is_over_tasks_and_a_task_counts_once():
 def test_without_datasets_one_line_says_what_to_do(monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(ImportError, match=r"install the library datasets.*; or give a folder"):
-        load_glue(["rte"])
+        load_glue("rte")
 
 
 def test_what_cannot_be_loaded_is_named(files, tmp_path):
     with pytest.raises(ValueError, match=re.escape("GLUE has no task 'squad'")):
-        load_glue(["rte", "squad"], files)
+        load_glue("squad", files)
     with pytest.raises(FileNotFoundError, match="there is no folder"):
-        load_glue(["rte"], tmp_path / "nowhere")
+        load_glue("rte", tmp_path / "nowhere")

@@ -29,8 +29,9 @@ def glue(model: str, out: Path, **options: Any) -> None:
     Scores are on GLUE's validation rows, because its test labels are hidden. Its million training
     rows are too many for most CPUs: use --rows, --seeds and --tasks.
     """
-    from minibert.data.glue_tasks import GLUE
-    from minibert.finetuning.glue import TABLE, load_glue, run_glue
+    from minibert.data.glue_tasks import GLUE, load_glue
+    from minibert.data.splits import subsample
+    from minibert.finetuning.glue import TABLE, run_glue
     from minibert.finetuning.settings import Finetuning, Runs, body_settings
 
     use = settings(Finetuning, options)
@@ -38,7 +39,7 @@ def glue(model: str, out: Path, **options: Any) -> None:
     tasks = options["tasks"]
     names = tuple(dict.fromkeys(tasks.split(","))) if tasks else tuple(GLUE)
     bert, tokenizer = load_body(model, **body_settings(options["dropout"]))
-    data = load_glue(names, options["data"], options["rows"])
+    data = {name: subsample(load_glue(name, options["data"]), options["rows"]) for name in names}
     table = run_glue(bert, tokenizer, data, out, use, runs)
     if table is None:
         say("Stopped and saved. Continue with the same command and --resume")

@@ -56,11 +56,15 @@ _MNLI_COLUMNS = {"sentence1": "premise", "sentence2": "hypothesis"}
 _COLA_HEADER = ("source", "label", "note", "sentence")
 
 
-def load_glue(task: str, folder: str | Path | None) -> TaskData:
+def load_glue(task: str, folder: str | Path | None = None) -> TaskData:
+    """One of the nine tasks, from the hub or from `folder`. Raises as `load_task` does."""
     if task not in GLUE:
         raise ValueError(f"GLUE has no task {task!r}; it has {', '.join(GLUE)}")
     if folder is None:
-        parts, _ = read_hub(f"nyu-mll/glue:{task}", "label", _GLUE_PARTS)
+        try:
+            parts, _ = read_hub(f"nyu-mll/glue:{task}", "label", _GLUE_PARTS)
+        except ImportError as error:
+            raise ImportError(f"{error}; or give a folder with GLUE's files (--data)") from None
         return glue_task(task, parts)
     folder = Path(folder).expanduser()
     if not folder.is_dir():

@@ -5,15 +5,14 @@ The test labels are hidden, so scores are on GLUE's validation rows. No choice i
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from minibert.data.glue_tasks import GLUE
-from minibert.data.splits import TaskData, subsample
-from minibert.data.tasks import load_task
+from minibert.data.splits import TaskData
 from minibert.files import write_text
 from minibert.finetuning.metrics import class_f1
 from minibert.finetuning.results import Result, over_seeds, shown
@@ -32,19 +31,6 @@ MEASURES = {
 }
 """GLUE's metrics by the names that `score` gives them; `f1` is the F1 of the second class."""
 SYSTEMS = ("minibert", "no reading", "TF-IDF", "shared words")
-
-
-def load_glue(
-    tasks: Sequence[str] = tuple(GLUE), folder: str | Path | None = None, rows: int | None = None
-) -> dict[str, TaskData]:
-    """The tasks by name, from the library `datasets` or from `folder` (see `load_task`).
-
-    `rows` limits the training rows of each. Raises what `load_task` raises.
-    """
-    try:
-        return {name: subsample(load_task(f"glue/{name}", folder), rows) for name in tasks}
-    except ImportError as error:
-        raise ImportError(f"{error}; or give a folder with GLUE's files (--data)") from None
 
 
 def run_glue(
