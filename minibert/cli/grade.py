@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from minibert.cli.group import command
-from minibert.cli.options import FOLDER, count, option, out_folder
+from minibert.cli.options import FOLDER, count, option, out_folder, settings
 from minibert.cli.terminal import say
 
 
@@ -22,17 +23,12 @@ from minibert.cli.terminal import say
 )  # fmt: skip
 @out_folder("Folder for the grades.")
 @option("--exercises", "Folder of the given exercises.  [default: the course's]", FOLDER)
-@count("--time-limit", "Seconds for a notebook. A cell gets a quarter of them.", 120, least=4)
-@option("--memory-limit", "GB for a notebook.", click.FloatRange(min=0.5), 4.0)
+@count(
+    "--time-limit seconds", "Seconds for a notebook. A cell gets a quarter of them.", 120, least=4
+)
+@option("--memory-limit gigabytes", "GB for a notebook.", click.FloatRange(min=0.5), 4.0)
 @count("--jobs", "Notebooks to run at the same time.", 2)
-def grade(
-    submissions: Path,
-    out: Path,
-    exercises: Path | None,
-    jobs: int,
-    time_limit: int,
-    memory_limit: float,
-) -> None:
+def grade(submissions: Path, out: Path, exercises: Path | None, jobs: int, **limits: Any) -> None:
     """Grade the exercise notebooks in SUBMISSIONS.
 
     Grades go to grades.csv, feedback to a page for each notebook, and index.html links to all
@@ -41,7 +37,6 @@ def grade(
     """
     from minibert.course.grading import Limits, grade
 
-    limits = Limits(time_limit, memory_limit)
-    rows = grade(submissions, out, exercises, limits, jobs, say=say)
+    rows = grade(submissions, out, exercises, settings(Limits, limits), jobs, say=say)
     failed = sum(row["status"] == "not graded" for row in rows)
     say(f"{len(rows)} notebooks, {failed} of them not graded: see {out / 'index.html'}")

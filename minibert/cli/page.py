@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from minibert.cli.group import command
 from minibert.cli.models import load_speaking
@@ -23,15 +24,7 @@ from minibert.cli.terminal import say
 @flag("--snapshots", "Add a slider over the snapshots of the run MODEL.")
 @out_file("The page.", default="bert.html", show_default=True)
 @flag("--overwrite", "Replace the file.")
-def page(
-    model: str,
-    text: str | None,
-    pair: str | None,
-    exact: bool,
-    snapshots: bool,
-    out: Path,
-    overwrite: bool,
-) -> None:
+def page(model: str, out: Path, overwrite: bool, snapshots: bool, **shown: Any) -> None:
     """Put MODEL into one HTML file that runs it.
 
     The file opens by double-click, in any browser, without Python and without a network. MODEL
@@ -41,6 +34,6 @@ def page(
 
     check_free(out, (".html",), overwrite)
     bert, tokenizer = load_speaking(model)
-    made = make_page(bert, tokenizer, text, pair, exact, model if snapshots else None)
+    made = make_page(bert, tokenizer, **shown, snapshots=model if snapshots else None)
     made.save(out)
     say(f"{out}, {made.size / 1e6:.1f} MB: open it in a browser")
