@@ -91,15 +91,9 @@ def check_duration(run: Any) -> None:
 
 
 def given_options(ctx: click.Context) -> dict[str, Any]:
-    """The options on the command line, without those that have their default."""
+    """What is on the command line, without options that have their default."""
     typed = click.core.ParameterSource.COMMANDLINE
-    return {
-        option.name: ctx.params[option.name]
-        for option in ctx.command.params
-        if isinstance(option, click.Option)
-        and option.name is not None
-        and ctx.get_parameter_source(option.name) is typed
-    }
+    return {n: value for n, value in ctx.params.items() if ctx.get_parameter_source(n) is typed}
 
 
 def pick(options: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:

@@ -33,9 +33,8 @@ def subsample(data: TaskData, rows: int | None, seed: int = 0) -> TaskData:
     if rows is None or rows >= len(data.train):
         return data
     drawn = random.Random(seed).sample(data.train, rows)
-    if len({str(label) for row in drawn for label in row_labels(data.kind, row)}) < len(
-        data.labels
-    ):
+    found = {label for row in drawn for label in row_labels(data.kind, row)}
+    if len(found) < len(data.labels):
         raise ValueError(f"{rows} rows of {data.name} do not have every label: take more")
     return replace(data, train=drawn)
 

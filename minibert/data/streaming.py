@@ -86,7 +86,7 @@ class StreamedCorpus:
         for later in range(number, number + self.world_size + 1):
             if later % self.world_size == self.rank:
                 maker.wanted.put(later)  # a window that exists is not made again
-        folder = window_folder(self.directory, number)
+        folder = self.directory / "windows" / f"{number:06}"
         while not is_made(folder):  # perhaps by another process
             if maker.error is not None:
                 raise maker.error
@@ -137,7 +137,7 @@ class WindowMaker(Thread):
     def _make(self, number: int, lanes: list[Lane]) -> None:
         """Write a window, and the position of its lane after it."""
         directory, tokenizer = self._corpus.directory, self._corpus.tokenizer
-        final = window_folder(directory, number)
+        final = directory / "windows" / f"{number:06}"
         if is_made(final):
             return
         lane, before = lanes[number % len(lanes)], number - len(lanes)
@@ -165,11 +165,6 @@ class WindowMaker(Thread):
                 raise ValueError(f"{file} is lost, and the run cannot go on: begin a new one")
             time.sleep(PATIENCE)
         return read_position(file)[0]
-
-
-def window_folder(directory: Path, number: int) -> Path:
-    """The folder with the tokens of a window."""
-    return directory / "windows" / f"{number:06}"
 
 
 def position_file(directory: Path, number: int) -> Path:
