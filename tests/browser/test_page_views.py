@@ -125,8 +125,20 @@ def test_links_run_from_the_word_that_looks_to_the_word_it_looks_at(
     """The ends of each line, and its opacity, are a row, a column and a weight of the head."""
     opened(page, file)
     view = show(page, "attention")
+    expect(view.locator(".word-attention select")).to_have_value("6")  # the blank, at first
     view.get_by_role("radio").nth(6).click()
     weights = np.rint(255 * AttentionData.from_model(*shipped, TEXT).weights()[1, 2]) / 255
+    darkest = view.locator("[role=radio] canvas").evaluate_all(
+        """all => all.map((canvas) => {
+            const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+            const green = [...data.filter((_, i) => i % 4 === 1)];  // it grows with lightness
+            return green.indexOf(Math.min(...green));
+        })"""
+    )
+    maps = AttentionData.from_model(*shipped, TEXT).weights().reshape(16, -1)
+    assert [row[place] for row, place in zip(maps, darkest, strict=True)] == pytest.approx(
+        maps.max(1).tolist(), abs=0.01
+    )
     ends = [word.bounding_box() for word in view.locator(".links [role=button] rect").all()]
     height = [box["y"] + box["height"] / 2 for box in ends]
     drawn = view.locator(".links path").evaluate_all(
