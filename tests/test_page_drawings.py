@@ -31,6 +31,17 @@ def test_numbers_and_words_are_written_as_pythons_are():
     assert got[2] == [t if len(t) <= 16 else t[:15] + "…" for t in tokens]
 
 
+def test_vectors_share_the_scale_of_their_largest_number():
+    vectors = [[-3.0, 1.0], [2.0], [0.0]]
+    got = node(
+        """const { reach, strength } = await load("strips");
+        const scale = reach(...given);
+        return [scale, reach([0]) > 0, [-3, 0.75, 0, 9].map((x) => strength(x, scale))];""",
+        vectors,
+    )
+    assert got == [3, True, [1, 0.5, 0, 1]]
+
+
 def test_the_pixels_of_a_map_are_its_colours():
     """Red, green, blue and opacity are the bytes of a pixel, as a canvas keeps them."""
     given = ["#ffffff", "#4292c6", "#08306b"]

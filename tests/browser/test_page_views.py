@@ -56,6 +56,13 @@ def test_a_head_that_is_switched_off_changes_the_guess(page: Page, file: Path, s
     do(page, lambda: page.get_by_role("button", name="1 head is off: switch on").click())
     assert bars(view.locator(".bars")) == before
     expect(view.locator(".bars i").first).to_be_hidden()
+    for head in (4, 5):
+        view.get_by_role("radio").nth(head).click()
+        do(page, lambda: view.get_by_role("button", name="Switch this head off").click())
+    expect(page.get_by_role("button", name="2 heads are off: switch on")).to_be_visible()
+    do(page, lambda: view.get_by_role("button", name="Switch this head on").click())
+    expect(page.get_by_role("button", name="1 head is off: switch on")).to_be_visible()
+    expect(view.get_by_role("radio").nth(4)).to_have_class("off")
 
 
 def test_heads_are_chosen_by_keyboard_and_said(page: Page, file: Path, shipped):

@@ -43,8 +43,6 @@ export class Panel {
       ? new Uint8Array(attention.buffer, attention.byteOffset, attention.byteLength) : attention };
     this.name.textContent = data.name ?? "";
     this.name.hidden = !data.name;
-    this.chosen.layer = Math.min(this.chosen.layer, data.layers - 1);
-    this.chosen.head = Math.min(this.chosen.head, data.heads - 1);
     this.drawHeads();
     this.drawGuesses();
   }

@@ -5,9 +5,8 @@ import { Scrolls } from "./scrolls.js";
 import { STOPS } from "./walk_stops.js";
 
 export class WalkView {
-  /** `config` is the model's. `ask()` is called when another word, layer or head is chosen. */
-  constructor(config, ask) {
-    this.config = config;
+  /** `ask()` is called when another word, layer or head is chosen. */
+  constructor(ask) {
     this.ask = ask;
     this.stop = 0;
     this.at = { layer: 0, head: 0, token: null };
@@ -33,13 +32,11 @@ export class WalkView {
 
   /** What to trace in a text of these tokens: at first a blank, if there is one. */
   wants(seen) {
-    const { at, config } = this;
+    const { at } = this;
     if (at.token === null || at.token >= seen.length) {
       const blank = seen.indexOf("[MASK]");
       at.token = blank < 0 ? Math.min(1, seen.length - 1) : blank;
     }
-    at.layer = Math.min(at.layer, config.num_hidden_layers - 1);
-    at.head = Math.min(at.head, config.num_attention_heads - 1);
     return { trace: { ...at } };
   }
 
