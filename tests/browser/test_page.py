@@ -81,8 +81,9 @@ def test_blanks_may_be_written_otherwise_and_there_are_examples(page: Page, file
         assert bars(page.locator("#view-guess .bars")) == shown
     do(page, lambda: page.get_by_role("button", name="The cat sat on the ___.").click())
     expect(page.locator(".sentence input").first).to_have_value("The cat sat on the [MASK].")
-    do(page, lambda: page.get_by_role("button", name="We must protect").click())
-    do(page, lambda: page.get_by_role("button", name="hide people").click())
+    alike = "Paris is the capital of France."
+    do(page, lambda: page.locator(".sentence input").first.fill(alike))
+    do(page, lambda: page.get_by_role("button", name="hide capital").click())
     do(page, lambda: page.get_by_role("button", name="Paris is the capital of ___.").click())
     expect(page.locator(".chip[aria-pressed=true]")).to_have_count(
         0
@@ -137,6 +138,9 @@ def test_a_second_sentence_and_a_comparison(page: Page, file: Path, shipped):
         assert widths(row.locator(".bar span")) == pytest.approx(shares, abs=0.02)
     do(page, lambda: page.get_by_role("button", name="− comparison").click())
     expect(captions).to_have_text(["BERT’s guesses"])
+    do(page, lambda: page.get_by_role("button", name="hide congress").click())
+    do(page, lambda: page.get_by_role("button", name="+ compare with another text").click())
+    expect(page.locator(".chip[aria-pressed=true]")).to_have_text(["congress", "congress"])
 
 
 def test_a_copy_opens_with_what_was_shown(page: Page, file: Path, tmp_path: Path):

@@ -93,7 +93,8 @@ def test_a_word_that_is_clicked_in_the_links_is_chosen_and_a_button_hides_it(pag
     """Its links stay when the pointer goes away, and the text stays as it is."""
     opened(page, file)
     view = show(page, "attention")
-    weights = np.rint(255 * AttentionData.from_model(*shipped, TEXT).weights()[0, 0]) / 255
+    view.get_by_role("radio").nth(10).click()  # not symmetric
+    weights = np.rint(255 * AttentionData.from_model(*shipped, TEXT).weights()[2, 2]) / 255
     length, lines, words = (
         len(weights),
         view.locator(".links path"),
@@ -217,11 +218,12 @@ def test_the_walk_follows_the_head_that_was_looked_at(page: Page, file: Path):
     expect(view.locator(".saying")).to_contain_text("Head 2 of layer 1 is switched off")
 
 
-def test_the_walk_goes_on_and_back_by_keyboard(page: Page, file: Path):
+def test_the_walk_goes_on_and_back_by_keyboard(page: Page, file: Path, shipped):
     opened(page, file)
     page.locator("#tab-guess").focus()
-    for _ in range(2):
+    for tab in ("attention", "walk"):
         do(page, lambda: page.keyboard.press("ArrowRight"))
+        expect(page.locator(f"#tab-{tab}")).to_be_focused()
     view = page.locator("#view-walk")
     titles = []
     view.get_by_role("button", name="Next →").focus()
@@ -229,8 +231,14 @@ def test_the_walk_goes_on_and_back_by_keyboard(page: Page, file: Path):
         expect(view.locator(".place")).to_have_text(f"Stop {stop + 1} of 10")
         titles.append(view.locator("h2").inner_text())
         assert axe(page) == [], titles[-1]
+        if titles[-1] == "Scores become shares":
+            rows = [row.locator("td").all_inner_texts() for row in view.locator("tbody tr").all()]
         page.keyboard.press("ArrowRight")
     assert len(set(titles)) == 10
+    shares = AttentionData.from_model(*shipped, TEXT).weights()[0, 0, 6]  # of the blank
+    assert [share.strip() for _, share in rows] == [percent(share) for share in shares]
+    scores = torch.tensor([float(score.replace("−", "-")) for score, _ in rows])
+    assert scores.softmax(-1).tolist() == pytest.approx(shares.tolist(), abs=0.005)
     expect(view.locator(".place")).to_have_text("Stop 1 of 10")  # it starts again
     for _ in range(8):
         page.keyboard.press("ArrowRight")
@@ -239,6 +247,8 @@ def test_the_walk_goes_on_and_back_by_keyboard(page: Page, file: Path):
     expect(view.locator(".place")).to_have_text("Stop 9 of 10")
     do(page, lambda: view.locator(".picks select").nth(1).select_option("2"))
     expect(view.locator(".saying")).to_contain_text("That was layer 2.")
+    names = view.locator(".vector .name").all_inner_texts()
+    assert names == ["embedding", *(f"after layer {layer}" for layer in range(4))]
     view.locator(".picks select").first.focus()
     page.keyboard.press("ArrowRight")  # the menu's own key
     expect(view.locator(".place")).to_have_text("Stop 9 of 10")
