@@ -63,13 +63,15 @@ def test_every_command_has_examples_that_name_real_options(command):
                 assert word in shown.split("Examples:")[0]
 
 
-def test_presets_and_recipes_are_the_packages():
+def test_presets_recipes_and_objectives_are_the_packages():
     from minibert.cli import pretrain
     from minibert.config import PRESETS
+    from minibert.pretraining.objectives import OBJECTIVES
     from minibert.pretraining.recipes import RECIPES
 
     assert tuple(PRESETS) == pretrain.PRESETS
     assert tuple(RECIPES) == pretrain.RECIPES
+    assert tuple(OBJECTIVES) == pretrain.OBJECTIVES
 
 
 def test_fill_mask(model):
@@ -79,7 +81,7 @@ def test_fill_mask(model):
     assert first.count("%") == 2
 
 
-METHODS = ("left-to-right", "gibbs", "mask-predict")
+METHODS = ("left-to-right", "gibbs", "mask-predict", "ancestral", "confidence")
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -96,7 +98,13 @@ def test_generate(model, method):
 
 @pytest.mark.parametrize(
     ("method", "options", "steps"),
-    [("left-to-right", (), 3), ("gibbs", ("--steps", 7), 7), ("mask-predict", ("--passes", 2), 2)],
+    [
+        ("left-to-right", (), 3),
+        ("gibbs", ("--steps", 7), 7),
+        ("mask-predict", ("--passes", 2), 2),
+        ("ancestral", ("--steps", 2), 2),
+        ("confidence", (), 3),
+    ],
 )
 def test_generate_shows_the_steps(model, method, options, steps):
     shown = run("generate", model, "The", "--length", 3, "--method", method, *options, "--show")

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch.testing import assert_close
 
 import minibert
@@ -82,6 +83,27 @@ def test_the_fast_model_has_the_loss_and_the_gradients_of_the_plain_one(attentio
         assert_close(b, a, **CLOSE, msg=name)
 
 
+def test_the_loss_may_be_the_mean_of_each_texts_mean():
+    plain, fast = twins()
+    fast.mean_over_texts = True
+    inputs, labels, _ = batch()
+    labels[0] = -100  # a text without a mask adds nothing
+    labels[1, 3:6] = torch.tensor([11, 12, 13])
+    logits = plain(**inputs).prediction_logits  # (B, T, V)
+    means = [F.cross_entropy(*pair) for pair in zip(logits[1:], labels[1:], strict=True)]
+    wanted, got = sum(means) / len(labels), fast(**inputs, labels=labels).mlm_loss
+    assert_close(got, wanted, **CLOSE)
+    weights = [list(model.bert.parameters()) for model in (plain, fast)]
+    for a, b in zip(
+        torch.autograd.grad(wanted, weights[0], allow_unused=True),
+        torch.autograd.grad(got, weights[1], allow_unused=True),
+        strict=True,
+    ):
+        assert (a is None) == (b is None)
+        if a is not None:
+            assert_close(b, a, **CLOSE)
+
+
 def test_without_labels_or_in_eval_mode_or_asked_for_more_the_fast_model_is_the_plain_one():
     plain, fast = twins()
     inputs, labels, next_label = batch()
@@ -129,9 +151,9 @@ def test_a_sampled_softmax_scores_the_masked_tokens_in_train_mode():
     inputs, labels, _ = batch()
     given = []
 
-    def sampled(hidden, weight, bias, targets):
+    def sampled(hidden, weight, bias, targets, shares):
         given.append(targets.tolist())
-        return hidden.sum() * 0 + 8.0, torch.tensor(3)
+        return hidden.sum() * 0 + 8.0 * shares.sum() / 4, torch.tensor(3)
 
     fast.sampled_softmax = sampled
     out = fast(**inputs, labels=labels)
@@ -171,9 +193,10 @@ def test_linear_cross_entropy_a_few_rows_at_a_time(rows, monkeypatch):
     torch.manual_seed(4)
     hidden, weight = torch.randn(7, 5, requires_grad=True), torch.randn(11, 5, requires_grad=True)
     bias, targets = torch.randn(11, requires_grad=True), torch.randint(0, 11, (7,))
-    total, correct = LinearCrossEntropy.apply(hidden, weight, bias, targets)
+    shares = torch.rand(7)
+    total, correct = LinearCrossEntropy.apply(hidden, weight, bias, targets, shares)
     logits = torch.nn.functional.linear(hidden, weight, bias)
-    plain = torch.nn.functional.cross_entropy(logits, targets, reduction="sum")
+    plain = torch.nn.functional.cross_entropy(logits, targets, reduction="none") @ shares
     assert_close(total, plain, **CLOSE)
     assert correct == (logits.argmax(-1) == targets).sum()
     for got, wanted in zip(
@@ -190,7 +213,7 @@ def test_the_loss_is_summed_widely_whatever_the_weights_are(dtype):
     hidden = torch.randn(5000, 8).to(dtype).requires_grad_()
     weight, bias = torch.randn(97, 8).to(dtype).requires_grad_(), torch.zeros(97, dtype=dtype)
     targets = torch.randint(0, 97, (5000,))
-    total, _ = LinearCrossEntropy.apply(hidden, weight, bias, targets)
+    total, _ = LinearCrossEntropy.apply(hidden, weight, bias, targets, torch.ones(5000))
     exact = torch.nn.functional.cross_entropy(
         torch.nn.functional.linear(hidden, weight).double(), targets, reduction="sum"
     )
@@ -204,7 +227,7 @@ def test_the_loss_is_summed_widely_whatever_the_weights_are(dtype):
 def test_a_second_derivative_is_refused_and_not_wrong():
     hidden = torch.randn(3, 4, requires_grad=True)
     weight, bias = torch.randn(5, 4, requires_grad=True), torch.zeros(5, requires_grad=True)
-    loss, _ = LinearCrossEntropy.apply(hidden, weight, bias, torch.tensor([0, 1, 2]))
+    loss, _ = LinearCrossEntropy.apply(hidden, weight, bias, torch.tensor([0, 1, 2]), torch.ones(3))
     (gradient,) = torch.autograd.grad(loss, hidden, create_graph=True)
     with pytest.raises(RuntimeError, match="does not require grad"):
         gradient.sum().backward()

@@ -21,6 +21,8 @@ from minibert.inference.fill_mask import fill_mask
 from minibert.inference.generation import (
     GREEDY,
     Sampling,
+    ancestral,
+    by_confidence,
     gibbs,
     left_to_right,
     make_frame,
@@ -33,10 +35,16 @@ from minibert.tokenizer import MASK, SPECIAL_TOKENS, BertTokenizer
 FRAME = "The [MASK] of the [MASK] must, in 1923, [MASK] [MASK] café."
 
 
-METHODS = [left_to_right, partial(gibbs, steps=30), partial(mask_predict, passes=3)]
+METHODS = [
+    left_to_right,
+    partial(gibbs, steps=30),
+    partial(mask_predict, passes=3),
+    partial(ancestral, steps=2),
+    partial(by_confidence, steps=2),
+]
 
 
-NAMES = ["left_to_right", "gibbs", "mask_predict"]
+NAMES = ["left_to_right", "gibbs", "mask_predict", "ancestral", "by_confidence"]
 
 
 each_method = pytest.mark.parametrize("write", METHODS, ids=NAMES)
@@ -246,9 +254,12 @@ def test_left_to_right_without_chance_is_fill_mask_again_and_again(shipped, fram
     assert places == sorted(places) and len(places) == frame.count(MASK)
 
 
-def test_one_pass_of_mask_predict_fills_each_mask_by_itself(shipped):
+@pytest.mark.parametrize(
+    "write", [partial(mask_predict, passes=1), partial(by_confidence, steps=1)]
+)
+def test_one_pass_fills_each_mask_by_itself(shipped, write):
     frame = make_frame("The American people", 9)
-    made = mask_predict(*shipped, frame, passes=1)
+    made = write(*shipped, frame)
     want = [guesses[0] for guesses in fill_mask(*shipped, frame)]
     (step,) = made.steps[1:]
     assert [step.tokens[place] for place in step.written] == [word for word, _ in want]
@@ -274,8 +285,8 @@ def test_mask_predict_writes_the_least_sure_again(small, masks, passes, counts):
 class Conditionals(nn.Module):
     """A model of two tokens whose every conditional is known, in the place of a BERT.
 
-    `first[b]` and `second[a]` are the distributions of a token given the other. A token that is not
-    masked is given away, as it is to a BERT.
+    `first[b]` and `second[a]` are the distributions of a token given the other; the last row also
+    is the one while the other is masked. A token that is not masked is given away, as to a BERT.
     """
 
     def __init__(self, tokenizer, first, second):
@@ -294,7 +305,7 @@ class Conditionals(nn.Module):
                 logits[0, 1 + own, pair[own]] = 0
                 continue
             other = pair[1 - own]
-            row = 0 if other == self.mask else other - len(SPECIAL_TOKENS)
+            row = -1 if other == self.mask else other - len(SPECIAL_TOKENS)
             logits[0, 1 + own, len(SPECIAL_TOKENS) :] = self.tables[own][row]
         return SimpleNamespace(last_hidden_state=logits)
 
@@ -340,6 +351,49 @@ def test_gibbs_with_conditionals_of_no_joint_distribution():
     assert abs(visited(first, second, seed=1) - stationary).sum() / 2 < 0.025
 
 
+@pytest.mark.parametrize(
+    ("steps", "wanted"),
+    [(None, JOINT), (2, JOINT), (1, np.outer(JOINT.sum(1), JOINT.sum(0)))],
+    ids=["a step for each token", "two steps", "one step for all"],
+)
+def test_ancestral_sampling_draws_from_the_joint_distribution(steps, wanted):
+    """One token at a time it is exact. Tokens of one step ignore each other."""
+    tokenizer = BertTokenizer([*SPECIAL_TOKENS, "x", "y", "z"])
+    given_second = np.vstack([(JOINT / JOINT.sum(0)).T, JOINT.sum(1)])  # (b or masked, a)
+    given_first = np.vstack([JOINT / JOINT.sum(1, keepdims=True), JOINT.sum(0)])
+    model = Conditionals(tokenizer, given_second, given_first)
+    seen, firsts = np.zeros((3, 3)), []
+    for seed in range(1000):
+        made = ancestral(model, tokenizer, "[MASK] [MASK]", steps=steps, seed=seed)
+        seen[tuple(np.array(made.steps[-1].ids) - len(SPECIAL_TOKENS))] += 1
+        firsts.append(made.steps[1].written[0])
+    assert abs(seen / seen.sum() - wanted).sum() / 2 < 0.07
+    assert steps == 1 or np.mean(firsts) == pytest.approx(0.5, abs=0.05)  # in either order
+
+
+@pytest.mark.parametrize("write", [ancestral, by_confidence])
+@pytest.mark.parametrize(
+    ("masks", "steps", "counts"),
+    [(12, 4, [3, 3, 3, 3]), (10, 4, [2, 3, 2, 3]), (3, 5, [1, 1, 1]), (3, None, [1, 1, 1])],
+)
+def test_each_step_writes_its_part_and_nothing_again(small, write, masks, steps, counts):
+    made = write(*small, make_frame("In this", masks), steps=steps)
+    assert [len(step.written) for step in made.steps[1:]] == counts
+    written = [place for step in made.steps for place in step.written]
+    assert len(set(written)) == len(written)
+
+
+def test_the_surest_are_written_first(small):
+    made = by_confidence(*small, make_frame("In this", 9), steps=3)
+    for before, step in itertools.pairwise(made.steps):
+        probabilities = all_probabilities(*small, before.ids)
+        probabilities[:, [small[1].vocab[token] for token in SPECIAL_TOKENS]] = 0
+        best = probabilities.max(-1).values
+        left = [place for place, token in enumerate(before.tokens) if token == MASK]
+        surest = sorted(left, key=lambda place: -best[place])[: len(step.written)]
+        assert sorted(surest) == list(step.written)
+
+
 def test_gibbs_visits_each_mask_first_and_then_at_random(small):
     made = gibbs(*small, make_frame("The", 6), Sampling(), steps=60)
     order = [place for step in made.steps for place in step.written]
@@ -366,6 +420,8 @@ def test_burn_in_draws_from_the_softmax_as_it_is(small):
     [
         (partial(gibbs, steps=3), "steps is 3: the 4 masks"),
         (partial(mask_predict, passes=0), "passes is 0"),
+        (partial(ancestral, steps=0), "steps is 0"),
+        (partial(by_confidence, steps=-1), "steps is -1"),
     ],
 )
 def test_numbers_of_steps_that_make_no_sense(small, write, says):

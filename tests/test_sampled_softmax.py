@@ -16,7 +16,8 @@ def made():
     torch.manual_seed(0)
     hidden, weight = torch.randn(M, D), 0.3 * torch.randn(V, D)
     bias = torch.from_numpy(np.log(counts / counts.sum())).float()
-    return counts, hidden, weight.requires_grad_(), bias.requires_grad_(), targets
+    shares = torch.rand(M)
+    return counts, hidden, weight.requires_grad_(), bias.requires_grad_(), targets, shares
 
 
 def test_with_every_token_it_is_the_whole_softmax():
@@ -32,7 +33,7 @@ def test_with_every_token_it_is_the_whole_softmax():
 
 
 def test_targets_and_frequent_tokens_are_always_there_and_others_in_their_share():
-    counts, *_, targets = made()
+    counts, *_, targets, _ = made()
     sampled = SampledSoftmax(counts, M, always=20, one_in=8)
     seen = torch.zeros(V)
     for _ in range(400):
@@ -61,7 +62,10 @@ def test_a_model_that_is_right_has_nothing_to_learn():
     gradients = []
     for _ in range(2000):
         targets = torch.from_numpy(rng.choice(V, M, p=p))
-        losses = (loss_of(hidden, weight, bias, targets)[0] for loss_of in (sampled, unweighed))
+        losses = (
+            loss_of(hidden, weight, bias, targets, torch.ones(M))[0]
+            for loss_of in (sampled, unweighed)
+        )
         gradients.append(torch.stack([torch.autograd.grad(loss, bias)[0] for loss in losses]))
     right, wrong = torch.stack(gradients).mean(0)  # (V,) each
     rare = slice(40, V)

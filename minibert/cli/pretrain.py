@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 PRESETS = ("tiny", "tiny-4-heads", "mini", "mini-6-layers", "small", "base")
 RECIPES = ("original", "fast", "speedrun", "continue")
 INITS = ("random", "cooccurrence", "neighbours")
-RECIPE_OPTIONS = ("init", "lr", "batch_size", "max_length", "dropout")
+OBJECTIVES = ("mlm", "mlm+nsp", "diffusion")
+RECIPE_OPTIONS = ("objective", "init", "lr", "batch_size", "max_length", "dropout")
 """Options that change a recipe."""
 RUN_OPTIONS = ("start", "preset", "minutes", "steps", "seed", "vocab_size", "accumulate")
 
@@ -62,6 +63,12 @@ RUN_OPTIONS = ("start", "preset", "minutes", "steps", "seed", "vocab_size", "acc
 @duration_options
 @seed_option
 @vocab_size_option
+@option(
+    "--objective",
+    "What is learned: masked tokens, next sentences too, or masked tokens with any share hidden.  "
+    "[default: the recipe's]",
+    click.Choice(OBJECTIVES),
+)
 @option("--init", "How the token matrix starts.  [default: the recipe's]", click.Choice(INITS))
 @option("--lr", "The learning rate.  [default: the recipe's]", ABOVE_0)
 @count("--batch-size", "Sequences in a batch.  [default: the recipe's]")

@@ -10,7 +10,12 @@ says. With several masks, methods differ in the order:
 
 - `left_to_right` fills the first mask, then the next, each with everything before it written;
 - `gibbs` continues when all is written: it masks a random token and draws it again, many times;
-- `mask_predict` fills all masks together, then masks the least probable again, a few times.
+- `mask_predict` fills all masks together, then masks the least probable again, a few times;
+- `ancestral` fills masks in random order, some in each step, and a written token stays;
+- `by_confidence` fills some in each step too, and writes those that the model is surest of.
+
+The last two are how a diffusion model writes (`pretraining/diffusion.py`). They need a model that
+has learned to guess with any number of tokens hidden.
 
 Each returns a `Generation`: the text, and the steps that led to it.
 """
@@ -20,6 +25,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -184,6 +190,61 @@ def mask_predict(
     return page.generation("mask-predict")
 
 
+def ancestral(
+    model: BertForPreTraining,
+    tokenizer: BertTokenizer,
+    frame: str,
+    sampling: Sampling = Sampling(),
+    seed: int = 0,
+    steps: int | None = None,
+) -> Generation:
+    """Fill masks in random order, in `steps` equal parts (Sahoo et al., 2024, 3.2).
+
+    By default each step writes one token, which draws from the distribution that the model was
+    trained to give. Tokens of one step do not see each other, so fewer steps are faster and worse.
+    Raises `ValueError` as `left_to_right` does, and for fewer than one step.
+    """
+    page = _Page(model, tokenizer, frame, seed)
+    order = torch.randperm(len(page.masks), generator=page.generator).tolist()
+    left = [page.masks[which] for which in order]
+    for count in _parts(len(left), steps):
+        page.write(sorted(left[:count]), sampling)
+        left = left[count:]
+    return page.generation("ancestral sampling")
+
+
+def by_confidence(
+    model: BertForPreTraining,
+    tokenizer: BertTokenizer,
+    frame: str,
+    sampling: Sampling = GREEDY,
+    seed: int = 0,
+    steps: int | None = None,
+) -> Generation:
+    """In each of `steps` equal parts, write the tokens that the model is surest of.
+
+    It draws a token for every mask, and keeps the most probable: LLaDA's low-confidence remasking
+    (Nie et al., 2025, 2.4). Unlike in `mask_predict`, what is written stays. Raises `ValueError` as
+    `ancestral` does.
+    """
+    page = _Page(model, tokenizer, frame, seed)
+    left = page.masks
+    for count in _parts(len(left), steps):
+        written = page.write(left, sampling, keep=count)
+        left = [place for place in left if place not in written]
+    return page.generation("by confidence")
+
+
+def _parts(masks: int, steps: int | None) -> list[int]:
+    """How many of the masks each step writes: as equal as whole numbers can be, none of them 0."""
+    if steps is None:
+        steps = masks
+    if steps < 1:
+        raise ValueError(f"steps is {steps}: it must be 1 or more")
+    ends = [masks * number // steps for number in range(steps + 1)]
+    return [end - start for start, end in pairwise(ends) if end > start]
+
+
 class _Page:
     """A frame while it is filled. Places count from `[CLS]`, which is 0."""
 
@@ -205,8 +266,13 @@ class _Page:
         self.ids[places] = self.tokenizer.vocab[MASK]
 
     @torch.no_grad()
-    def write(self, places: Sequence[int], sampling: Sampling) -> None:
-        """Draw a token for each of these masks, all from the same logits."""
+    def write(
+        self, places: Sequence[int], sampling: Sampling, keep: int | None = None
+    ) -> Sequence[int]:
+        """Draw a token for each of these masks, all from the same logits.
+
+        With `keep`, only that many are written, the most probable. Returns where it has written.
+        """
         with evaluating(self.model):
             states = self.model.bert(self.ids[None]).last_hidden_state[0, places]  # (M, D)
             logits = self.model.mlm_head(states).cpu().double()  # (M, V)
@@ -215,10 +281,13 @@ class _Page:
         logits[:, [self.tokenizer.vocab[token] for token in SPECIAL_TOKENS]] = -math.inf
         logits[:, self.tokenizer.vocab_size :] = -math.inf
         drawn = sampling.probabilities(logits).multinomial(1, generator=self.generator)  # (M, 1)
-        self.ids[places] = drawn.flatten().to(self.ids.device)
-        of_drawn = probabilities.gather(1, drawn).flatten().tolist()
-        self.probabilities.update(zip(places, of_drawn, strict=True))
+        of_drawn = probabilities.gather(1, drawn)[:, 0]  # (M,)
+        kept = of_drawn.sort(descending=True, stable=True).indices[:keep].sort().values
+        places = [places[which] for which in kept]
+        self.ids[places] = drawn[kept, 0].to(self.ids.device)
+        self.probabilities.update(zip(places, of_drawn[kept].tolist(), strict=True))
         self._record(places)
+        return places
 
     def _record(self, places: Sequence[int]) -> None:
         ids = self.ids[1:-1].tolist()

@@ -9,13 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from torch import Tensor, nn
-
 from minibert.config import BertConfig
 from minibert.data.batches import Batch, PackedBatches, PairBatches
-from minibert.model import IGNORE_INDEX, BertForPreTraining
+from minibert.model import BertForPreTraining
+from minibert.pretraining.diffusion import (
+    DiffusionBatches,
+    DiffusionObjective,
+    make_diffusion_model,
+)
+from minibert.pretraining.mlm_and_nsp import PretrainingObjective
 from minibert.training.fast import FastBertForPreTraining
-from minibert.training.trainer import Numbers, Objective
+from minibert.training.trainer import Objective
 
 
 @dataclass(frozen=True)
@@ -34,32 +38,6 @@ class PretrainingTask:
     """What that metric is a share of."""
 
 
-class PretrainingObjective:
-    """MLM over masked tokens and, if the batch has its labels, NSP over pairs."""
-
-    def counts(self, batch: Batch) -> Numbers:
-        """Masked tokens and pairs; `tokens` without padding."""
-        masked = int((batch["labels"] != IGNORE_INDEX).sum())
-        mask = batch.get("attention_mask")
-        tokens = batch["input_ids"].numel() if mask is None else int(mask.sum())
-        counts: Numbers = {"tokens": tokens, "mlm_loss": masked, "mlm_accuracy": masked}
-        if "next_sentence_label" in batch:
-            pairs = len(batch["next_sentence_label"])
-            counts |= {"nsp_loss": pairs, "nsp_accuracy": pairs}
-        return counts
-
-    def sums(self, model: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        """Summed losses, and how many predictions were right."""
-        out = model(**batch)
-        masked = (batch["labels"] != IGNORE_INDEX).sum()
-        sums = {"mlm_loss": out.mlm_loss * masked, "mlm_accuracy": out.mlm_correct}
-        if "next_sentence_label" in batch:
-            labels = batch["next_sentence_label"]  # (B,)
-            sums["nsp_loss"] = out.next_sentence_loss * len(labels)
-            sums["nsp_accuracy"] = (out.seq_relationship_logits.argmax(-1) == labels).sum()
-        return sums
-
-
 OBJECTIVES: dict[str, PretrainingTask] = {
     # Masked tokens alone, in packed sequences without padding (Liu et al., 2019).
     "mlm": PretrainingTask(
@@ -72,5 +50,11 @@ OBJECTIVES: dict[str, PretrainingTask] = {
         make_model=FastBertForPreTraining,
         make_batches=PairBatches,
         make_objective=PretrainingObjective,
+    ),
+    # Any number of masked tokens, from one to all (Sahoo et al., 2024). No masking of a recipe.
+    "diffusion": PretrainingTask(
+        make_model=make_diffusion_model,
+        make_batches=DiffusionBatches,
+        make_objective=DiffusionObjective,
     ),
 }

@@ -91,21 +91,21 @@ def places_read(labels: Tensor) -> Tensor:
 
 
 class LinearCrossEntropy(torch.autograd.Function):
-    """Cross-entropy of `hidden @ weight.T + bias`, some rows at a time.
+    """Cross-entropy of `hidden @ weight.T + bias`, some rows at a time, each with its share.
 
-    Its plain twin, `F.cross_entropy(F.linear(hidden, weight, bias), targets, reduction="sum")`,
-    writes an (M, V) matrix to memory half a dozen times and spends most of its time waiting for
-    memory. Here the gradient of the logits (softmax minus one-hot) is made in place and used at
-    once, in about half the time. Sums are in fp32 or wider, whatever the weights are in.
+    Its plain twin, `F.cross_entropy(F.linear(hidden, weight, bias), targets, reduction="none") @
+    shares`, writes an (M, V) matrix to memory half a dozen times and mostly waits for memory. Here
+    the gradient of the logits (softmax minus one-hot) is made in place and used at once, in about
+    half the time. Sums are in fp32 or wider, whatever the weights are in.
     """
 
     ROWS = 512
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, shares: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """(M, D), (V, D), (V,), (M,) -> the summed loss () and how many rows were right ()."""
+        """(M, D), (V, D), (V,), (M,), (M,) -> the loss () and how many rows were right ()."""
         dtype = hidden.dtype
         if torch.is_autocast_enabled(hidden.device.type):
             dtype = torch.get_autocast_dtype(hidden.device.type)
@@ -118,30 +118,34 @@ class LinearCrossEntropy(torch.autograd.Function):
             d_bias = torch.zeros_like(bias, dtype=wide)
             loss = weight.new_zeros((), dtype=wide)
             correct = weight.new_zeros((), dtype=torch.long)
-            for h, target, d_h in zip(
+            for h, target, share, d_h in zip(
                 hidden.to(dtype).split(rows),
                 targets[:, None].split(rows),
+                shares.split(rows),
                 d_hidden.split(rows),
                 strict=True,
             ):
                 d_logits = F.linear(h, narrow_weight, narrow_bias).softmax(1, wide)  # (rows, V)
                 chosen = d_logits.gather(1, target)
                 correct += (chosen >= d_logits.amax(1, keepdim=True)).sum()
-                loss -= chosen.clamp_min(torch.finfo(wide).tiny).log().sum()
+                log_probability = chosen.clamp_min(torch.finfo(wide).tiny).log()[:, 0]  # (rows,)
+                loss -= share.to(wide) @ log_probability
                 narrow = d_logits.scatter_add_(1, target, -torch.ones_like(chosen)).to(dtype)
                 torch.mm(narrow, narrow_weight, out=d_h)
-                d_weight += narrow.T @ h
-                d_bias += narrow.sum(0, dtype=wide)
+                narrow_share = share.to(dtype)[:, None]  # (rows, 1)
+                d_h *= narrow_share
+                d_weight += narrow.T @ (h * narrow_share)
+                d_bias += (narrow.T @ narrow_share)[:, 0]
         ctx.save_for_backward(d_hidden, d_weight, d_bias)
         ctx.mark_non_differentiable(correct)
         return loss, correct
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, d_loss: Tensor, _: Any) -> tuple[Tensor, Tensor, Tensor, None]:
+    def backward(ctx: Any, d_loss: Tensor, _: Any) -> tuple[Tensor, Tensor, Tensor, None, None]:
         """The gradients were computed in `forward`: scale them."""
         d_hidden, d_weight, d_bias = ctx.saved_tensors
-        return d_hidden * d_loss, d_weight * d_loss, d_bias * d_loss, None
+        return d_hidden * d_loss, d_weight * d_loss, d_bias * d_loss, None, None
 
 
 class SampledSoftmax:
@@ -175,13 +179,21 @@ class SampledSoftmax:
         return tokens, places[targets]
 
     def __call__(
-        self, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor
+        self, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, shares: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """(M, D), (V, D), (V,), (M,) -> the summed loss () and how many beat all candidates ()."""
+        """(M, D), (V, D), (V,), (M,), (M,) -> the loss () and how many beat all candidates ()."""
         tokens, places = self.candidates(targets.cpu())
         tokens, places = tokens.to(hidden.device), places.to(hidden.device)
         scores_off = self.log_there.to(hidden.device)[tokens]
-        return LinearCrossEntropy.apply(hidden, weight[tokens], bias[tokens] - scores_off, places)
+        biases = bias[tokens] - scores_off
+        return LinearCrossEntropy.apply(hidden, weight[tokens], biases, places, shares)
+
+
+def shares_of(masked: Tensor, mean_over_texts: bool) -> Tensor:
+    """Which tokens are masked (B, R) -> the share of each in the loss (B, R), if it is masked."""
+    if not mean_over_texts:
+        return (1 / masked.sum().clamp(min=1)).expand(masked.shape)
+    return (1 / masked.sum(1, keepdim=True).clamp(min=1) / len(masked)).expand(masked.shape)
 
 
 class FastBertForPreTraining(BertForPreTraining):
@@ -194,6 +206,9 @@ class FastBertForPreTraining(BertForPreTraining):
         super().__init__(config, next_sentence)
         self.sampled_softmax: SampledSoftmax | None = None
         """Scores masked tokens in train mode, if it is set."""
+        self.mean_over_texts = False
+        """Whether the loss of a batch is the mean of its texts' means, for diffusion. BERT's is the
+        mean over all masked tokens. They differ if some texts have more masks than others."""
 
     def forward(
         self,
@@ -221,9 +236,10 @@ class FastBertForPreTraining(BertForPreTraining):
         loss_of: Any = self.sampled_softmax or LinearCrossEntropy.apply
         decoder = self.mlm_head.decoder
         hidden = self.mlm_head.transform(states[masked])  # (M, D)
-        total, correct = loss_of(hidden, decoder.weight, decoder.bias, labels[masked])
+        shares = shares_of(masked, self.mean_over_texts)[masked]  # (M,)
+        loss, correct = loss_of(hidden, decoder.weight, decoder.bias, labels[masked], shares)
         out = BertForPreTrainingOutput(self.mlm_head, mlm_correct=correct)
-        out.loss = out.mlm_loss = total / masked.sum().clamp(min=1)
+        out.loss = out.mlm_loss = loss
         if self.nsp_head is not None:
             assert self.bert.pooler is not None
             pooled = self.bert.pooler(states[:, 0]).tanh()  # `[CLS]` is at the first place
