@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from minibert.model import BertForPreTraining as BertForPreTraining
     from minibert.model import BertModel as BertModel
     from minibert.model import load as load
+    from minibert.modernbert.config import ModernBertConfig as ModernBertConfig
+    from minibert.modernbert.model import ModernBertForMaskedLM as ModernBertForMaskedLM
+    from minibert.modernbert.model import ModernBertModel as ModernBertModel
     from minibert.tokenizer import BertTokenizer as BertTokenizer
 
 # Imported when first asked for: torch takes seconds to load, and `minibert --help` needs none.
@@ -26,6 +29,9 @@ _HOME = {
     "BertForTokenClassification": "heads",
     "BertModel": "model",
     "BertTokenizer": "tokenizer",
+    "ModernBertConfig": "modernbert.config",
+    "ModernBertForMaskedLM": "modernbert.model",
+    "ModernBertModel": "modernbert.model",
     "load": "model",
 }
 __all__ = list(_HOME)

@@ -36,13 +36,13 @@ _BERT_ONLY: dict[str, tuple[Any, ...]] = {
     "pruned_heads": (None, {}),
     "quantization_config": (None, {}),
 }
-# Keys that change no number: what Hugging Face writes into every file, and what heads read.
-_HARMLESS = re.compile(
+HARMLESS_KEYS = re.compile(
     r"model_type|architectures|transformers_version|_name_or_path|(torch_)?dtype|use_cache"
     r"|return_dict|output_(attentions|hidden_states|past)|gradient_checkpointing|is_encoder_decoder"
     r"|chunk_size_feed_forward|[be]os_token_id|directionality|pooler_\w+|pooling|problem_type"
     r"|_?num_labels|id2label|label2id"
 )
+"""Keys that change no number: what Hugging Face writes into every file, and what heads read."""
 
 
 def choose(field: str, name: str, table: Mapping[str, T]) -> T:
@@ -111,7 +111,9 @@ class BertConfig:
             if (value := values.get(name)) not in allowed:
                 raise ValueError(f"{name} is {reprlib.repr(value)}, which is not supported")
         names = {f.name for f in fields(cls)}
-        unknown = {n for n in set(values) - names - set(_BERT_ONLY) if not _HARMLESS.fullmatch(n)}
+        unknown = {
+            n for n in set(values) - names - set(_BERT_ONLY) if not HARMLESS_KEYS.fullmatch(n)
+        }
         if values.get("classifier_dropout") is None:  # the body's dropout, as here
             unknown.discard("classifier_dropout")
         if unknown:

@@ -65,6 +65,8 @@ HEAD_PREFIXES = {
 """How the names of weights begin that are no part of the body, and what they are."""
 
 _TOKEN_MATRIX = "embeddings.word_embeddings.weight"
+_A_TOKEN_MATRIX = r"embeddings\.(word|tok)_embeddings\.weight"  # ModernBERT's is the second
+_BODY = r"(bert|model)\."
 _NOT_LEARNED = re.compile(r"(^|\.)(position_ids|token_type_ids)$")
 
 
@@ -76,16 +78,16 @@ def hf_name(name: str) -> str:
 
 
 def plain(tensors: Mapping[str, T]) -> dict[str, T]:
-    """The same tensors under plain names: today's Hugging Face names without `bert.`.
+    """The same tensors under plain names: today's Hugging Face names without `bert.` or `model.`.
 
     Old names (`gamma`, `beta`) change, buffers go, and so does a wrapper's prefix (`module.`,
     `_orig_mod.`, `0.auto_model.`). Raises `ValueError` if two tensors would share a name.
     """
-    matrices = [re.fullmatch(rf"((?:.*\.)?){re.escape(_TOKEN_MATRIX)}", name) for name in tensors]
-    wrapper = next((found[1].removesuffix("bert.") for found in matrices if found), "")
+    matrices = [re.fullmatch(rf"(|.*?\.)({_BODY})?{_A_TOKEN_MATRIX}", name) for name in tensors]
+    wrapper = next((found[1] for found in matrices if found), "")
     renamed: dict[str, T] = {}
     for name, tensor in tensors.items():
-        short = name.removeprefix(wrapper).removeprefix("bert.")
+        short = re.sub(f"^{_BODY}", "", name.removeprefix(wrapper))
         short = re.sub(r"\.gamma$", ".weight", re.sub(r"\.beta$", ".bias", short))
         if _NOT_LEARNED.search(short):
             continue
@@ -101,7 +103,7 @@ def to_hf_state_dict(model: nn.Module) -> dict[str, Tensor]:
     return {hf_name(name): t for name, t in tensors if name != "mlm_head.decoder.weight"}
 
 
-def _misfits(given: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+def misfits(given: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     """How tensors, or their shapes, differ by name and shape; empty if they do not."""
     has, wants = ({n: tuple(getattr(t, "shape", t)) for n, t in x.items()} for x in (given, wanted))
     both = sorted(set(has) & set(wants))
@@ -132,7 +134,7 @@ def load_hf_state_dict(
     if decoder is not None and (token_matrix is None or not torch.equal(decoder, token_matrix)):
         raise ValueError("cls.predictions.decoder.weight is not the token matrix, as it is in BERT")
     wanted = plain(to_hf_state_dict(model))
-    if problems := _misfits(given, wanted):
+    if problems := misfits(given, wanted):
         raise ValueError(f"the weights do not fit {type(model).__name__}: {problems}")
     with torch.no_grad():
         for name, parameter in wanted.items():
@@ -151,7 +153,7 @@ def check_sizes(config: BertConfig, shapes: Shapes) -> None:
     for layer in range(min(L, len(shapes))):  # all further matrices are no larger than these
         wanted[f"encoder.layer.{layer}.attention.self.query.weight"] = (D, D)
         wanted[f"encoder.layer.{layer}.intermediate.dense.weight"] = (config.intermediate_size, D)
-    if problems := _misfits({name: shapes[name] for name in wanted if name in shapes}, wanted):
+    if problems := misfits({name: shapes[name] for name in wanted if name in shapes}, wanted):
         raise ValueError(f"the weights do not have the sizes that config.json gives: {problems}")
 
 

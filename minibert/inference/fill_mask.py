@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 
 from minibert.model import BertForPreTraining, evaluating
 from minibert.tokenizer import MASK, BertTokenizer
 
+if TYPE_CHECKING:
+    from minibert.modernbert.model import ModernBertForMaskedLM
+
 
 @torch.no_grad()
 def fill_mask(
-    model: BertForPreTraining, tokenizer: BertTokenizer, text: str, top_k: int = 5
+    model: BertForPreTraining | ModernBertForMaskedLM,
+    tokenizer: BertTokenizer,
+    text: str,
+    top_k: int = 5,
 ) -> list[list[tuple[str, float]]]:
     """For each `[MASK]` in the text, the `top_k` likeliest tokens with their probabilities.
 

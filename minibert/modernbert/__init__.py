@@ -1,0 +1,1 @@
+"""ModernBERT: BERT with what the six years after it brought."""
