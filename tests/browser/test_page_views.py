@@ -231,6 +231,8 @@ def test_the_walk_goes_on_and_back_by_keyboard(page: Page, file: Path, shipped):
         expect(view.locator(".place")).to_have_text(f"Stop {stop + 1} of 10")
         titles.append(view.locator("h2").inner_text())
         assert axe(page) == [], titles[-1]
+        has_squares = view.locator(".strip").count() > 0
+        assert view.get_by_text("A coloured square is a number").is_visible() == has_squares
         if titles[-1] == "Scores become shares":
             rows = [row.locator("td").all_inner_texts() for row in view.locator("tbody tr").all()]
         page.keyboard.press("ArrowRight")

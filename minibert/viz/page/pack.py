@@ -16,11 +16,11 @@ def pack(model: nn.Module, exact: bool = False) -> tuple[dict[str, dict[str, Any
     """The model's weights: a table of their places, and the bytes that `weights.js` unpacks.
 
     The table has for each name its `kind`, its `shape` and where it begins, `at`. The layers'
-    matrices and the token table, which are nearly all of a BERT, are `int8`: the scales of all rows
-    in float32, then the rows. The other matrices are `float16`: in the MLM head alone, `int8` would
-    change as many guesses as in all layers together. With `exact` all matrices are `float16`.
-    Biases and LayerNorms are `float32`. A matrix that two modules share is there once, under its
-    first name.
+    matrices, the token table and the pooler, which are nearly all of a BERT, are `int8`: the scales
+    of all rows in float32, then the rows. The other matrices are `float16`: in the MLM head alone,
+    `int8` would change as many guesses as in all layers together. With `exact` all matrices are
+    `float16`. Biases and LayerNorms are `float32`. A matrix that two modules share is there once,
+    under its first name.
     """
     table: dict[str, dict[str, Any]] = {}
     packed = bytearray()
@@ -39,7 +39,8 @@ def pack(model: nn.Module, exact: bool = False) -> tuple[dict[str, dict[str, Any
 def _kind(name: str, tensor: Tensor, exact: bool) -> str:
     if tensor.dim() < 2:
         return "float32"
-    is_large = "encoder.layers." in name or name.endswith("word_embeddings.weight")
+    is_large = name.endswith(("word_embeddings.weight", "pooler.weight"))
+    is_large = is_large or "encoder.layers." in name
     return "int8" if is_large and not exact else "float16"
 
 

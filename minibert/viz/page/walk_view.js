@@ -14,6 +14,9 @@ export class WalkView {
     this.title = make("h2", { tabindex: "-1" });
     this.words = make("p", { class: "saying" });
     this.drawn = new Scrolls("Drawing of this stop");
+    this.legend = make("p", { class: "note" },
+      "A coloured square is a number: purple above 0, orange below 0, and no colour at 0. "
+      + "The stronger the colour, the further from 0.");
     this.chapter = make("p", { class: "note" });
     this.back = make("button", { type: "button", onclick: () => this.go(-1) }, "← Back");
     this.next = make("button", { type: "button", class: "main", onclick: () => this.go(1) }, "Next →");
@@ -25,9 +28,7 @@ export class WalkView {
       make("div", { class: "picks" }, ...this.pick),
       make("div", { class: "steps" }, this.back, this.next, this.place),
       this.title, this.words, this.drawn.root,
-      make("p", { class: "note" }, "A coloured square is a number: purple above 0, orange below 0, and no colour at 0. "
-        + "The stronger the colour, the further from 0."),
-      this.chapter);
+      this.legend, this.chapter);
   }
 
   /** What to trace in a text of these tokens: at first a blank, if there is one. */
@@ -84,6 +85,7 @@ export class WalkView {
     this.title.textContent = stop.title;
     this.words.textContent = stop.say(trace);
     this.drawn.fill(...stop.draw(trace, this.root));
+    this.legend.hidden = !this.drawn.root.querySelector(".strip");
     this.chapter.textContent = `In the minibert course you build this in chapter ${stop.chapter}.`;
     this.back.disabled = this.stop === 0;
     this.next.textContent = this.stop === STOPS.length - 1 ? "Start again" : "Next →";
