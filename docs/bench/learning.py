@@ -160,8 +160,8 @@ def reach_table(lines: list[dict[str, Any]]) -> str:
         here = min(most(found, "seconds") for found in past)
         there = least(theirs, "seconds")
         text += (
-            f"\n\nThe worst of our seeds is past the best of theirs after {here:.1f} seconds, "
-            f"theirs had {there:.0f}: {there / here:.0f} times as long."
+            f"\n\nOur worst seed passes their best after {here:.1f} seconds. Theirs had "
+            f"{there:.0f} seconds, {there / here:.0f} times as long."
         )
     return text
 
