@@ -175,6 +175,24 @@ class Turning(torch.nn.Module):
         return torch.cat([torch.stack(turned, -1), x[..., 2:]], -1)
 
 
+@pytest.mark.parametrize("part", ["encoder", "layer", "attention"])
+def test_states_at_places_follow_a_subclass_of_a_part(part):
+    """A variant of BERT, as chapter 13 builds them, is not computed as if it were BERT."""
+    bert = minibert.BertModel(CONFIG).eval()
+    last = bert.encoder.layers[-1]
+    module = {"encoder": bert.encoder, "layer": last, "attention": last.attention}[part]
+
+    class Variant(type(module)):
+        def forward(self, x, *args, **kwargs):
+            return super().forward(-x, *args, **kwargs)
+
+    module.__class__ = Variant
+    inputs, labels, _ = batch()
+    places = places_read(labels)
+    want = gather(bert(**inputs).last_hidden_state, places)
+    assert_close(states_at(bert, places, **inputs), want, rtol=0, atol=0)
+
+
 def test_states_at_places_are_told_their_positions(monkeypatch):
     monkeypatch.setitem(POSITION_SCHEMES, "turning", Turning)
     plain, fast = twins(position_embedding_type="turning")

@@ -19,11 +19,12 @@ from minibert.data.corpora import load_corpus
 from minibert.data.masking import Masking
 from minibert.data.tokenized_corpora import write_tokens
 from minibert.inference.fill_mask import fill_mask
+from minibert.inference.pseudo_likelihood import pseudo_log_likelihood
 from minibert.inference.sentence_vectors import sentence_vectors
 from minibert.modernbert.fast import unpadded_states, windowed_attention
 from minibert.modernbert.model import RotaryPositions
 from minibert.modernbert.weights import hf_name
-from minibert.pretraining.objectives import PretrainingObjective
+from minibert.pretraining.mlm_and_nsp import PretrainingObjective
 
 SIZES = {
     "vocab_size": 97,
@@ -411,7 +412,7 @@ def test_windowed_attention_never_makes_a_square():
 
 
 def test_it_learns_and_answers_as_a_bert_does(tmp_path):
-    """The objective, the batches, `fill_mask` and `sentence_vectors` take it as it is."""
+    """The objective, the batches, and what reads a text, take it as it is."""
     texts = small_texts()
     tokenizer = minibert.BertTokenizer.train(texts, vocab_size=80)
     corpus = write_tokens(load_corpus(texts), tokenizer, tmp_path)
@@ -431,6 +432,11 @@ def test_it_learns_and_answers_as_a_bert_does(tmp_path):
     tokenizer = minibert.BertTokenizer.from_pretrained(tmp_path / "model")
     ((best, *_),) = fill_mask(model, tokenizer, "My [MASK] likes the cat.")
     assert best[0] == "sister"
+    ids = tokenizer(["My sister."], return_tensors="pt")["input_ids"]
+    hidden = ids.index_fill(1, torch.tensor([2]), tokenizer.vocab["[MASK]"])
+    want = model(hidden).prediction_logits[0, 2].log_softmax(-1)[ids[0, 2]]
+    scores = pseudo_log_likelihood(model, tokenizer, "My sister.").log_probabilities
+    assert scores[1] == pytest.approx(want.item(), abs=1e-5)
     vectors = sentence_vectors(model, tokenizer, ["A dog sees the cat.", "My sister."])
     inputs = tokenizer(["My sister."], return_tensors="pt")
     want = model.body(**inputs).last_hidden_state.mean(1)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from minibert.model import BertForPreTraining
+from minibert.modernbert.model import MaskedLM
 from minibert.tokenizer import CLS, PAD, SEP, BertTokenizer
 
 
-def encode_text(model: BertForPreTraining, tokenizer: BertTokenizer, text: str) -> Tensor:
+def encode_text(model: MaskedLM, tokenizer: BertTokenizer, text: str) -> Tensor:
     """The ids of one text (T,), on the model's device.
 
     Raises `ValueError` for a text that is empty, longer than the model can read, or contains a

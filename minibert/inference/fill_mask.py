@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 
-from minibert.model import BertForPreTraining, evaluating
+from minibert.model import evaluating
+from minibert.modernbert.model import MaskedLM
 from minibert.tokenizer import MASK, BertTokenizer
-
-if TYPE_CHECKING:
-    from minibert.modernbert.model import ModernBertForMaskedLM
 
 
 @torch.no_grad()
 def fill_mask(
-    model: BertForPreTraining | ModernBertForMaskedLM,
-    tokenizer: BertTokenizer,
-    text: str,
-    top_k: int = 5,
+    model: MaskedLM, tokenizer: BertTokenizer, text: str, top_k: int = 5
 ) -> list[list[tuple[str, float]]]:
     """For each `[MASK]` in the text, the `top_k` likeliest tokens with their probabilities.
 

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from minibert.inference.encode import encode_text
-from minibert.model import BertForPreTraining, evaluating
+from minibert.model import evaluating
+from minibert.modernbert.model import MaskedLM
 from minibert.tokenizer import MASK, BertTokenizer
 from minibert.training.fast import states_at
 
@@ -38,7 +39,7 @@ class TokenScores:
 
 
 def pseudo_log_likelihood(
-    model: BertForPreTraining, tokenizer: BertTokenizer, text: str, within_word_l2r: bool = False
+    model: MaskedLM, tokenizer: BertTokenizer, text: str, within_word_l2r: bool = False
 ) -> TokenScores:
     """The log-probability of each token while it alone is masked.
 
@@ -54,7 +55,7 @@ def pseudo_log_likelihood(
 
 
 def pseudo_log_likelihoods(
-    model: BertForPreTraining, tokenizer: BertTokenizer, texts: Sequence[str]
+    model: MaskedLM, tokenizer: BertTokenizer, texts: Sequence[str]
 ) -> list[float]:
     """The total of `pseudo_log_likelihood` for each of many texts, in nats, and much faster.
 
@@ -88,7 +89,7 @@ def pseudo_perplexity(scores: Iterable[TokenScores]) -> float:
     return math.exp(-math.fsum(log_probabilities) / len(log_probabilities))
 
 
-def _encode_whole(model: BertForPreTraining, tokenizer: BertTokenizer, text: str) -> Tensor:
+def _encode_whole(model: MaskedLM, tokenizer: BertTokenizer, text: str) -> Tensor:
     """The ids of a text without masks, (T,)."""
     ids = encode_text(model, tokenizer, text)
     if (ids == tokenizer.vocab[MASK]).any():
@@ -98,7 +99,7 @@ def _encode_whole(model: BertForPreTraining, tokenizer: BertTokenizer, text: str
 
 @torch.no_grad()
 def _score(
-    model: BertForPreTraining, tokenizer: BertTokenizer, ids: Tensor, within_word_l2r: bool = False
+    model: MaskedLM, tokenizer: BertTokenizer, ids: Tensor, within_word_l2r: bool = False
 ) -> list[list[float]]:
     """Texts of one length (N, T) -> N lists with the log-probability of each token but the edges.
 

@@ -15,6 +15,7 @@ import torch
 from minibert.attention import mean_of_real_tokens
 from minibert.files import new_folder, write_json, write_text
 from minibert.model import evaluating
+from minibert.modernbert.weights import PretrainedModernBert
 from minibert.tokenizer import CLS, PAD, SEP, BertTokenizer
 from minibert.weights import PretrainedModel
 
@@ -26,7 +27,7 @@ BATCH_SIZE = 32
 
 @torch.no_grad()
 def sentence_vectors(
-    model: PretrainedModel,
+    model: PretrainedModel | PretrainedModernBert,
     tokenizer: BertTokenizer,
     texts: Sequence[str],
     pooling: str = "mean",
@@ -110,7 +111,7 @@ def _check_pooling(pooling: str) -> None:
         raise ValueError(f"pooling must be one of {', '.join(SENTENCE_POOLINGS)}, not {pooling!r}")
 
 
-def _checked_length(model: PretrainedModel, max_length: int | None) -> int:
+def _checked_length(model: PretrainedModel | PretrainedModernBert, max_length: int | None) -> int:
     """The number of tokens that a text is cut to."""
     positions = model.config.max_position_embeddings
     if max_length is not None and not 2 <= max_length <= positions:

@@ -26,7 +26,13 @@ from minibert.attention import (
 )
 from minibert.embeddings import check_ids, positions_from_0
 from minibert.encoder import ACTIVATIONS
-from minibert.model import IGNORE_INDEX, BertForPreTrainingOutput, BertModelOutput, MaskedLMHead
+from minibert.model import (
+    IGNORE_INDEX,
+    BertForPreTraining,
+    BertForPreTrainingOutput,
+    BertModelOutput,
+    MaskedLMHead,
+)
 from minibert.modernbert.config import ModernBertConfig
 from minibert.modernbert.weights import PretrainedModernBert
 
@@ -282,3 +288,7 @@ class ModernBertForMaskedLM(PretrainedModernBert):
         out.loss = out.mlm_loss = total / masked.sum().clamp(min=1)  # no mask, no loss: 0, not NaN
         out.mlm_correct = (logits.argmax(-1) == targets).sum()
         return out
+
+
+MaskedLM = BertForPreTraining | ModernBertForMaskedLM
+"""A model with an MLM head: `bert` is its body, `mlm_head` its head."""

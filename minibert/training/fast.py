@@ -18,11 +18,18 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from minibert.attention import additive_mask, merge_heads, scaled_dot_product_attention, split_heads
+from minibert.attention import (
+    BertSelfAttention,
+    additive_mask,
+    merge_heads,
+    scaled_dot_product_attention,
+    split_heads,
+)
 from minibert.config import BertConfig
 from minibert.embeddings import check_ids, positions_from_0
-from minibert.encoder import BertLayer
+from minibert.encoder import BertEncoder, BertLayer
 from minibert.model import IGNORE_INDEX, BertForPreTraining, BertForPreTrainingOutput, BertModel
+from minibert.modernbert.model import ModernBertModel
 
 
 def gather(x: Tensor, places: Tensor) -> Tensor:
@@ -32,7 +39,7 @@ def gather(x: Tensor, places: Tensor) -> Tensor:
 
 
 def states_at(
-    bert: BertModel,
+    bert: BertModel | ModernBertModel,
     places: Tensor,
     input_ids: Tensor,
     attention_mask: Tensor | None = None,
@@ -41,9 +48,12 @@ def states_at(
 ) -> Tensor:
     """The last hidden state at `places` (B, R) alone: (B, R, D).
 
-    The last layer is computed for these tokens only. Equal to
-    `gather(bert(input_ids, ...).last_hidden_state, places)`.
+    The last layer is computed for these tokens only, unless a subclass of BERT's parts computes
+    something else there. Equal to `gather(bert(input_ids, ...).last_hidden_state, places)`.
     """
+    if not (isinstance(bert, BertModel) and _ends_as_bert(bert)):
+        out = bert(input_ids, attention_mask, token_type_ids, position_ids)
+        return gather(out.last_hidden_state, places)
     if position_ids is None:
         position_ids = positions_from_0(input_ids)
     x = bert.embeddings(input_ids, token_type_ids, position_ids)  # (B, T, D)
@@ -53,6 +63,13 @@ def states_at(
     for layer in before:
         x, _ = layer(x, mask, position_ids=position_ids)
     return _layer_at(last, x, mask, position_ids, places)
+
+
+def _ends_as_bert(bert: BertModel) -> bool:
+    """Whether encoder, last layer and its attention are BERT's own classes, not subclasses."""
+    last: Any = bert.encoder.layers[-1]
+    parts = (bert.encoder, BertEncoder), (last, BertLayer), (last.attention, BertSelfAttention)
+    return all(type(part) is kind for part, kind in parts)
 
 
 def _layer_at(
