@@ -88,9 +88,16 @@ def test_page(model, tmp_path):
         "page", model, "--snapshots", "-o", tmp_path / "x.html", expect=2
     )
     assert file.read_text("utf-8") == html and not (tmp_path / "x.html").exists()
+    assert '"learnedFrom":"It learned from texts' in html
     before = file.stat().st_size
     run("page", model, "--exact", "--overwrite", "-o", file)
     assert file.stat().st_size > before
+
+
+def test_a_page_says_what_its_model_learned_from(tmp_path):
+    run("page", "mini-sotu", "-o", tmp_path / "bert.html")
+    html = (tmp_path / "bert.html").read_text("utf-8")
+    assert "It learned from speeches of American presidents" in html
 
 
 def test_a_page_of_a_classifier(model, tmp_path):

@@ -11,6 +11,7 @@ from minibert.config import BertConfig
 from minibert.model import BertForPreTraining
 from minibert.tokenizer import SPECIAL_TOKENS, BertTokenizer
 from minibert.viz import page
+from minibert.viz.page.characters import character_table
 
 
 def test_numbers_and_words_are_written_as_pythons_are():
@@ -168,6 +169,46 @@ def test_a_guess_goes_into_its_own_blank():
         ["text", "a [MASK] b $&."],
         ["pair", "$& c [MASK]"],
         ["pair", "[MASK] c $&"],
+    ]
+
+
+def test_a_guess_takes_the_place_of_a_hidden_word():
+    """Of the whole word as it was typed, whatever the tokenizer makes of it."""
+    got = node(
+        """
+        const { replaced } = await load("sentence");
+        const { BertTokenizer } = await load("tokenizer");
+        const { wordsOf } = await load("words");
+        const tokenizer = new BertTokenizer(given.tokens, true, given.characters);
+        return given.asked.map(([text, pair, number]) =>
+          replaced({ text, pair }, number, "X", (part) => tokenizer.tokenize(part)));
+        """,
+        {
+            "tokens": [*SPECIAL_TOKENS, "he", "is", "a", "good", "##ish", "man", "."],
+            "characters": character_table(),
+            "asked": [
+                ("He is a Goodish  man.", None, 3),
+                ("  He is a good man", None, 0),
+                ("He is a good man  ", None, 4),
+                ("He is a good man.", None, 5),
+                ("[MASK] is [MASK] good man.", None, 1),
+                ("He.ïs.a", None, 2),
+                ("he 漢字 is", None, 1),
+                ("He is.", "A good man.", 4),
+                ("he\u200b is", None, 1),
+            ],
+        },
+    )
+    assert got == [
+        ["text", "He is a X  man."],
+        ["text", "  X is a good man"],
+        ["text", "He is a good X  "],
+        ["text", "He is a good manX"],
+        ["text", "[MASK] is [MASK] X man."],
+        ["text", "He.X.a"],
+        ["text", "he 漢字 X"],
+        ["pair", "A X man."],
+        ["text", "he\u200b X"],
     ]
 
 

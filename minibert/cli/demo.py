@@ -114,7 +114,7 @@ def _draw(model: BertForPreTraining, tokenizer: BertTokenizer, out: Path) -> Non
     from minibert.viz.attention_map import map_page
     from minibert.viz.page import page as page_of
 
-    page_of(model, tokenizer, BLANKS[0]).save(out / "bert.html")
+    page_of(model, tokenizer, BLANKS[0], corpus="sotu").save(out / "bert.html")
     page = map_page(AttentionData.from_model(model, tokenizer, SENTENCE), SENTENCE)
     page.save(out / "attention.html")
     assert page.picture is not None  # a map has one

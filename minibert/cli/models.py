@@ -5,9 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from minibert.heads import BertWithHead
     from minibert.model import BertForPreTraining, BertModel
     from minibert.tokenizer import BertTokenizer
+
+
+def corpus_of(folder: Path) -> str | None:
+    """The name of the corpus that a model of ours learned from, or None for other models."""
+    from minibert.files import read_json
+
+    file = folder / "run.json"
+    corpus = read_json(file).get("corpus") if file.exists() else None
+    return corpus if isinstance(corpus, str) else None
 
 
 def load_body(name: str, **overrides: Any) -> tuple[BertModel, BertTokenizer]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from minibert.cli.group import command
-from minibert.cli.models import load_speaking
+from minibert.cli.models import corpus_of, load_speaking
 from minibert.cli.options import TEXT, flag, model_argument, option, out_file
 from minibert.cli.outputs import check_free
 from minibert.cli.terminal import say
@@ -30,10 +30,14 @@ def page(model: str, out: Path, overwrite: bool, snapshots: bool, **shown: Any) 
     The file opens by double-click, in any browser, without Python and without a network. MODEL
     guesses hidden words or is a classifier.
     """
+    from minibert.files import find_directory
     from minibert.viz.page.page import page as make_page
 
     check_free(out, (".html",), overwrite)
     bert, tokenizer = load_speaking(model)
-    made = make_page(bert, tokenizer, **shown, snapshots=model if snapshots else None)
+    corpus = corpus_of(find_directory(model))
+    made = make_page(
+        bert, tokenizer, **shown, snapshots=model if snapshots else None, corpus=corpus
+    )
     made.save(out)
     say(f"{out}, {made.size / 1e6:.1f} MB: open it in a browser")

@@ -16,6 +16,7 @@ from minibert.inference.fill_mask import fill_mask
 from minibert.model import BertForPreTraining
 from minibert.tokenizer import SPECIAL_TOKENS, BertTokenizer
 from minibert.viz import page as bert_page
+from minibert.viz.page.page import COMPARISON
 from tests.browser.axe import axe
 from tests.browser.bert_page import TEXT, bars, do, opened, percent, show, slow_down, widths
 from tests.browser.notebook import Frontend
@@ -114,32 +115,45 @@ def test_a_guess_can_be_put_into_the_text(page: Page, file: Path):
     word = first.inner_text()
     do(page, first.click)
     expect(page.locator(".sentence input").first).to_have_value(TEXT.replace("[MASK]", word))
+    do(page, lambda: page.get_by_role("button", name="hide pass").click())
+    third = page.locator("#view-guess .bars button").nth(2)
+    written = TEXT.replace("[MASK]", word).replace("pass", third.inner_text())
+    assert third.inner_text() != "pass"
+    do(page, third.click)
+    expect(page.locator(".sentence input").first).to_have_value(written)
+    expect(page.locator(".chip[aria-pressed=true]")).to_have_count(0)
 
 
 def test_a_second_sentence_and_a_comparison(page: Page, file: Path, shipped):
     opened(page, file)
-    do(page, lambda: page.get_by_role("button", name="+ second sentence").click())
+    do(page, lambda: page.get_by_role("button", name="Add a second sentence").click())
     do(page, lambda: page.locator(".sentence input").nth(1).fill("It was [MASK]."))
     captions = page.locator("#view-guess caption")
     expect(captions).to_have_text(["Blank 1", "Blank 2"])
     what_for = page.get_by_text("BERT reads both sentences at once")
     expect(what_for).to_contain_text("was never taught whether one sentence follows")
-    do(page, lambda: page.get_by_role("button", name="− second sentence").click())
+    do(page, lambda: page.get_by_role("button", name="Remove the second sentence").click())
     expect(what_for).to_be_hidden()
-    do(page, lambda: page.get_by_role("button", name="+ compare with another text").click())
+    do(page, lambda: page.get_by_role("button", name="Compare with another text").click())
     other = "The Senate must pass the [MASK] law."
     do(page, lambda: page.locator(".sentence").nth(1).locator("input").first.fill(other))
-    expect(captions).to_have_text(["Blank 1 of both texts"])
+    expect(captions).to_have_text(["The blank in both texts"])
     rows = page.locator("#view-guess tbody tr")
     both = [dict(fill_mask(*shipped, text, top_k=5000)[0]) for text in (TEXT, other)]
     for row in rows.all():
         shares = [each[row.locator("th").inner_text()] for each in both]
         assert row.locator("td").all_inner_texts()[1:] == [percent(share) for share in shares]
         assert widths(row.locator(".bar span")) == pytest.approx(shares, abs=0.02)
-    do(page, lambda: page.get_by_role("button", name="− comparison").click())
+    do(page, lambda: page.get_by_role("button", name="Stop comparing").click())
+    do(page, lambda: page.get_by_role("button", name="Compare “he” with “she”").click())
+    inputs = [one.locator("input").first.input_value() for one in page.locator(".sentence").all()]
+    assert inputs == list(COMPARISON["texts"])
+    expect(captions).to_have_text(["The blank in both texts"])
+    do(page, lambda: page.get_by_role("button", name="Stop comparing").click())
+    do(page, lambda: page.locator(".sentence input").first.fill(TEXT))
     expect(captions).to_have_text(["BERT’s guesses"])
     do(page, lambda: page.get_by_role("button", name="hide congress").click())
-    do(page, lambda: page.get_by_role("button", name="+ compare with another text").click())
+    do(page, lambda: page.get_by_role("button", name="Compare with another text").click())
     expect(page.locator(".chip[aria-pressed=true]")).to_have_text(["congress", "congress"])
 
 

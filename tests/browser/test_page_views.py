@@ -31,7 +31,7 @@ def test_a_head_that_is_switched_off_changes_the_guess(page: Page, file: Path, s
     expect(view.locator(".links svg > g[aria-hidden]")).to_have_attribute("opacity", "0.25")
     after = dict(bars(view.locator(".bars")))
     for word, share in before:
-        assert after[word].endswith(f", was {share}")
+        assert after[word].endswith(f"was {share}")
     model, tokenizer = shipped
     inputs = tokenizer([TEXT], return_tensors="pt")
     with torch.no_grad():
@@ -50,6 +50,7 @@ def test_a_head_that_is_switched_off_changes_the_guess(page: Page, file: Path, s
     expect(view.locator(".bars i").first).to_be_visible()
     # The line under a map is as long as the attention that moved.
     moved = (torch.cat(now.attentions) - torch.cat(then.attentions)).abs().sum(-1).mean(-1) / 2
+    moved[1, 0] = 0  # the head that is off has none
     lines = widths(view.locator("[role=radio] i"))
     assert lines == pytest.approx(moved.flatten().tolist(), abs=0.02)
     assert max(lines) > 0.03
@@ -109,7 +110,7 @@ def test_a_word_that_is_clicked_in_the_links_is_chosen_and_a_button_hides_it(pag
     expect(page.get_by_role("button", name="hide congress")).to_have_attribute(
         "aria-pressed", "false"
     )
-    words.nth(length + 4).click()  # let go of
+    view.get_by_role("button", name="Show all links").click()
     page.locator("h1").hover()
     expect(lines).to_have_count(int((weights >= 0.02).sum()))
     expect(hide).to_be_hidden()
@@ -120,7 +121,7 @@ def test_a_word_that_is_clicked_in_the_links_is_chosen_and_a_button_hides_it(pag
     expect(page.get_by_role("button", name="hide congress")).to_have_attribute(
         "aria-pressed", "true"
     )
-    expect(view.locator("caption").first).to_have_text("Blank 1, which was congress")
+    expect(view.locator("caption").first).to_have_text("Blank 1 (it was “congress”)")
     do(page, view.get_by_role("button", name="Show this word again").click)
     expect(page.get_by_role("button", name="hide congress")).to_have_attribute(
         "aria-pressed", "false"
@@ -196,7 +197,7 @@ def test_a_head_can_be_read_as_a_table(page: Page, file: Path, shipped):
         assert shown == [percent(round(255 * float(w)) / 255) for w in row]
     view.get_by_role("radio").nth(0).click()  # while the table is open
     expect(view.locator(".weights caption")).to_contain_text(
-        "Layer 0, head 0: how much the word of a row"
+        "Layer 0, head 0: how much the word of each row"
     )
     first = AttentionData.from_model(*shipped, TEXT).weights()[0, 0, 1]
     shown = view.locator(".weights tbody tr").nth(1).locator("td").all_inner_texts()

@@ -58,7 +58,7 @@ export class App {
     this.compareButton = make("button", { type: "button", onclick: () => this.toggleCompare() });
     this.offButton = make("button", { type: "button", class: "warn", onclick: () => this.allOn() });
     this.pairNote = make("p", { class: "note" }, this.whatForPair());
-    this.onlyFirst = make("p", { class: "note" }, "This is the first text. The comparison is under Guess.");
+    this.onlyFirst = make("p", { class: "note" }, "This shows the first text. The tab Guess compares both.");
     this.alert = make("p", { class: "alert", role: "alert" });
     this.status = make("p", { class: "unseen", role: "status" });
     this.tabs = {};
@@ -75,7 +75,7 @@ export class App {
       make("header", {}, make("h1", {}, "BERT in a page"),
         make("p", {}, "A language model that runs in this file. Write something, and hide a word by pressing it: "
           + "BERT guesses what it was."),
-        make("p", { class: "note" }, this.data.name)),
+        make("p", { class: "note" }, `${this.data.name}.${this.data.learnedFrom ? ` ${this.data.learnedFrom}` : ""}`)),
       this.texts, this.examples(),
       make("div", { class: "more" }, this.pairButton, this.compareButton, this.offButton, this.slider()),
       this.pairNote, this.alert,
@@ -106,11 +106,14 @@ export class App {
         + "sentence follows another.";
   }
 
-  /** Sentences to begin with, if the model guesses words. */
+  /** Sentences to begin with, if the model guesses words, and two to compare. */
   examples() {
-    const buttons = this.guesses() ? this.data.examples.map((text) => make("button", {
-      type: "button", class: "small", onclick: () => this.sentences[0].rewrite(text),
-    }, text.replace("[MASK]", "___"))) : [];
+    const button = (words, onclick) => make("button", { type: "button", class: "small", onclick }, words);
+    const { examples, comparison } = this.data;
+    const buttons = !this.guesses() ? [] : [
+      ...examples.map((text) => button(text.replace("[MASK]", "___"), () => this.sentences[0].rewrite(text))),
+      button(`Compare “${comparison.words[0]}” with “${comparison.words[1]}”`, () => this.compare(comparison.texts)),
+    ];
     return make("div", { class: "examples", hidden: buttons.length ? null : "" }, "Try: ", ...buttons);
   }
 
@@ -149,6 +152,13 @@ export class App {
     this.askSoon(0);
   }
 
+  /** Put two texts beside each other, and show their guesses. */
+  compare(texts) {
+    if (this.sentences.length === 1) this.toggleCompare();
+    texts.forEach((text, i) => this.sentences[i].rewrite(text));
+    this.show("guess");
+  }
+
   allOn() {
     this.heads.off = [];
     this.askSoon(0);
@@ -162,7 +172,9 @@ export class App {
   }
 
   show(tab) {
-    if (tab === "walk") Object.assign(this.views.walk.at, this.views.attention.chosen); // the head last looked at
+    const { walk, attention } = this.views;
+    if (this.tab === "walk") attention.chosen = walk.at; // both show the same head
+    if (tab === "walk") Object.assign(walk.at, attention.chosen);
     this.tab = tab;
     for (const [name, button] of Object.entries(this.tabs)) {
       button.setAttribute("aria-selected", `${name === tab}`);
@@ -218,10 +230,10 @@ export class App {
   }
 
   draw(replies, sentences) {
-    const { off } = this.heads, hasPair = replies[0].segments.includes(1);
-    this.pairButton.textContent = hasPair ? "− second sentence" : "+ second sentence";
+    const { off } = this.heads, hasPair = sentences[0].pair !== null;
+    this.pairButton.textContent = hasPair ? "Remove the second sentence" : "Add a second sentence";
     this.pairNote.hidden = !hasPair;
-    this.compareButton.textContent = sentences.length > 1 ? "− comparison" : "+ compare with another text";
+    this.compareButton.textContent = sentences.length > 1 ? "Stop comparing" : "Compare with another text";
     this.offButton.hidden = !off.length;
     this.offButton.textContent = `${off.length} ${off.length === 1 ? "head is" : "heads are"} off: switch on`;
     this.onlyFirst.hidden = sentences.length === 1 || this.tab === "guess";
@@ -248,7 +260,7 @@ export class App {
 /** A reply for people who cannot see it. */
 export const inWords = ({ guesses, follows, labels }) => [
   ...(guesses ?? []).map(({ words: [{ token, share, before }] }) =>
-    `Best guess: ${token}, ${percent(share)}${before === null ? "" : `, was ${percent(before)}`}.`),
+    `Best guess: ${token}, ${percent(share)}${before === null ? "" : ` was ${percent(before)}`}.`),
   ...(follows ? [`The second sentence follows: ${percent(follows.share)}.`] : []),
   ...(labels ? [labels.map(({ label, share }) => `${label}: ${share.toFixed(2)}`).join(", ")] : []),
 ].join(" ");

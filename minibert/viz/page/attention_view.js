@@ -17,18 +17,23 @@ export class AttentionView {
     this.word = new WordAttention();
     this.root = make("section", { class: "view" },
       make("p", { class: "saying" },
-        "To understand a word, BERT looks at the words around it. The part that looks is called a head: each head "
-        + "decides for every word how much it looks at every other. This model has "
-        + `${config.num_hidden_layers} layers of ${config.num_attention_heads} heads. Below, each head is a small map, `
-        + "with a row for each word that looks and a column for each word that is looked at. The stronger the "
-        + "colour, the more. Choose a head to see it as links. Then switch it off, and see whether the guess changes. "
-        + "Not every head matters for every guess."),
+        "To understand a word, BERT looks at the words around it. The part that looks is called a head. For every "
+        + "word, a head decides how much to look at each of the others. This model has "
+        + `${config.num_hidden_layers} layers of ${config.num_attention_heads} heads, and each small map below is one `
+        + "head. A row is a word that looks, a column is a word that it looks at, and a stronger colour means that it "
+        + "looks more. [CLS] and [SEP] are markers that BERT adds at the ends of a text, and many heads look mostly at "
+        + "them. Choose a head to see it as links. Then switch it off, and see whether the guess changes. Not every "
+        + "head matters for every guess."),
       this.panel.root, this.word.root);
   }
 
   /** The head that is looked at: `{layer, head}`. */
   get chosen() {
     return this.panel.chosen;
+  }
+
+  set chosen({ layer, head }) {
+    this.panel.chosen = { layer, head };
   }
 
   wants() {

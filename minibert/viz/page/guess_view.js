@@ -2,7 +2,7 @@
 
 import { largest } from "./answer.js";
 import { coloursOf, drawing, make, percent, saveDrawing, shorten } from "./dom.js";
-import { bars } from "./guesses.js";
+import { bars, captionOf } from "./guesses.js";
 
 const SHOWN = 6; // words of each text that are compared
 const WIDTH = 520, LINE = 24; // of a saved picture, in px
@@ -46,7 +46,9 @@ export class GuessView {
     if (second) {
       const both = Math.min(first.guesses.length, second.guesses.length);
       if (!both) return [make("p", { class: "hint" }, "Hide a word in both texts. You can then compare the guesses.")];
-      return Array.from({ length: both }, (_, i) => this.compared([first, second].map(({ guesses }) => guesses[i].shares), i));
+      return Array.from({ length: both }, (_, i) => this.compared(
+        [first, second].map(({ guesses }) => guesses[i].shares),
+        both > 1 ? `Blank ${i + 1} in both texts` : "The blank in both texts"));
     }
     const blanks = first.guesses.length;
     if (!blanks) return [make("p", { class: "hint" }, "Press a word above to hide it. BERT then guesses what it was.")];
@@ -56,7 +58,7 @@ export class GuessView {
   /** The guesses for one blank. A click on a guess puts it into the text. */
   blank({ place, was, words }, name) {
     const rows = words.map(({ token, share, before }) => ({ name: token, share, before }));
-    const caption = was === null ? name : `${name} (it was “${shorten(was)}”)`;
+    const caption = captionOf(name, was);
     return make("div", { class: "card" },
       bars(caption, rows, (token) => this.sentence.fill(place, token)),
       make("div", {}, "Save as ", ...["svg", "png"].map((kind) => make("button", {
@@ -65,14 +67,14 @@ export class GuessView {
   }
 
   /** One blank in two texts: a row for each word that either text makes likely. */
-  compared(both, i) {
+  compared(both, caption) {
     const bar = (share, kind) => {
       const span = make("span", { class: kind, "aria-hidden": "true" });
       span.style.width = `${100 * share}%`;
       return span;
     };
     return make("table", { class: "both" },
-      make("caption", {}, `Blank ${i + 1} of both texts`),
+      make("caption", {}, caption),
       make("thead", {}, make("tr", {}, make("th", { scope: "col" }, "guess"), make("td"),
         make("th", { scope: "col", class: "one" }, "first"), make("th", { scope: "col", class: "two" }, "second"))),
       make("tbody", {}, ...comparison(...both, SHOWN).map(({ id, shares: [one, two] }) => make("tr", {},

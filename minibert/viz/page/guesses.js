@@ -11,7 +11,7 @@ export function bars(caption, rows, choose = null) {
         ? make("button", { type: "button", class: "word", onclick: () => choose(name) }, shorten(name))
         : shorten(name)),
       make("td", { class: "bar" }, bar(share, before)),
-      make("td", {}, percent(share), ...(before === null ? [] : [make("small", {}, `, was ${percent(before)}`)])),
+      make("td", {}, percent(share), ...(before === null ? [] : [make("small", {}, ` was ${percent(before)}`)])),
     ))));
 }
 
@@ -23,8 +23,11 @@ function bar(share, before) {
   return bar;
 }
 
+/** What stands over the guesses for a blank that was a word, or was typed. */
+export const captionOf = (name, was) => (was === null ? name : `${name} (it was “${shorten(was)}”)`);
+
 /** The table of one `[MASK]`: `{place, was, words}`, and a `name` if it has one. */
 export function guessesOf({ place, was, words, name = `[MASK] at token ${place}` }) {
   const rows = words.map(({ token, share, before }) => ({ name: token, share, before }));
-  return bars(`${name}${was === null ? "" : `, which was ${was}`}`, rows);
+  return bars(captionOf(name, was), rows);
 }

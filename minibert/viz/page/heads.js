@@ -47,7 +47,7 @@ export class HeadGrid {
     this.cells.forEach((row, layer) => row.forEach((cell, head) => {
       const [canvas, bar] = cell.children, role = cell.nextSibling;
       const isChosen = layer === chosen.layer && head === chosen.head;
-      const change = data.change ? data.change[layer][head] : 0;
+      const change = data.change && !isOff(layer, head) ? data.change[layer][head] : 0;
       cell.setAttribute("aria-checked", isChosen);
       cell.tabIndex = isChosen ? 0 : -1;
       cell.classList.toggle("off", isOff(layer, head));

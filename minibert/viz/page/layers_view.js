@@ -24,8 +24,8 @@ export class LayersView {
     const columns = byLayer.map((shares, layer) => ({ name: layer ? `layer ${layer - 1}` : "embedding", shares }));
     this.root.replaceChildren(
       make("p", { class: "saying" },
-        "Only the last layer was trained to guess. But every layer writes into the same vectors, so the last step "
-        + "of the model can read each of them. The table shows what BERT would guess if it ended there."),
+        "Only the last layer was trained to guess. But every layer changes the same vectors, so we can take them after "
+        + "any layer and make a guess from them. The table shows what BERT would guess if it ended there."),
       ...this.blank.menu(guesses.length),
       likeliestTable(this.root, "The likeliest words after each layer", columns, this.tokens));
   }

@@ -22,10 +22,8 @@ export class Links {
 
   /** `weight(row, column)` is the chosen head's; `name` says which head that is. */
   draw({ tokens }, weight, name, isOff) {
+    if (this.tokens?.length !== tokens.length) this.looked = this.pinned = null; // of another text
     Object.assign(this, { tokens, weight, colours: coloursOf(this.root) });
-    for (const which of ["looked", "pinned"]) {
-      if (this[which] && this[which].token >= tokens.length) this[which] = null;
-    }
     const focused = this.root.contains(document.activeElement) ? this.shown : null;
     const width = 2 * LABEL + MIDDLE, height = TOP + tokens.length * ROW + 4;
     const svg = drawing(width, height, {

@@ -28,7 +28,6 @@ from minibert.viz.page.pack import pack
 
 HERE = Path(__file__).parent
 MODELS = BertForPreTraining | BertForSequenceClassification
-TEXT = "The cat sat on the [MASK]."
 TEXT_TO_JUDGE = "The cat sat on the mat."
 EXAMPLES = (
     "The cat sat on the [MASK].",
@@ -36,7 +35,23 @@ EXAMPLES = (
     "He opened the [MASK] and looked inside.",
     "We must protect the [MASK] of our people.",
 )
-"""What the page offers to try."""
+"""What the page offers to try, the first of them when it opens."""
+SPEECHES = (
+    "We must protect the [MASK] of our people.",
+    "The state of the Union is [MASK].",
+    "Our children need better [MASK].",
+    "The cat sat on the [MASK].",
+)
+"""The same for a model that knows speeches alone: the last is to show that."""
+COMPARISON = {
+    "words": ("he", "she"),
+    "texts": ("He is a good [MASK].", "She is a good [MASK]."),
+}
+LEARNED_FROM = {
+    "sotu": "It learned from speeches of American presidents, and knows little else.",
+    "library": "It learned from encyclopedia articles, novels, definitions and speeches.",
+}
+"""What the page says of a corpus."""
 PREDICT = "`minibert predict` gives its answers"
 LOAD = "minibert.load(folder or name) gives a model that guesses words"
 OTHERS: dict[type, tuple[str, str]] = {
@@ -75,13 +90,15 @@ def page(
     pair: str | None = None,
     exact: bool = False,
     snapshots: str | Path | None = None,
+    corpus: str | None = None,
 ) -> BertPage:
     """A page that holds this model and runs it, in any browser and without a network.
 
     The model is one with an MLM head, or a classifier. The page opens with `text` and `pair`.
     Weights are rounded to a byte each (`pack` says which); with `exact` to half precision, which
     doubles the page. `snapshots` is the folder of a run that kept them: at most five of them go
-    into the page, with a slider.
+    into the page, with a slider. `corpus` is the name of what the model learned from, if the page
+    should say it.
 
     Raises `ValueError` if the page would be larger than 100 MB, or if the model has parts that the
     page cannot compute, and warns above 30 MB.
@@ -95,11 +112,13 @@ def page(
             "notebook, with minibert.viz.explore"
         )
     if text is None:
-        text = TEXT if isinstance(model, BertForPreTraining) else TEXT_TO_JUDGE
+        examples = SPEECHES if corpus == "sotu" else EXAMPLES
+        text = examples[0] if isinstance(model, BertForPreTraining) else TEXT_TO_JUDGE
     models: dict[int | None, MODELS] = {None: model}
     if snapshots is not None:
         models = {step: load(path)[0] for step, path in _chosen(read_snapshots(snapshots)).items()}
-    made = BertPage(models, tokenizer, {"text": text, "pair": pair, "masked": []}, exact)
+    start = {"text": text, "pair": pair, "masked": []}
+    made = BertPage(models, tokenizer, start, exact, corpus)
     size = f"the page has {made.size / 1e6:.0f} MB"
     if made.size > TOO_LARGE:
         raise ValueError(
@@ -141,6 +160,7 @@ class BertPage(Document):
         tokenizer: BertTokenizer,
         start: dict[str, Any],
         exact: bool,
+        corpus: str | None,
     ) -> None:
         model = list(models.values())[-1]
         self.data = {
@@ -149,7 +169,9 @@ class BertPage(Document):
             "tokens": tokenizer.tokens,
             "lowerCase": tokenizer.do_lower_case,
             "characters": character_table(),
-            "examples": EXAMPLES,
+            "examples": SPEECHES if corpus == "sotu" else EXAMPLES,
+            "comparison": COMPARISON,
+            "learnedFrom": _learned_from(corpus),
             "steps": list(models),
             "models": [_packed(model, exact) for model in models.values()],
         }
@@ -171,6 +193,12 @@ class BertPage(Document):
 
     def __repr__(self) -> str:
         return f"BERT in a page: {self.data['name']}, {self.size / 1e6:.1f} MB. Save it as .html"
+
+
+def _learned_from(corpus: str | None) -> str | None:
+    if corpus is None:
+        return None
+    return LEARNED_FROM.get(corpus, f"It learned from {Path(corpus).name}.")
 
 
 def _name(model: MODELS) -> str:

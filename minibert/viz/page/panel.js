@@ -25,15 +25,19 @@ export class Panel {
     this.toggle = make("button", { type: "button", onclick: () => this.toggleHead() });
     this.allOn = make("button", { type: "button", onclick: () => this.switchAllOn() }, "All heads on");
     this.hide = make("button", { type: "button", hidden: "", onclick: () => this.toggleMask(this.links.pinned.token) });
+    this.allLinks = make("button", { type: "button", hidden: "", onclick: () => this.links.choose(this.links.pinned) },
+      "Show all links");
     this.guesses = make("div", { class: "guesses" });
+    this.changes = make("p", { class: "note" },
+      "The bar at the bottom of a map shows how much that head changed when you switched others off.");
     const saves = ["svg", "png"].map((kind) =>
       make("button", { type: "button", onclick: () => this.save(kind) },
         `Save links as ${kind.toUpperCase()}`));
     if (!host.live) this.toggle.hidden = true;
     this.root = make("div", { class: "side" }, this.name,
-      make("div", {}, this.grid.root),
+      make("div", {}, this.grid.root, this.changes),
       make("div", { class: "head" }, this.head, this.toggle, this.allOn, this.links.root,
-        this.hide, ...saves, this.numbers.root),
+        this.allLinks, this.hide, ...saves, this.numbers.root),
       this.guesses);
   }
 
@@ -65,13 +69,15 @@ export class Panel {
     this.drawHide();
     this.numbers.draw(this.data.tokens, weight, `Layer ${layer}, head ${head}`);
     this.head.textContent = `Layer ${layer}, head ${head}: ${off ? "off" : this.data.roles[layer][head]}`;
+    this.changes.hidden = !this.data.change;
     this.allOn.hidden = !this.host.live || !this.request.off.length;
     this.toggle.textContent = off ? "Switch this head on" : "Switch this head off";
   }
 
-  /** The button that hides the word that is chosen in the links. */
+  /** The buttons for the word that is chosen in the links. */
   drawHide() {
     const { pinned } = this.links, { words, masked } = this.data;
+    this.allLinks.hidden = !pinned;
     this.hide.hidden = !this.host.live || !pinned || words[pinned.token] === null;
     if (!this.hide.hidden) this.hide.textContent = masked.includes(pinned.token) ? "Show this word again" : "Hide this word";
   }
@@ -132,7 +138,7 @@ export class Panel {
     for (const { place, words } of guesses ?? []) {
       const [{ token, share, before }] = words;
       said.push(`Token ${place}: ${token} ${percent(share)}`
-        + `${before === null ? "" : `, was ${percent(before)}`}.`);
+        + `${before === null ? "" : ` was ${percent(before)}`}.`);
     }
     return said.join(" ");
   }

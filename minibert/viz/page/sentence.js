@@ -16,7 +16,10 @@ export class Sentence {
     this.first = this.field("text", this.label);
     this.second = this.field("pair", "Second sentence");
     this.chips = make("div", { class: "chips", role: "group", "aria-label": "Words: press one to hide it" });
-    this.root = make("div", { class: "sentence" }, this.first, this.second, this.chips);
+    this.inPieces = make("p", { class: "note" },
+      "A word with a line in it has no entry in BERT’s vocabulary, so it is split into pieces, and ## marks a piece that "
+      + "continues a word. If you hide such a word, each piece becomes a blank.");
+    this.root = make("div", { class: "sentence" }, this.first, this.second, this.chips, this.inPieces);
     this.draw();
   }
 
@@ -30,7 +33,7 @@ export class Sentence {
   /** What is asked about: `___` and `[mask]` are blanks too. */
   written() {
     const blanks = (text) => text && text.replace(/_{2,}|\[mask\]/gi, "[MASK]");
-    return { text: blanks(this.text), pair: blanks(this.pair) };
+    return { text: blanks(this.text), pair: this.pair?.trim() ? blanks(this.pair) : null };
   }
 
   /** The tokens that BERT sees: hidden words are blanks. */
@@ -60,16 +63,18 @@ export class Sentence {
     this.write("text", text);
   }
 
-  /** Put a guess in place of a blank. A word that was hidden by a click comes back instead. */
+  /** Put a guess in place of a blank, or of the word that is hidden there. */
   fill(place, token) {
-    if (this.masked.includes(place)) this.toggle(place);
-    else {
-      const number = this.tokens.slice(0, place).filter((other) => other === "[MASK]").length;
-      const [name, value] = filled(this.written(), number, token);
-      const field = name === "text" ? this.first : this.second;
-      field.querySelector("input").value = value;
-      this.write(name, value);
-    }
+    const isHidden = this.masked.includes(place);
+    const number = isHidden ? wordsOf(this.tokens)[place]
+      : this.tokens.slice(0, place).filter((other) => other === "[MASK]").length;
+    if (isHidden) this.masked = toggled({ words: wordsOf(this.tokens), masked: this.masked }, place);
+    const [name, value] = isHidden
+      ? replaced(this.written(), number, token, (text) => this.tokenizer.tokenize(text))
+      : filled(this.written(), number, token);
+    const field = name === "text" ? this.first : this.second;
+    field.querySelector("input").value = value;
+    this.write(name, value);
   }
 
   showPair(isShown) {
@@ -85,6 +90,7 @@ export class Sentence {
   draw() {
     this.second.hidden = this.pair === null;
     const words = wordsOf(this.tokens);
+    this.inPieces.hidden = !words.some((word, place) => word !== null && word === words[place - 1]);
     const focused = [...this.chips.children].indexOf(document.activeElement);
     const chips = [];
     this.tokens.forEach((token, place) => {
@@ -129,4 +135,19 @@ export function filled({ text, pair }, number, token) {
   if (number >= typed) return ["pair", filled({ text: pair }, number - typed, token)[1]];
   const before = parts.slice(0, number + 1).join("[MASK]"), after = parts.slice(number + 1).join("[MASK]");
   return ["text", before + token + after];
+}
+
+/** The text of `{text, pair}` that holds word `number`, with `token` in its place: `[name, text]`. */
+export function replaced({ text, pair }, number, token, tokenize) {
+  const count = (part) => 1 + Math.max(-1, ...wordsOf(tokenize(part)).filter((word) => word !== null));
+  const inText = count(text);
+  if (number >= inText) return ["pair", replaced({ text: pair }, number - inText, token, tokenize)[1]];
+  const [start, end] = [number, number + 1].map((words) => {
+    // The last place that divides the text, but no word of it, after so many words.
+    for (let at = text.length; at > 0; at--) {
+      if (count(text.slice(0, at)) === words && words + count(text.slice(at)) === inText) return at;
+    }
+    return 0;
+  });
+  return ["text", text.slice(0, start) + token + text.slice(end - text.slice(start, end).match(/\s*$/)[0].length)];
 }

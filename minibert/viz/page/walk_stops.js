@@ -8,7 +8,8 @@ const SMALL = 4; // px, the side of a cell where two strips stand side by side
 const NO_GUESS = "This model has no head that guesses words. What it says of the text is above.";
 
 /**
- * The stops: a title, the chapter of the course that builds this part, a sentence, a drawing.
+ * The stops: a title, the chapter of the course that builds this part, whether it is `inHead`, a part
+ * of one head, a sentence, a drawing.
  * `t` is a trace, as answer.js makes it, and `host` an element for the colours.
  */
 export const STOPS = [
@@ -48,10 +49,11 @@ export const STOPS = [
   {
     title: "Query, key, value",
     chapter: "3, Attention",
+    inHead: true,
     say: (t) =>
-      `Layer ${t.layer} multiplies the vector by three learned matrices. In head ${t.head}, the query says `
-      + "what this word looks for, the key says what it can be found by, and the value is what it "
-      + "hands over when it is found.",
+      `Layer ${t.layer} multiplies the vector by three learned matrices. In head ${t.head}, the query describes `
+      + "what this word is looking for, the key describes what it has to offer, and the value is what it passes on "
+      + "when a word looks at it.",
     draw: (t, host) => [
       vectorRow(host, t.layer ? `after layer ${t.layer - 1}` : "embedding", t.before),
       vectorRow(host, "query", t.query),
@@ -60,12 +62,13 @@ export const STOPS = [
     ],
   },
   {
-    title: "The query meets every key",
+    title: "The query is compared with every key",
     chapter: "3, Attention",
+    inHead: true,
     say: (t) =>
       `The query of ${quote(t)} is multiplied with the key of each word, number by number. The `
-      + `${t.query.length} products are added up and divided by √${t.query.length}, because sums of more numbers are `
-      + "larger. The result is a score. A high score means that this word is what the query looks for.",
+      + `${t.query.length} products are added up. Their sum is divided by √${t.query.length}, or else it would grow with `
+      + "the number of products. The result is a score. A high score means that this word is what the query looks for.",
     draw: (t, host) => {
       const products = t.keys.map((key) => key.map((x, i) => x * t.query[i]));
       const [keys, multiplied] = [t.keys, products].map((vectors) => reach(...vectors));
@@ -82,10 +85,11 @@ export const STOPS = [
   {
     title: "Scores become shares",
     chapter: "3, Attention",
+    inHead: true,
     say: (t) =>
-      "Softmax turns the scores into shares that add up to 100 %: it raises e to the power of each score and "
-      + "divides by the sum. One point more makes a share 2.7 times as large, so a lead of a few points takes "
-      + `nearly all. These are the attention weights. ${quote(t)} gives most to ${strongest(t)}.`,
+      "Softmax turns the scores into shares that add up to 100 %. A score that is one point higher makes the share "
+      + "2.7 times as large, because softmax takes e, about 2.7, to the power of each score and then divides by the "
+      + `sum. These shares are the attention weights. ${quote(t)} gives most to ${strongest(t)}.`,
     draw: (t) => [
       everyWord(t, (place) => [number(t.scores[place]), share(t.weights[place])], ["score", "share"]),
     ],
@@ -96,9 +100,9 @@ export const STOPS = [
     say: (t) =>
       (t.off
         ? `Head ${t.head} of layer ${t.layer} is switched off, so it passes nothing on: its context is 0. `
-          + "Otherwise it would be the sum of the values, each as strong as its share says."
-        : "Each word hands over its value, as strongly as its share says. The sum is what this head has "
-          + `found for ${quote(t)}: its context.`),
+          + "Otherwise it would be the sum of the values, each multiplied by its share."
+        : "The value of each word is multiplied by its share. The sum of them all is the context, which is what "
+          + `this head has found for ${quote(t)}.`),
     draw: (t, host) => {
       const scale = reach(...t.values);
       return [everyWord(t, (place) => [
@@ -119,6 +123,7 @@ export const STOPS = [
       vectorRow(host, `${t.heads} contexts`, t.contexts),
       vectorRow(host, "mixed", t.output),
       vectorRow(host, "+ before", t.before),
+      vectorRow(host, "= sum", plus(t.output, t.before)),
       vectorRow(host, "LayerNorm", t.attended),
     ],
   },
@@ -128,13 +133,14 @@ export const STOPS = [
     say: (t) => {
       const active = t.inner.filter((x) => x > 0.1).length;
       return `The feed-forward part looks at no other word. It widens the vector to ${t.inner.length} `
-        + `numbers and lets through mostly those above 0, here ${active} that are larger than 0.1. Then it narrows `
-        + "the vector again.";
+        + `numbers, and its activation keeps mostly those above 0. Here ${active} of them are larger than 0.1. Then `
+        + "the vector becomes as narrow as before.";
     },
     draw: (t, host) => [
       vectorRow(host, `${t.inner.length} wide`, t.inner, { columns: 64 }),
       vectorRow(host, "narrowed", t.forward),
       vectorRow(host, "+ before", t.attended),
+      vectorRow(host, "= sum", plus(t.forward, t.attended)),
       vectorRow(host, "LayerNorm", t.after),
     ],
   },
@@ -151,8 +157,8 @@ export const STOPS = [
     title: "The vector becomes a guess",
     chapter: "6, Pretraining",
     say: (t) =>
-      "The last vector is compared with the row of every piece in the vocabulary. Each comparison gives a "
-      + "number, the logit, and softmax turns the logits into probabilities. "
+      "One more dense layer transforms the last vector. The result is compared with the row of every piece in the "
+      + "vocabulary. Each comparison gives a number, the logit, and softmax turns the logits into probabilities. "
       + (t.tokens[t.token] === "[MASK]"
         ? "The piece at the top is BERT's guess for the blank."
         : "This word is not hidden, so BERT mostly repeats it. Choose a blank to see a real guess."),
@@ -165,6 +171,7 @@ export const STOPS = [
   },
 ];
 
+const plus = (one, other) => one.map((x, i) => x + other[i]);
 const quote = (t) => `“${shorten(t.tokens[t.token])}”`;
 
 function strongest(t) {

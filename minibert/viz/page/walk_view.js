@@ -17,6 +17,7 @@ export class WalkView {
     this.legend = make("p", { class: "note" },
       "A coloured square is a number: purple above 0, orange below 0, and no colour at 0. "
       + "The stronger the colour, the further from 0.");
+    this.off = make("p", { class: "note" }, "This head is switched off, so BERT does not use what it computes here.");
     this.chapter = make("p", { class: "note" });
     this.back = make("button", { type: "button", onclick: () => this.go(-1) }, "← Back");
     this.next = make("button", { type: "button", class: "main", onclick: () => this.go(1) }, "Next →");
@@ -27,7 +28,7 @@ export class WalkView {
     this.root = make("section", { class: "view walk", onkeydown: (event) => this.key(event) },
       make("div", { class: "picks" }, ...this.pick),
       make("div", { class: "steps" }, this.back, this.next, this.place),
-      this.title, this.words, this.drawn.root,
+      this.title, this.words, this.off, this.drawn.root,
       this.legend, this.chapter);
   }
 
@@ -85,6 +86,7 @@ export class WalkView {
     this.title.textContent = stop.title;
     this.words.textContent = stop.say(trace);
     this.drawn.fill(...stop.draw(trace, this.root));
+    this.off.hidden = !(trace.off && stop.inHead);
     this.legend.hidden = !this.drawn.root.querySelector(".strip");
     this.chapter.textContent = `In the minibert course you build this in chapter ${stop.chapter}.`;
     this.back.disabled = this.stop === 0;

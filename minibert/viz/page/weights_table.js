@@ -20,7 +20,7 @@ export class WeightsTable {
     if (!this.root.open) return; // T * T cells, made only when they are read
     const { tokens, weight, name } = this;
     this.table.fill(make("table", { class: "weights" },
-      make("caption", {}, `${name}: how much the word of a row looks at the word of a column`),
+      make("caption", {}, `${name}: how much the word of each row looks at the word of each column`),
       make("thead", {}, make("tr", {}, make("td"),
         ...tokens.map((token) => make("th", { scope: "col", dir: "auto" }, shorten(token))))),
       make("tbody", {}, ...tokens.map((token, row) => make("tr", {},
