@@ -108,7 +108,9 @@ export class App {
 
   /** Sentences to begin with, if the model guesses words, and two to compare. */
   examples() {
-    const button = (words, onclick) => make("button", { type: "button", class: "small", onclick }, words);
+    const button = (words, show) => make("button", {
+      type: "button", class: "small", onclick: () => { this.allOn(); show(); },
+    }, words);
     const { examples, comparison } = this.data;
     const buttons = !this.guesses() ? [] : [
       ...examples.map((text) => button(text.replace("[MASK]", "___"), () => this.sentences[0].rewrite(text))),
