@@ -11,7 +11,7 @@ import { BertTokenizer } from "./tokenizer.js";
 import { TrainingView } from "./training_view.js";
 import { WalkView } from "./walk_view.js";
 
-const TYPING_PAUSE = 60; // ms without a key before a text is read
+const TYPING_PAUSE = 30; // ms without a key before a text is read
 const TITLES = {
   guess: "Guess", attention: "Attention", walk: "Step by step", layers: "Layer by layer", training: "During training",
 };

@@ -62,10 +62,15 @@ export function linear(x, weight, bias) {
         wc += wi * ci;
         wd += wi * di;
       }
-      y.set([va, wa], t * O + o);
-      y.set([vb, wb], (t + 1) * O + o);
-      y.set([vc, wc], (t + 2) * O + o);
-      y.set([vd, wd], (t + 3) * O + o);
+      const at = t * O + o;
+      y[at] = va;
+      y[at + 1] = wa;
+      y[at + O] = vb;
+      y[at + O + 1] = wb;
+      y[at + 2 * O] = vc;
+      y[at + 2 * O + 1] = wc;
+      y[at + 3 * O] = vd;
+      y[at + 3 * O + 1] = wd;
     }
   }
   for (let t = inFours; t < T; t++) {
