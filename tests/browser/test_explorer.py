@@ -254,10 +254,12 @@ def test_the_keyboard_reaches_all_and_the_notebook_keeps_its_keys(lab: Frontend)
     expect(root.locator(".links [role=button][tabindex='0']")).to_have_count(1)
     press(page, *"abxddm")
     press(page, "Enter")
+    assert press(page, "Tab") == "Show all links"
     assert press(page, "Tab") == "Hide this word"
     press(page, "Enter")
     expect(root.locator(".guesses caption")).to_have_count(2)
     assert focused(page) == "Show this word again"
+    assert press(page, "Shift+Tab") == "Show all links"
     assert press(page, "Shift+Tab").startswith("[MASK], token 2, is looked at by ")
     press(page, "Space")  # no longer chosen
     assert press(page, "Tab") == "Save links as SVG"
