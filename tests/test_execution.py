@@ -4,11 +4,12 @@ import json
 
 import nbformat
 import pytest
+from jupyter_client.session import Session
 from nbclient.exceptions import DeadKernelError
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from nbgrader.preprocessors import Execute
 
-from minibert.course import execution
+from minibert.course import execution, kernel_guard
 
 CHECK = {"nbgrader": {"grade_id": "check_a", "grade": True}}
 ANSWER = {"nbgrader": {"grade_id": "a", "grade": False}}
@@ -115,6 +116,29 @@ def test_whatever_a_cell_displays_can_be_stored(monkeypatch):
     assert cell.outputs[5].data == {"text/html": "(too long to be shown)"}  # half would be broken
     text = nbformat.writes(new_notebook(cells=[cell]))
     assert json.loads(text.encode().decode()) and nbformat.validate(nbformat.reads(text, 4)) is None
+
+
+def test_what_no_notebook_can_hold_ends_nothing():
+    """A message with it comes from the cell's Python, and the notebook is graded all the same."""
+    steps = execution.watched_execute({}, [])()
+    steps.nb = new_notebook(cells=[new_code_cell("1")])
+    steps.clear_before_next_output, outputs = False, []
+    for data in ({"text/html": 5}, {"text/html": "5"}, {"image/png": {"a": 1}}):
+        content = {"data": data, "metadata": {}}
+        kind = "display_data"
+        header, parent = {"msg_type": kind}, {"msg_id": "1"}
+        message = dict(msg_type=kind, header=header, parent_header=parent, content=content)
+        steps.output(outputs, message, None, 0)
+    assert [output.data for output in outputs] == [{"text/html": "5"}]
+
+
+def test_a_kernel_sends_what_utf_8_cannot_hold():
+    session = Session()
+    with pytest.raises(UnicodeEncodeError):
+        session.pack({"text": "\ud800"})  # or this needs no mending any more
+    kernel_guard.pack_anything(session)
+    for message in ({"text": "\ud800 printed"}, {"text": "café", "number": 1.5}):
+        assert session.unpack(session.pack(message)) == message
 
 
 def test_a_python_that_cannot_clean_the_checks_is_an_error():

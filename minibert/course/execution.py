@@ -8,6 +8,7 @@ from typing import Any
 
 from nbclient.exceptions import DeadKernelError
 from nbformat.v4 import new_code_cell, new_output
+from nbformat.validator import NotebookValidationError
 from nbgrader.preprocessors import Execute
 
 from minibert.course.submitted_notebook import clean_text, grade_id
@@ -43,6 +44,13 @@ class WatchedExecution(Execute):
         super().__init__(**options)
         self.error_on_timeout = stopped("stopped: this took too long")
         self.iopub_timeout = 30  # printed text may come late on a busy machine
+
+    def output(self, outs: list[Any], msg: Any, display_id: str | None, cell_index: int) -> Any:
+        """nbclient's, but what no notebook can hold, such as HTML that is a number, is left out."""
+        try:
+            return super().output(outs, msg, display_id, cell_index)
+        except NotebookValidationError:
+            return None
 
     def _get_timeout(self, cell: Any) -> float:
         return max(1, min(self.cell_seconds, self.end - time.monotonic()))

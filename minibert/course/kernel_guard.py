@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from importlib import import_module
@@ -20,6 +21,7 @@ _kept: dict[str, tuple[ModuleType, dict[str, Any]]] = {}
 def set_limits(memory: int, refuse_network: bool) -> None:
     """Limit memory and network, and remember the functions that cells might replace."""
     import_module("minibert.course.checks").exercises()  # brings torch and numpy
+    pack_anything(import_module("IPython").get_ipython().kernel.session)
     for name, module in sys.modules.items():
         if name.partition(".")[0] in KEPT:
             _kept[name] = module, {k: v for k, v in vars(module).items() if callable(v)}
@@ -44,6 +46,24 @@ def set_limits(memory: int, refuse_network: bool) -> None:
             (socket, "getaddrinfo"),
         ):
             setattr(place, name, refused)
+
+
+def pack_anything(session: Any) -> None:
+    """Let a kernel's messages hold lone surrogates, as JSON escapes.
+
+    Jupyter would lose such a message, and with it the end of the cell that printed it.
+    """
+    from jupyter_client.jsonutil import json_clean, json_default
+
+    usual = session.pack
+
+    def pack(message: Any) -> bytes:
+        try:
+            return usual(message)
+        except UnicodeEncodeError:
+            return json.dumps(json_clean(message), default=json_default).encode()
+
+    session.pack = pack
 
 
 def restore_checks() -> None:
