@@ -232,7 +232,7 @@ def by_confidence(
     for count in _parts(len(left), steps):
         written = page.write(left, sampling, keep=count)
         left = [place for place in left if place not in written]
-    return page.generation("by confidence")
+    return page.generation("confidence")
 
 
 def _parts(masks: int, steps: int | None) -> list[int]:
