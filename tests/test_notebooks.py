@@ -117,6 +117,31 @@ IGNORED = {
     ("11_real_bert", "def speed(dtype, size=1024, repeats=10):"): TIMES,
     ("11_real_bert", "for lr in (3e-4, 3e-3):"): SHORTER,
     ("11_real_bert", "years = total / HERE / 3600 / 24 / 365"): TIMES,
+    (
+        "12_diffusion",
+        'print(f"{\'hidden\':10}" + "".join(f"{share:>12.0%}" for share in SHARES))',
+    ): SHORTER,
+    ("12_diffusion", "figure, axes = plot(columns=2, width=9, height=3.3)"): SHORTER,
+    ("12_diffusion", "def held_out_bound(model):"): SHORTER,
+    ("12_diffusion", "for steps in (1, 2, 4, 12):"): SHORTER,
+    (
+        "12_diffusion",
+        "forming(finished.ancestral(writer, tokenizer, FRAME, seed=0), rows=13)",
+    ): SHORTER,
+    ("12_diffusion", "for name, these in texts.items():"): SHORTER,
+    (
+        "12_diffusion",
+        "print(f\"{'':24}{'perplexity':>11}{'times presidents':>22}{'again %':>9}{'more':>20}\")",
+    ): SHORTER,
+    ("12_diffusion", "said = []"): SHORTER,
+    ("12_diffusion", 'for way in ("ancestral", "left to right", "mask-predict"):'): SHORTER,
+    (
+        "12_diffusion",
+        'HOLES = "My fellow citizens," + " [MASK]" * 8 + ", and we will not fail."',
+    ): SHORTER,
+    ("12_diffusion", 'for name, model in (("before", base), ("diffusion", writer)):'): SHORTER,
+    ("12_diffusion", "def token_mean(model, ids, labels):"): SHORTER,
+    ("12_diffusion", "number = 2 if SMOKE else 32"): SHORTER,
 }
 
 
