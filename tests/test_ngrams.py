@@ -46,10 +46,12 @@ def test_they_sum_to_1_after_every_context():
 
 
 def test_a_corpus_shorter_than_a_context_has_no_counts_of_it():
-    assert probabilities(NGrams(TOKENS[:1], 3), [A]) == pytest.approx([(1 + 1 / 3) / 2])
+    assert probabilities(NGrams(TOKENS[:1], 3), [A, A]) == pytest.approx([(1 + 1 / 3) / 2] * 2)
     assert NGrams(TOKENS, 3).log_probabilities([]) == []
 
 
 def test_contexts_that_do_not_fit_into_a_number_are_refused():
     with pytest.raises(ValueError, match="before is 4: 5 of 30522 tokens"):
         NGrams(TOKENS, 30522, before=4)
+    with pytest.raises(ValueError, match="3 of 2097152 tokens"):  # 2**63 is one too many
+        NGrams(TOKENS, 2**21)

@@ -52,7 +52,7 @@ class NGrams:
         number = max(0, len(tokens) - length + 1)
         packed = np.zeros(number, dtype=np.int64)
         for place in range(length):
-            packed = packed * self.vocab_size + tokens[place : place + number].astype(np.int64)
+            packed = packed * self.vocab_size + tokens[place : place + number]
         return packed
 
 
