@@ -19,9 +19,15 @@ def best_device() -> torch.device:
 
 
 def has_bf16() -> bool:
-    """Whether this machine multiplies bfloat16 matrices in hardware. Without that they are slow."""
+    """Whether this machine multiplies bfloat16 matrices in hardware. Without that they are slow.
+
+    A processor that can, but whose torch is held back by `ATEN_CPU_CAPABILITY`, counts as one that
+    cannot: torch's attention would refuse such matrices.
+    """
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported()
+    if torch.backends.cpu.get_cpu_capability() in ("DEFAULT", "AVX2"):
+        return False
     capabilities: dict[str, bool] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
