@@ -142,6 +142,18 @@ IGNORED = {
     ("12_diffusion", 'for name, model in (("before", base), ("diffusion", writer)):'): SHORTER,
     ("12_diffusion", "def token_mean(model, ids, labels):"): SHORTER,
     ("12_diffusion", "number = 2 if SMOKE else 32"): SHORTER,
+    ("13_modern_encoder", "costs = {}"): TIMES,
+    ("13_modern_encoder", "with torch.no_grad():"): TIMES,
+    (
+        "13_modern_encoder",
+        "step_ms = {name: one_step(make(name, seed=0)) for name in NAMES}",
+    ): TIMES,
+    ("13_modern_encoder", 'table((*ALONE, "all"), "BERT")'): SHORTER,
+    ("13_modern_encoder", "figure, ax = plot(width=7.4, height=3.6)"): SHORTER,
+    ("13_modern_encoder", 'table((*WITH_ROPE, "all"), "RoPE")'): SHORTER,
+    ("13_modern_encoder", "seconds = min(step_ms.values()) * STEPS / 1000"): SHORTER,
+    ("13_modern_encoder", "long = measure_on(128, batches=4 if SMOKE else 16)"): SHORTER,
+    ("13_modern_encoder", "accuracy = {"): SHORTER,
 }
 
 
