@@ -82,7 +82,7 @@ equal_distances = Exercise(
                 SPREAD, (5, 7, 2, 7)),
         Mistake("these are the tokens that stay visible", SPREAD, (3, 1, 4, 8)),
         Mistake("0.55 was left out: without a random start, each text would hide the same number "
-                "for ever", SPREAD, (1, 2, 3, 10)),
+                "in every batch", SPREAD, (1, 2, 3, 10)),
     ),
     hints=(
         "Draw a clock whose hand goes from 0 to 1. Where do the four texts begin?",
@@ -208,8 +208,8 @@ hide_at = Exercise(
         Mistake("it is the wrong way round: a token disappears when t has passed its u, so a small "
                 "t hides few tokens", FORWARD,
                 hide_with(lambda may, u, t: may & (u >= t[:, None]) | lowest_of_text(may, u))),
-        Mistake("a token whose u equals t is hidden: hide those below t, so that at t = 0 nothing "
-                "is hidden but what the rule of at least one demands", FORWARD, hide_with(
+        Mistake("a token whose u equals t is hidden: a token is hidden only if its u is below t",
+                FORWARD, hide_with(
                     lambda may, u, t: may & (u <= t[:, None]) | lowest_of_text(may, u))),
         Mistake("all texts have the t of the first: each row has its own t", FORWARD,
                 hide_with(lambda may, u, t: at_least_one(may, u, t[:1].expand_as(t)))),
@@ -343,15 +343,15 @@ text_by_text = Exercise(
                 loss_with(lambda nats, number: nats.sum() / number.sum())),
         Mistake("1/n is missing: the nats of a text were added, not divided by the number of its "
                 "hidden tokens", BOUND, loss_with(lambda nats, number: nats.sum(1).mean())),
-        Mistake("each text was divided by its length, visible tokens counted: the mean is over the "
-                "n hidden tokens, or 1/t is missing", BOUND, loss_with(
+        Mistake("the weight 1/t is missing: each text was divided by its length, not by the number "
+                "of its hidden tokens", BOUND, loss_with(
                     lambda nats, number: nats.mean())),
         Mistake("1/n is there twice: a mean over hidden tokens is divided by n already", BOUND,
                 loss_with(lambda nats, number: (nats.sum(1) / number**2).mean())),
         Mistake("these are nats of a whole text, by the factor T: leave it out to get nats per "
                 "token", BOUND, loss_with(
                     lambda nats, number: nats.shape[1] * by_text(nats, number))),
-        Mistake("the texts were added up: take their mean, or the loss grows with the batch", LOSS,
+        Mistake("the texts' means were added up: take their mean, or the loss grows with the batch", LOSS,
                 loss_with(lambda nats, number: (nats.sum(1) / number).sum())),
         Mistake("only the first text counts", LOSS,
                 loss_with(lambda nats, number: nats[0].sum() / number[0])),
@@ -653,14 +653,14 @@ right_by_share = Exercise(
                     join=lambda right, hidden, lengths, inside: of_all(
                         right, torch.full_like(hidden, labels.shape[1]), lengths, inside))(
                             guesses, labels, lengths)),
-        Mistake("the share was taken of the whole row, with padding: a short text looks emptier "
-                "of blanks than it is, so divide by its length", PEOPLE,
+        Mistake("the share was taken of the whole row, with padding: a short text seems to "
+                "have fewer blanks than it has, so divide by its length", PEOPLE,
                 grouped_with(share=lambda hidden, lengths, T: hidden / T)),
         Mistake("[CLS] and [SEP] were counted in the share: they are never hidden, so divide by "
                 "the length of the text", PEOPLE,
                 grouped_with(share=lambda hidden, lengths, T: hidden / (lengths + 2))),
-        Mistake("the texts were sorted by their visible share: the first quarter is that with few "
-                "tokens hidden", HOW_MUCH,
+        Mistake("the texts were sorted by their visible share: in the first quarter, few tokens "
+                "are hidden", HOW_MUCH,
                 grouped_with(share=lambda hidden, lengths, T: 1 - hidden / lengths)),
         Mistake("a share on a border went into the quarter above: 25 % belongs to the first",
                 HOW_MUCH, grouped_with(quarter=lambda share: (4 * share).long().clamp(max=3))),
@@ -827,8 +827,8 @@ ancestral = Exercise(
                 ancestral_with(lambda N, steps, step: (0, even(N, steps, step)[1]))),
         Mistake("every step draws all blanks again: each step writes its part, and it stays",
                 MASK_PREDICT, ancestral_with(lambda N, steps, step: (0, N))),
-        Mistake("each step writes one token, so blanks are left: it writes its part of them",
-                WRITE, ancestral_with(lambda N, steps, step: (step, step + 1))),
+        Mistake("one token was written in each step, so blanks are left: a step writes its part of "
+                "the N blanks", WRITE, ancestral_with(lambda N, steps, step: (step, step + 1))),
         Mistake("the model guessed anew for every token: make one guess in each step, for all its "
                 "places, or few steps are no faster than many", WRITE,
                 ancestral_with(guesses="each place")),
@@ -1003,8 +1003,8 @@ by_confidence = Exercise(
                 "the N blanks", WRITE, confident_with(lambda N, steps, step, left: 1)),
         Mistake("the numbers follow a cosine, as in MaskGIT: here the parts are equal", WRITE,
                 confident_with(by_cosine)),
-        Mistake("how sure a blank is was measured in the first step only: every written token "
-                "changes it, so measure in each step", WRITE, confident_with(measure_once=True)),
+        Mistake("the probabilities of the first step decided all steps: every written token "
+                "changes them, so measure again in each step", WRITE, confident_with(measure_once=True)),
         Mistake("the largest logit was compared: it says nothing without all others, so take the "
                 "softmax first", WRITE, confident_with(measure=lambda logits: logits.amax(-1))),
         Mistake("the lead over the second token was compared: sure means the probability of the "
