@@ -351,8 +351,8 @@ text_by_text = Exercise(
         Mistake("these are nats of a whole text, by the factor T: leave it out to get nats per "
                 "token", BOUND, loss_with(
                     lambda nats, number: nats.shape[1] * by_text(nats, number))),
-        Mistake("the texts' means were added up: take their mean, or the loss grows with the batch", LOSS,
-                loss_with(lambda nats, number: (nats.sum(1) / number).sum())),
+        Mistake("the texts' means were added up: take their mean, or the loss grows with the batch",
+                LOSS, loss_with(lambda nats, number: (nats.sum(1) / number).sum())),
         Mistake("only the first text counts", LOSS,
                 loss_with(lambda nats, number: nats[0].sum() / number[0])),
         Mistake("each text's t was used as the weight, not 1/t", BOUND, loss_with(
@@ -1004,7 +1004,8 @@ by_confidence = Exercise(
         Mistake("the numbers follow a cosine, as in MaskGIT: here the parts are equal", WRITE,
                 confident_with(by_cosine)),
         Mistake("the probabilities of the first step decided all steps: every written token "
-                "changes them, so measure again in each step", WRITE, confident_with(measure_once=True)),
+                "changes them, so measure again in each step", WRITE,
+                confident_with(measure_once=True)),
         Mistake("the largest logit was compared: it says nothing without all others, so take the "
                 "softmax first", WRITE, confident_with(measure=lambda logits: logits.amax(-1))),
         Mistake("the lead over the second token was compared: sure means the probability of the "
