@@ -21,7 +21,8 @@ GROUPS = {
     "Start here": ("demo",),
     "Teach a class": ("grade",),
     "Use a model": (
-        "fill-mask", "generate", "perplexity", "grammar", "attention", "page", "info", "export",
+        "fill-mask", "generate", "perplexity", "grammar", "search", "attention", "page", "info",
+        "export",
     ),
     "Train your own": ("pretrain", "corpus", "prepare", "distill"),
     "Fine-tune": ("finetune", "predict", "glue"),

@@ -8,10 +8,9 @@ each query has to find its own. So every other passage of the batch is a negativ
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -20,29 +19,18 @@ from minibert.attention import mean_of_real_tokens
 from minibert.data.batches import Batch
 from minibert.model import BertModel
 from minibert.search.pairs import TextPair
-from minibert.settings import Count, Natural, Positive, Share, check
+from minibert.search.training import PairTraining, check_length, check_pairs, rows_of, train
+from minibert.settings import Positive
 from minibert.tokenizer import CLS, PAD, SEP, BertTokenizer
-from minibert.training.hardware import best_device, has_bf16
-from minibert.training.optimizers import adam, linear
-from minibert.training.trainer import Data, Numbers, Plan, Record, Trainer
+from minibert.training.trainer import Numbers
 
 
 @dataclass(frozen=True)
-class Contrastive:
-    """How sentence vectors are trained. Raises `ValueError` for a value that is impossible."""
+class Contrastive(PairTraining):
+    """How sentence vectors are trained. `max_length` holds for queries and for passages."""
 
-    steps: Count = 500
-    batch_size: Count = 64
-    max_length: Count = 64
-    """In tokens, for queries and for passages. A longer text is cut."""
-    lr: Positive = 1e-4
-    warmup: Share = 0.1
     temperature: Positive = 0.05
     """Cosines are divided by it. The lower it is, the more the nearest wrong passages count."""
-    seed: Natural = 0
-
-    def __post_init__(self) -> None:
-        check(self)
 
 
 class SentenceEncoder(nn.Module):
@@ -103,11 +91,7 @@ class ContrastiveBatches:
         settings: Contrastive,
         negatives: Sequence[str] | None = None,
     ) -> None:
-        if len(pairs) < settings.batch_size:
-            raise ValueError(
-                f"there are {len(pairs)} pairs, too few for a batch of {settings.batch_size}: "
-                "lower batch_size, or give more text"
-            )
+        check_pairs(len(pairs), settings)
         self.tokenizer, self.settings = tokenizer, settings
         self.queries = tokenizer.encode_batch([pair.query for pair in pairs])
         self.passages = tokenizer.encode_batch([pair.passage for pair in pairs])
@@ -115,10 +99,7 @@ class ContrastiveBatches:
 
     def __call__(self, step: int) -> list[Batch]:
         """One batch: `query_ids`, `query_mask` (B, T) and `passage_ids`, `passage_mask` (N, T)."""
-        size, seed = self.settings.batch_size, self.settings.seed
-        epoch, number = divmod(step, len(self.queries) // size)
-        order = np.random.default_rng([seed, epoch]).permutation(len(self.queries))
-        rows = order[number * size : (number + 1) * size]
+        rows = rows_of(step, len(self.queries), self.settings)
         passages = [self.passages[row] for row in rows]
         if self.negatives is not None:
             passages += [self.negatives[row] for row in rows]
@@ -157,28 +138,8 @@ def train_sentence_vectors(
     the trained vectors. Raises `ValueError` as `ContrastiveBatches` does, and for a `max_length`
     that the model cannot read.
     """
-    positions = bert.config.max_position_embeddings
-    if not 3 <= settings.max_length <= positions:
-        raise ValueError(f"max_length must be in 3..{positions}, not {settings.max_length}")
+    check_length(bert, settings, least=3)
     batches = ContrastiveBatches(pairs, tokenizer, settings, negatives)
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    encoder = SentenceEncoder(bert).train().to(best_device())
-    plan = Plan(
-        settings.steps,
-        schedule=linear(settings.warmup),
-        seed=settings.seed,
-        bf16=has_bf16(),
-        evaluate_every=None,
-    )
-    trainer = Trainer(
-        encoder,
-        ContrastiveObjective(settings.temperature),
-        [adam([p for p in encoder.parameters() if p.requires_grad], settings.lr)],
-        Data(batches),
-        plan,
-        Record(out, asdict(settings)),
-    )
-    trainer.resume()
-    trainer.train()
-    return encoder.bert.cpu().eval()
+    encoder = SentenceEncoder(bert)
+    train(encoder, ContrastiveObjective(settings.temperature), batches, out, settings)
+    return encoder.bert

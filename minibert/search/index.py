@@ -28,10 +28,12 @@ class SearchIndex:
         tokenizer: BertTokenizer,
         passages: Sequence[str],
         max_length: int | None = None,
+        vectors: np.ndarray | None = None,
     ) -> None:
+        """`vectors` are those of the passages, if this model has encoded them already."""
         self.bert, self.tokenizer, self.max_length = bert, tokenizer, max_length
         self.passages = list(passages)
-        self.vectors = self.encode(passages)
+        self.vectors = self.encode(passages) if vectors is None else vectors
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Texts -> vectors (Q, D) that can be compared with those of the index."""
