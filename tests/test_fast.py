@@ -7,9 +7,11 @@ from torch.testing import assert_close
 
 import minibert
 from minibert.attention import POSITION_SCHEMES
+from minibert.model import IGNORE_INDEX
 from minibert.training.fast import (
     FastBertForPreTraining,
     LinearCrossEntropy,
+    SampledSoftmax,
     gather,
     places_read,
     states_at,
@@ -152,7 +154,7 @@ def test_a_sampled_softmax_scores_the_masked_tokens_in_train_mode():
     given = []
 
     def sampled(hidden, weight, bias, targets, shares):
-        given.append(targets.tolist())
+        given.append(targets[shares > 0].tolist())
         return hidden.sum() * 0 + 8.0 * shares.sum() / 4, torch.tensor(3)
 
     fast.sampled_softmax = sampled
@@ -160,6 +162,44 @@ def test_a_sampled_softmax_scores_the_masked_tokens_in_train_mode():
     assert given == [[7, 8, 9, 10]] and out.mlm_loss == 2 and out.mlm_correct == 3
     fast.eval()
     assert fast(**inputs, labels=labels).mlm_loss != 2
+
+
+def test_a_model_that_is_always_right_is_as_often_right_as_there_are_masks():
+    """Rows that only fill the products up are not counted, though their guess is right too."""
+    _, fast = twins()
+    inputs, labels, _ = batch()
+    labels[labels != IGNORE_INDEX] = 7
+    with torch.no_grad():
+        fast.mlm_head.decoder.bias[7] = 1e4
+    assert fast(**inputs, labels=labels).mlm_correct == 4
+
+
+def products_of_a_step(masks, monkeypatch):
+    """The shapes of all matrices that a training step with so many masks multiplies."""
+    _, fast = twins()
+    fast.nsp_head = None
+    fast.sampled_softmax = SampledSoftmax(torch.arange(97, 0, -1).numpy(), 4, always=20, one_in=2)
+    labels = torch.full((8, 20), -100)
+    labels[:, 1] = 7
+    labels[0, 2 : 2 + masks] = 8
+    shapes = []
+
+    def linear(x, weight, bias=None):
+        shapes.append((tuple(x.shape), tuple(weight.shape)))
+        return plain(x, weight, bias)
+
+    plain = F.linear
+    monkeypatch.setattr(F, "linear", linear)
+    torch.manual_seed(masks)  # other candidates of the softmax in each step
+    fast(torch.full((8, 20), 5), labels=labels)
+    monkeypatch.undo()
+    return shapes[-2:]  # the MLM head's: its transform, and one for the scores
+
+
+def test_a_step_with_more_masks_multiplies_matrices_of_the_same_shape(monkeypatch):
+    """Each new shape of a bfloat16 product costs time, and memory that is kept for long."""
+    few, more = (products_of_a_step(masks, monkeypatch) for masks in (3, 9))
+    assert few == more == [((128, 128), (128, 128)), ((128, 128), (128, 128))]
 
 
 class Turning(torch.nn.Module):

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,19 @@ from minibert.embeddings import check_ids, positions_from_0
 from minibert.encoder import BertEncoder, BertLayer
 from minibert.model import IGNORE_INDEX, BertForPreTraining, BertForPreTrainingOutput, BertModel
 from minibert.modernbert.model import ModernBertModel
+
+
+SHAPE_STEP = 128
+"""Numbers of rows that differ from step to step are rounded up to a multiple of this.
+
+torch's bfloat16 products on a CPU (oneDNN) compile code for each new shape, and keep the code and
+buffers of 1,024 shapes. A new shape in every step would cost time, and gigabytes.
+"""
+
+
+def missing_rows(number: int) -> int:
+    """How many rows are missing to the next multiple of `SHAPE_STEP`."""
+    return -number % SHAPE_STEP
 
 
 def gather(x: Tensor, places: Tensor) -> Tensor:
@@ -113,7 +127,8 @@ class LinearCrossEntropy(torch.autograd.Function):
     Its plain twin, `F.cross_entropy(F.linear(hidden, weight, bias), targets, reduction="none") @
     shares`, writes an (M, V) matrix to memory half a dozen times and mostly waits for memory. Here
     the gradient of the logits (softmax minus one-hot) is made in place and used at once, in about
-    half the time. Sums are in fp32 or wider, whatever the weights are in.
+    half the time. Sums are in fp32 or wider, whatever the weights are in. A row with a share of 0
+    adds nothing, and is not counted as right.
     """
 
     ROWS = 512
@@ -144,7 +159,8 @@ class LinearCrossEntropy(torch.autograd.Function):
             ):
                 d_logits = F.linear(h, narrow_weight, narrow_bias).softmax(1, wide)  # (rows, V)
                 chosen = d_logits.gather(1, target)
-                correct += (chosen >= d_logits.amax(1, keepdim=True)).sum()
+                is_right = (chosen >= d_logits.amax(1, keepdim=True))[:, 0]  # (rows,)
+                correct += (is_right & (share > 0)).sum()
                 log_probability = chosen.clamp_min(torch.finfo(wide).tiny).log()[:, 0]  # (rows,)
                 loss -= share.to(wide) @ log_probability
                 narrow = d_logits.scatter_add_(1, target, -torch.ones_like(chosen)).to(dtype)
@@ -203,6 +219,9 @@ class SampledSoftmax:
         tokens, places = tokens.to(hidden.device), places.to(hidden.device)
         scores_off = self.log_there.to(hidden.device)[tokens]
         biases = bias[tokens] - scores_off
+        missing = missing_rows(len(tokens))  # filled with token 0, whose score is -inf
+        tokens = F.pad(tokens, (0, missing))
+        biases = F.pad(biases, (0, missing), value=-math.inf)
         return LinearCrossEntropy.apply(hidden, weight[tokens], biases, places, shares)
 
 
@@ -252,9 +271,13 @@ class FastBertForPreTraining(BertForPreTraining):
         check_ids("labels", labels[masked], self.config.vocab_size)
         loss_of: Any = self.sampled_softmax or LinearCrossEntropy.apply
         decoder = self.mlm_head.decoder
-        hidden = self.mlm_head.transform(states[masked])  # (M, D)
         shares = shares_of(masked, self.mean_over_texts)[masked]  # (M,)
-        loss, correct = loss_of(hidden, decoder.weight, decoder.bias, labels[masked], shares)
+        rows = masked.flatten().nonzero()[:, 0]  # (M,)
+        missing = missing_rows(len(rows))
+        rows = torch.cat([rows, rows[-1:].expand(missing)])  # the last token again, with no share
+        hidden = self.mlm_head.transform(states.flatten(0, 1)[rows])  # (M + missing, D)
+        targets, shares = labels.flatten()[rows], F.pad(shares, (0, missing))
+        loss, correct = loss_of(hidden, decoder.weight, decoder.bias, targets, shares)
         out = BertForPreTrainingOutput(self.mlm_head, mlm_correct=correct)
         out.loss = out.mlm_loss = loss
         if self.nsp_head is not None:
