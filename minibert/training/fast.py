@@ -32,7 +32,6 @@ from minibert.encoder import BertEncoder, BertLayer
 from minibert.model import IGNORE_INDEX, BertForPreTraining, BertForPreTrainingOutput, BertModel
 from minibert.modernbert.model import ModernBertModel
 
-
 SHAPE_STEP = 128
 """Numbers of rows that differ from step to step are rounded up to a multiple of this.
 
