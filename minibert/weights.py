@@ -219,7 +219,7 @@ def check_nothing_is_lost(directory: Path, weights: Mapping[str, Tensor]) -> Non
         raise FileExistsError(f"{what}: save elsewhere, or remove it first")
 
 
-class _Undrawn(TorchFunctionMode):
+class Undrawn(TorchFunctionMode):
     """Models made in this block start at zero, because weights from a file replace random ones."""
 
     def __torch_function__(
@@ -272,7 +272,7 @@ class PretrainedModel(nn.Module):
         values = read_json(directory / "config.json")
         with errors_name(directory):
             check_sizes(config, shapes)
-            with _Undrawn():
+            with Undrawn():
                 model = cls.for_weights(config, shapes, values)
             load_hf_state_dict(model, read_weights(directory), model.passes_over)
         return model.eval()

@@ -162,6 +162,13 @@ def test_weights_start_as_hugging_faces_do(tied):
             assert parameter.abs().max() < 1.05 * bound, name
 
 
+def test_weights_that_are_loaded_are_not_drawn_first(tmp_path):
+    hf_model().save_pretrained(tmp_path)
+    before = torch.get_rng_state()
+    minibert.ModernBertForMaskedLM.from_pretrained(tmp_path)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 @pytest.mark.parametrize("sizes", CONFIGS)
 def test_ours_loads_into_transformers(tmp_path, sizes):
     torch.manual_seed(2)

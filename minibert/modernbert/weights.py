@@ -13,6 +13,7 @@ from minibert.files import errors_name, find_directory, write_json
 from minibert.modernbert.config import ModernBertConfig
 from minibert.weights import (
     Shapes,
+    Undrawn,
     check_nothing_is_lost,
     misfits,
     plain,
@@ -86,7 +87,8 @@ class PretrainedModernBert(nn.Module):
         shapes = read_shapes(directory)
         with errors_name(directory):
             _check_sizes(config, shapes)
-            model = cls(config)
+            with Undrawn():
+                model = cls(config)
             model.load_hf_state_dict(read_weights(directory))
         return model.eval()
 
