@@ -81,7 +81,7 @@ def test_page(model, tmp_path):
     assert shown.startswith(f"{file}, 0.") and shown.endswith(" MB: open it in a browser\n")
     html = file.read_text("utf-8")
     start = json.loads(html.split('id="start">')[1].split("</script>")[0])
-    assert start == {"text": "The </script> [MASK]", "pair": "A dog.", "masked": []}
+    assert start == {"text": "The </script> [MASK]", "pair": "A dog.", "masked": [], "off": []}
     assert "exists already" in run("page", model, "-o", file, expect=2)
     assert "must end in .html" in run("page", model, "-o", tmp_path / "x.txt", expect=2)
     assert "has no snapshots" in run(

@@ -162,6 +162,11 @@ def test_a_copy_opens_with_what_was_shown(page: Page, file: Path, tmp_path: Path
     text = "Peace </script> is our aim."
     do(page, lambda: page.locator(".sentence input").first.fill(text))
     do(page, lambda: page.get_by_role("button", name="hide aim").click())
+    before = bars(page.locator("#view-guess .bars"))
+    view = show(page, "attention")
+    view.get_by_role("radio").nth(4).click()
+    do(page, lambda: view.get_by_role("button", name="Switch this head off").click())
+    show(page, "guess")
     shown = bars(page.locator("#view-guess .bars"))
     with page.expect_download() as download:
         page.get_by_role("button", name="Save a copy of this page").click()
@@ -169,7 +174,10 @@ def test_a_copy_opens_with_what_was_shown(page: Page, file: Path, tmp_path: Path
     download.value.save_as(copy)
     opened(page, copy)
     expect(page.locator(".sentence input").first).to_have_value(text)
-    assert bars(page.locator("#view-guess .bars")) == shown
+    assert bars(page.locator("#view-guess .bars")) == shown != before
+    expect(page.get_by_role("button", name="1 head is off: switch on")).to_be_visible()
+    do(page, lambda: page.locator(".examples button").first.click())  # begins with all heads
+    expect(page.get_by_role("button", name="1 head is off: switch on")).to_be_hidden()
 
 
 def test_pictures_are_saved(page: Page, file: Path, tmp_path: Path, shipped):

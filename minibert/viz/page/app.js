@@ -27,7 +27,7 @@ export class App {
     this.kernel = new Kernel(data, source);
     this.tokenizer = new BertTokenizer(data.tokens, data.lowerCase, data.characters);
     this.snapshot = data.models.length - 1;
-    this.heads = { off: [] };
+    this.heads = { off: data.start.off };
     this.seq = 0;
     this.sentences = [this.sentence(data.start)];
     this.views = this.buildViews();
@@ -248,10 +248,10 @@ export class App {
     this.status.textContent = words;
   }
 
-  /** The page as a file again, which opens with the texts that are shown now. */
+  /** The page as a file again, which opens with the text and the heads that are shown now. */
   saveCopy() {
     const [{ text, pair, masked }] = this.sentences;
-    const start = JSON.stringify({ text, pair, masked }).replaceAll("<", "\\u003c");
+    const start = JSON.stringify({ text, pair, masked, off: this.heads.off }).replaceAll("<", "\\u003c");
     document.getElementById("start").textContent = start;
     const copy = document.documentElement.cloneNode(true);
     copy.querySelector("#app").replaceChildren();

@@ -117,7 +117,7 @@ def page(
     models: dict[int | None, MODELS] = {None: model}
     if snapshots is not None:
         models = {step: load(path)[0] for step, path in _chosen(read_snapshots(snapshots)).items()}
-    start: dict[str, Any] = {"text": text, "pair": pair, "masked": []}
+    start: dict[str, Any] = {"text": text, "pair": pair, "masked": [], "off": []}
     made = BertPage(models, tokenizer, start, exact, corpus)
     size = f"the page has {made.size / 1e6:.0f} MB"
     if made.size > TOO_LARGE:
