@@ -64,6 +64,16 @@ IGNORED = {
     ("08_fine_tuning", "figure, ax = plot(width=7.4, height=3.6)"): SHORTER,
     ("08_fine_tuning", "confusion = np.zeros((3, 3), int)"): SHORTER,
     ("08_fine_tuning", "figure, ax = plot(width=4, height=3)"): SHORTER,
+    ("08_fine_tuning", "def answer(model):"): TIMES,
+    (
+        "08_fine_tuning",
+        "print(f\"{ROWS} rows{'':11}accuracy        macro F1       points more than full\")",
+    ): SHORTER,
+    (
+        "08_fine_tuning",
+        'full = BertForSequenceClassification.from_bert(bert, task.labels, pooling="mean")',
+    ): TIMES,
+    ("08_fine_tuning", "one_body = adapted(4)"): SHORTER,
     (
         "08_fine_tuning",
         'guessed = {"years as they are": learn_year(False), "standard units": learn_year(True)}',

@@ -89,6 +89,51 @@ def train_head_without_modes(model):
             part.dropout_prob = 0.0
 
 
+class WholeMatrixLoRA(torch.nn.Module):
+    """The changed matrix is computed each time; the given layer's tensors are kept apart."""
+
+    def __init__(self, linear, r, alpha):
+        super().__init__()
+        self.register_buffer("weight", linear.weight.detach().clone())
+        self.register_buffer("bias", linear.bias.detach().clone())
+        out, into = self.weight.shape
+        self.A = torch.nn.Parameter(torch.nn.init.kaiming_uniform_(torch.empty(r, into)))
+        self.B = torch.nn.Parameter(self.weight.new_zeros(out, r))
+        self.times = alpha / r
+
+    def changed(self):
+        return self.weight + torch.einsum("or,ri->oi", self.B, self.A) * self.times
+
+    def forward(self, x):
+        return F.linear(x, self.changed(), self.bias)
+
+    def merged(self):
+        linear = torch.nn.Linear(*reversed(self.weight.shape))
+        linear.load_state_dict({"weight": self.changed(), "bias": self.bias})
+        return linear
+
+
+class TwoLayersLoRA(torch.nn.Module):
+    """A and B applied by `F.linear`, one after the other."""
+
+    def __init__(self, linear, r, alpha):
+        super().__init__()
+        self.base, self.r, self.alpha = linear, r, alpha
+        for parameter in linear.parameters():
+            parameter.requires_grad = False
+        self.A = torch.nn.Parameter(0.02 * torch.randn(r, linear.in_features))
+        self.B = torch.nn.Parameter(torch.zeros(linear.out_features, r))
+
+    def forward(self, x):
+        return self.base(x) + F.linear(F.linear(x, self.A), self.B) * self.alpha / self.r
+
+    def merged(self):
+        linear = torch.nn.Linear(self.base.in_features, self.base.out_features)
+        linear.weight.data = self.base.weight + self.alpha / self.r * self.B @ self.A
+        linear.bias.data = self.base.bias.clone()
+        return linear
+
+
 def scipy_interval(scores):
     low, high = stats.t.interval(
         0.95, len(scores) - 1, loc=np.mean(scores), scale=stats.sem(scores)
@@ -148,6 +193,7 @@ RIGHT = {
     "split_by_document": [counted_split, array_split],
     "head_loss": [written_out, by_shares],
     "train_head": [loop_train_head, train_head_without_modes],
+    "lora": [WholeMatrixLoRA, TwoLayersLoRA],
     "seed_interval": [scipy_interval, plain_interval],
     "best_span": [loop_span, tensor_span, share_span],
 }

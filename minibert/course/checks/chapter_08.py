@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,9 +19,11 @@ from minibert.course.checks.engine import (
     Case,
     Exercise,
     Mistake,
+    Unfit,
     call,
     draw,
     draw_ids,
+    kind_of,
     plain_numbers,
     two_decimals,
 )
@@ -30,6 +34,7 @@ HEAD = "A head, by hand"
 BASELINE = "Beside every score, a baseline"
 FROZEN = "Frozen against full"
 WORTH = "What is pretraining worth?"
+LORA = "LoRA: two thin matrices"
 NUMBER = "A number instead of a class"
 LABELS = "A label for every word"
 SPANS = "Spans: question answering"
@@ -621,6 +626,247 @@ train_head = Exercise(
 )  # fmt: skip
 
 
+# 5, second part: LoRA
+
+
+class ReferenceLoRA(nn.Module):
+    def __init__(self, linear: nn.Linear, r: int, alpha: float) -> None:
+        super().__init__()
+        self.linear = linear.requires_grad_(False)
+        self.A = nn.Parameter(torch.randn(r, linear.in_features) / linear.in_features**0.5)
+        self.B = nn.Parameter(torch.zeros(linear.out_features, r))
+        self.scale = alpha / r
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., D) -> (..., D)."""
+        return self.linear(x) + self.scale * (x @ self.A.T @ self.B.T)
+
+    def merged(self) -> nn.Linear:
+        merged = copy.deepcopy(self.linear)
+        with torch.no_grad():
+            merged.weight += self.scale * (self.B @ self.A)
+        return merged
+
+
+@dataclass
+class Faults:
+    """What a wrong layer does instead. Each part is a function, and None is the right one."""
+
+    scale: Callable[[float, int], float] | None = None
+    at_start: Callable[[Any], object] | None = None
+    """Changes the layer once it is made."""
+    forward: Callable[[Any, Tensor], Tensor] | None = None
+    merged: Callable[[Any], nn.Module] | None = None
+
+
+def lora_with(**faults: Any) -> type[nn.Module]:
+    """A layer with these `Faults`."""
+    given = Faults(**faults)
+
+    class Answer(ReferenceLoRA):
+        def __init__(self, linear, r, alpha):
+            super().__init__(linear, r, alpha)
+            if given.scale is not None:
+                self.scale = given.scale(alpha, r)
+            if given.at_start is not None:
+                given.at_start(self)
+
+        def forward(self, x):
+            return super().forward(x) if given.forward is None else given.forward(self, x)
+
+        def merged(self):
+            return super().merged() if given.merged is None else given.merged(self)
+
+    return Answer
+
+
+def starting_with(A: Callable[[Tensor], object], B: Callable[[Tensor], object] = nn.init.zeros_):
+    """Other numbers at the start."""
+
+    def start(layer):
+        A(layer.A)
+        B(layer.B)
+
+    return start
+
+
+def as_buffers(layer: ReferenceLoRA) -> None:
+    for name in ("A", "B"):
+        matrix = getattr(layer, name).detach()
+        delattr(layer, name)
+        layer.register_buffer(name, matrix)
+
+
+def merged_with(change: Callable[[Any, nn.Linear], Tensor]) -> Callable[[Any], nn.Module]:
+    """Another matrix after the merge."""
+
+    def merged(layer):
+        linear = copy.deepcopy(layer.linear)
+        with torch.no_grad():
+            linear.weight.copy_(change(layer, linear))
+        return linear
+
+    return merged
+
+
+def merged_in_place(layer: ReferenceLoRA) -> nn.Linear:
+    with torch.no_grad():
+        layer.linear.weight += layer.scale * (layer.B @ layer.A)
+    return layer.linear
+
+
+def merged_without_bias(layer: ReferenceLoRA) -> nn.Linear:
+    merged = ReferenceLoRA.merged(layer)
+    nn.init.zeros_(merged.bias)
+    return merged
+
+
+def lora_and_see(
+    answer: Any, linear: nn.Linear, r: int, alpha: float, matrices: tuple[Tensor, Tensor], x: Tensor
+) -> tuple:
+    """The layer at its start, and what it computes with these A and B."""
+    layer = call(answer, linear, r, alpha)
+    if not isinstance(layer, nn.Module):
+        raise Unfit(f"this makes {kind_of(layer)}, not a torch.nn.Module")
+    for name, matrix in zip("AB", matrices, strict=True):
+        own = getattr(layer, name, None)
+        if not isinstance(own, Tensor):
+            raise Unfit(f"the layer has no matrix {name}")
+        if own.shape != matrix.shape:
+            raise Unfit(f"{name} has the shape {tuple(own.shape)}, not {tuple(matrix.shape)}")
+    number = sum(p.numel() for p in layer.parameters() if p.requires_grad)
+    starts = [start_of(matrix) for matrix in (layer.A, layer.B)]
+    with torch.no_grad():
+        layer.A.copy_(matrices[0])
+        layer.B.copy_(matrices[1])
+    out = layer(x)
+    slope = gradient(out.square().sum(), layer.A)
+    with torch.no_grad():
+        merges = []
+        for _ in range(2):
+            merged = layer.merged()
+            if not isinstance(merged, nn.Linear):
+                raise Unfit(f"`merged` gives {kind_of(merged)}, not an nn.Linear")
+            merges.append(merged(x))
+        return number, *starts, out.detach(), slope, *merges, layer(x)
+
+
+def start_of(matrix: Tensor) -> str:
+    if not matrix.any():
+        return "zeros"
+    return "random numbers" if len(matrix.unique()) > 1 else "equal numbers"
+
+
+def gradient(loss: Tensor, of: Tensor) -> Tensor:
+    """Zeros where no gradient arrives."""
+    if not (loss.requires_grad and of.requires_grad):
+        return torch.zeros_like(of)
+    (found,) = torch.autograd.grad(loss, of, allow_unused=True)
+    return torch.zeros_like(of) if found is None else found
+
+
+def lora_cases(seed: int) -> list[Case]:
+    cases = []
+    for D, r, alpha in ((4, 2, 6.0), (6, 3, 1.5), (5, 4, 8.0)):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed + D)
+            linear = nn.Linear(D, D)
+        A, B, x = draw((r, D), (D, r), (2, 3, D), seed=seed + D)
+        cases.append((linear, r, alpha, (A, B), x))
+    return cases
+
+
+lora = Exercise(
+    name="lora",
+    chapter=8,
+    reference=ReferenceLoRA,
+    cases=lora_cases,
+    returns={
+        "the number of weights that learn": "",
+        "what A starts with": "",
+        "what B starts with": "",
+        "the output": "... D",
+        "the gradient of A": "r D",
+        "the output of the merged layer": "... D",
+        "the output of a second merge": "... D",
+        "the output after merging": "... D",
+    },
+    run=lora_and_see,
+    mistakes=(
+        Mistake("alpha / r is missing: without it the change grows with r", LORA,
+                lora_with(scale=lambda alpha, r: 1.0)),
+        Mistake("the change is multiplied by alpha and not divided by r", LORA,
+                lora_with(scale=lambda alpha, r: alpha)),
+        Mistake("the change is divided by r and not multiplied by alpha", LORA,
+                lora_with(scale=lambda alpha, r: 1 / r)),
+        Mistake("the scale is upside down: it is alpha / r", LORA,
+                lora_with(scale=lambda alpha, r: r / alpha)),
+        Mistake("alpha is divided by the square root of r: some variants do that, but LoRA divides "
+                "by r", LORA, lora_with(scale=lambda alpha, r: alpha / r**0.5)),
+        Mistake("A starts with zeros as well: then neither A nor B ever gets a gradient", LORA,
+                lora_with(at_start=starting_with(nn.init.zeros_))),
+        Mistake("B starts with random numbers: then training doesn't start from the layer that was "
+                "pretrained", LORA,
+                lora_with(at_start=starting_with(nn.init.normal_, nn.init.normal_))),
+        Mistake("A starts with zeros and B with random numbers: it is A that is random here", LORA,
+                lora_with(at_start=starting_with(nn.init.zeros_, nn.init.normal_))),
+        Mistake("all numbers of A are equal: its r rows then learn the same thing, so they are one "
+                "direction and not r", LORA, lora_with(at_start=starting_with(nn.init.ones_))),
+        Mistake("the given layer learns as well: freeze its weight and its bias", LORA,
+                lora_with(at_start=lambda layer: layer.linear.requires_grad_(True))),
+        Mistake("the bias of the given layer learns as well: freeze it too", LORA,
+                lora_with(at_start=lambda layer: layer.linear.bias.requires_grad_(True))),
+        Mistake("A and B don't learn: make each an nn.Parameter", LORA,
+                lora_with(at_start=as_buffers)),
+        Mistake("only B learns: A needs a gradient too", LORA,
+                lora_with(at_start=lambda layer: layer.A.requires_grad_(False))),
+        Mistake("no gradient reaches A and B, because the product was computed without gradients",
+                LORA, lora_with(forward=lambda layer, x: layer.linear(x) + layer.scale * (
+                    x @ layer.A.T @ layer.B.T).detach())),
+        Mistake("rows are taken for columns: x is multiplied by B A, not by its transpose", LORA,
+                lora_with(forward=lambda layer, x: (
+                    layer.linear(x) + layer.scale * (x @ layer.B @ layer.A)))),
+        Mistake("rows are taken for columns in the merge: B A itself is added to the weight, not "
+                "its transpose", LORA, lora_with(merged=merged_with(
+                    lambda layer, linear: linear.weight + layer.scale * (layer.B @ layer.A).T))),
+        Mistake("rows are taken for columns twice, in the output and in the merge: x @ A.T @ B.T "
+                "goes with B @ A", LORA, lora_with(
+                    forward=lambda layer, x: (
+                        layer.linear(x) + layer.scale * (x @ layer.B @ layer.A)),
+                    merged=merged_with(lambda layer, linear: (
+                        linear.weight + layer.scale * (layer.B @ layer.A).T)))),
+        Mistake("the output is the change alone: add it to the output of the given layer", LORA,
+                lora_with(forward=lambda layer, x: layer.scale * (x @ layer.A.T @ layer.B.T))),
+        Mistake("A and B got the output of the given layer: they get its input", LORA,
+                lora_with(forward=lambda layer, x: layer.linear(x) + layer.scale * (
+                    layer.linear(x) @ layer.A.T @ layer.B.T))),
+        Mistake("the given layer's output is scaled as well: alpha / r belongs to B A alone", LORA,
+                lora_with(forward=lambda layer, x: layer.scale * (
+                    layer.linear(x) + x @ layer.A.T @ layer.B.T))),
+        Mistake("the merge forgets alpha / r", LORA, lora_with(merged=merged_with(
+            lambda layer, linear: linear.weight + layer.B @ layer.A))),
+        Mistake("the merged layer is the given layer: B A was not added", LORA,
+                lora_with(merged=lambda layer: copy.deepcopy(layer.linear))),
+        Mistake("the merged weight is the change alone: add it to the given weight", LORA,
+                lora_with(merged=merged_with(
+                    lambda layer, linear: layer.scale * (layer.B @ layer.A)))),
+        Mistake("the merge subtracts the change: that takes a merge back", LORA,
+                lora_with(merged=merged_with(
+                    lambda layer, linear: linear.weight - layer.scale * (layer.B @ layer.A)))),
+        Mistake("the merge loses the bias", LORA, lora_with(merged=merged_without_bias)),
+        Mistake("the change is merged into the layer itself, which still adds B A: it counts twice "
+                "now, and again with each merge, so work on a copy", LORA,
+                lora_with(merged=merged_in_place)),
+    ),
+    hints=(
+        "Which of the three matrices learns? And what is the product of B and A at the start?",
+        "x @ A.T makes r numbers of D, and @ B.T makes D numbers of these r. For the merge, copy "
+        "the given layer and add to the copy's weight.",
+        "self.linear(x) + self.alpha / self.r * (x @ self.A.T @ self.B.T)",
+    ),
+)  # fmt: skip
+
+
 # 6: an interval over seeds
 
 
@@ -905,6 +1151,7 @@ EXERCISES = (
     split_by_document,
     head_loss,
     train_head,
+    lora,
     seed_interval,
     best_span,
 )
