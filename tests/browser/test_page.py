@@ -180,6 +180,13 @@ def test_a_copy_opens_with_what_was_shown(page: Page, file: Path, tmp_path: Path
     expect(page.get_by_role("button", name="1 head is off: switch on")).to_be_hidden()
 
 
+def test_the_first_screen_of_a_phone_shows_guesses(page: Page, file: Path):
+    page.set_viewport_size({"width": 390, "height": 844})
+    opened(page, file)
+    last = page.locator("#view-guess .bars tbody tr").nth(7).bounding_box()
+    assert last["y"] + last["height"] < 844
+
+
 def test_pictures_are_saved(page: Page, file: Path, tmp_path: Path, shipped):
     opened(page, file)
     for kind, begins in (("SVG", b"<svg"), ("PNG", b"\x89PNG")):
