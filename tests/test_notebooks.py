@@ -98,6 +98,12 @@ IGNORED = {
     ("09_generation", "figure, axes = plot(columns=2, width=10.5, height=4)"): FEWER,
     ("09_generation", "def paired(name, other):"): FEWER,
     ("09_generation", 'for name in ("presidents", "counting: chain"):'): FEWER,
+    ("09_generation", "from minibert.finetuning.metrics import interval"): SHORTER,
+    ("09_generation", "@torch.no_grad()"): SHORTER,
+    (
+        "10_distillation",
+        "def soft_run(teacher_learns, steps=4 if SMOKE else 20):",
+    ): SHORTER,
     ("10_distillation", "def one_step(way):"): TIMES,
     (
         "10_distillation",
