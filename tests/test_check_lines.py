@@ -12,6 +12,7 @@ from torch import nn
 import minibert
 from minibert import check
 from minibert.course import checks
+from minibert.course.checks import chapter_13
 from minibert.course.checks.engine import (
     Exercise,
     Mistake,
@@ -112,11 +113,59 @@ def test_an_answer_cannot_end_python():
             lambda x, s: torch.where(x == x.max(), 0.0, x * 2 * s),
             "doubled is off by up to 12.43: at [1, 2, 4] it is 0 and should be 12.43",
         ),
-        (lambda x, s: x.mul_(2 * s), "the answer is right, but input number 1 is not what it was"),
+        (lambda x, s: x.mul_(2 * s), "the answer is right, but x was changed in place: write x = "),
     ],
 )
 def test_what_is_wrong_is_said_in_order(answer, said):
     assert line(answer).startswith(said)
+
+
+def test_a_module_that_changes_its_input_is_told_its_name():
+    class InPlace(chapter_13.ReferenceStack):
+        def forward(self, x):
+            for norm, part in zip(self.norms, self.parts, strict=True):
+                x += part(norm(x))
+            return self.last_norm(x)
+
+    said = line(InPlace, chapter_13.pre_norm_stack)
+    assert said.startswith("the answer is right, but x was changed in place: write x = x + ...")
+
+
+def test_of_a_mask_it_says_true_and_false_and_how_many_places_are_wrong():
+    exercise = Exercise(
+        name="real",
+        chapter=3,
+        reference=lambda ids: ids > 0,
+        cases=lambda seed: [(torch.tensor([[5, 2, 0, 0], [3, 1, 4, 0]]),)],
+        returns={"mask": "B T"},
+        mistakes=(),
+        hints=("a", "b", "c"),
+    )
+    said = line(lambda ids: ids > 1, exercise)
+    assert said == "mask is wrong in 1 of 8 places: at [1, 1] it is False and should be True"
+
+
+def test_a_float_is_shown_to_six_digits():
+    assert (
+        short(4.048326587115812) == "4.04833" and short(2.0) == "2.0" and short(10**9) == f"{10**9}"
+    )
+
+
+def test_a_body_that_wants_a_bool_mask_turns_down_another():
+    def with_float_mask(body, input_ids, attention_mask):
+        def given(ids, mask, positions):
+            return body(ids, mask.float(), positions)
+
+        return chapter_13.reference_unpadded(given, input_ids, attention_mask)
+
+    said = line(with_float_mask, chapter_13.unpadded)
+    assert said.startswith("ValueError: body takes a bool mask, not one of torch.float32")
+
+
+def test_the_code_in_a_hint_has_its_own_lines(capsys):
+    for _ in range(3):
+        check.hint("unpadded")
+    assert "\n    text, place = real.nonzero(as_tuple=True)\n" in capsys.readouterr().out
 
 
 def test_a_type_has_the_article_that_is_read_aloud():

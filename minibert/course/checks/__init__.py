@@ -90,8 +90,9 @@ def say(line: str) -> None:
 
 
 def in_lines(text: str) -> list[str]:
-    """Wrap a text for a notebook and a page of feedback, without cutting words."""
-    return textwrap.wrap(text, width=85, break_long_words=False, break_on_hyphens=False)
+    """Wrap each line for a notebook and a page of feedback, without cutting words."""
+    wrap = textwrap.TextWrapper(width=85, break_long_words=False, break_on_hyphens=False)
+    return [part for line in text.split("\n") for part in wrap.wrap(line)]
 
 
 # Progress

@@ -30,6 +30,10 @@ LOCAL = "Local attention"
 UNPAD = "Unpadding"
 FAIR = "Which change helps? The experiment"
 PEOPLE = "Mistakes people make here"
+ONE_QUERY = "One query, by hand"  # of chapter 3, like the next two
+ROOT_K = "Why divide by √K?"
+MASKS = "Masks: what must not be seen"
+ACTIVATIONS = "Activations"  # of chapter 4
 
 
 # 1: a window, the global layers, and how far two local layers reach
@@ -68,6 +72,16 @@ window_counts = Exercise(
                 (128, 7, 128)),
         Mistake("the token sees itself too, so it has 129 keys, and the reaches of two layers "
                 "add up", LOCAL, (128, 8, 64)),
+        Mistake("layer 0 is global too, and in the second layer each neighbour has already "
+                "collected something from its own neighbours", LOCAL, (129, 7, 64)),
+        Mistake("your number of keys leaves out one side and the token itself: a token sees both "
+                "sides", LOCAL, (64, 8, 128)),
+        Mistake("your number of keys and your reach both count only half: a token sees both sides, "
+                "and the reaches of two layers add up", LOCAL, (65, 8, 64)),
+        Mistake("your reach is one token short: a key at a distance of exactly half the window is "
+                "still seen, in both layers", LOCAL, (129, 8, 127)),
+        Mistake("your reach adds up numbers of keys: add the tokens to one side, without the token "
+                "itself", LOCAL, (129, 8, 258)),
     ),
     hints=(
         "Draw a window of 4 first. How many tokens are on each side, and who else is in it?",
@@ -122,6 +136,19 @@ def turn_without_minus(x: Tensor, angles: Tensor) -> Tensor:
     return torch.cat([a * cos + b * sin, b * cos + a * sin], dim=-1)
 
 
+def turn_with_two_minuses(x: Tensor, angles: Tensor) -> Tensor:
+    a, b = x.chunk(2, dim=-1)
+    cos, sin = angles.cos(), angles.sin()
+    return torch.cat([a * cos - b * sin, b * cos - a * sin], dim=-1)
+
+
+def turn_with_halves_swapped(x: Tensor, angles: Tensor) -> Tensor:
+    """The second half has the sine of b, not of a."""
+    a, b = x.chunk(2, dim=-1)
+    cos, sin = angles.cos(), angles.sin()
+    return torch.cat([a * cos - b * sin, a * cos + b * sin], dim=-1)
+
+
 def turn_with_mixed_speeds(x: Tensor, angles: Tensor) -> Tensor:
     """Halves form the pairs, but each speed is for two numbers in a row."""
     a, b = x.chunk(2, dim=-1)
@@ -158,6 +185,30 @@ def rotary_with(
         return (query @ key.mT / scale(K)).softmax(dim) @ value
 
     return answer
+
+
+def rotary_but_masked(seen: Callable[[Tensor], Tensor]) -> Callable[..., Tensor]:
+    """Right, except for a mask: position_ids (B, T) -> which keys are seen (B, T, T)."""
+
+    def answer(query, key, value, position_ids, theta):
+        H, K = query.shape[1], query.shape[-1]
+        angles = position_ids[:, None, :, None] * falling(H, K, theta)
+        scores = turn(query, angles) @ turn(key, angles).mT / math.sqrt(K)
+        hidden = ~seen(position_ids)[:, None]
+        return scores.masked_fill(hidden, -torch.inf).softmax(-1) @ value
+
+    return answer
+
+
+def to_the_left_only(position_ids: Tensor) -> Tensor:
+    B, T = position_ids.shape
+    return torch.ones(B, T, T).bool().tril()
+
+
+def within_a_text(position_ids: Tensor) -> Tensor:
+    """A text begins wherever positions fall."""
+    text = F.pad(position_ids.diff(dim=1) <= 0, (1, 0)).cumsum(1)
+    return text[:, :, None] == text[:, None]
 
 
 def turned_by(how: Turn) -> Callable[..., Tensor]:
@@ -203,6 +254,14 @@ rotary_attention = Exercise(
                 "or the minus is in the second half", ROPE, turned_by(turn_back)),
         Mistake("a minus is missing, so lengths change and this is no turn: the first half is "
                 "a cos - b sin", ROPE, turned_by(turn_without_minus)),
+        Mistake("your second half has a minus, so lengths change and this is no turn: it should be "
+                "b cos + a sin", ROPE, turned_by(turn_with_two_minuses)),
+        Mistake("a and b are swapped in your second half: it should be b cos + a sin", ROPE,
+                turned_by(turn_with_halves_swapped)),
+        Mistake("your answer has a causal mask, as in GPT: an encoder's token should also see what "
+                "is to its right", MASKS, rotary_but_masked(to_the_left_only), 3),
+        Mistake("your answer hides the other texts of a row: this exercise has no mask, so texts "
+                "should see each other", UNPAD, rotary_but_masked(within_a_text)),
         Mistake("positions were added as sine waves: RoPE multiplies, by a turn", ROPE,
                 turned_by(add_waves)),
         Mistake("cos and sin are for pairs of neighbours (repeat_interleave), but the halves are "
@@ -228,21 +287,22 @@ rotary_attention = Exercise(
         Mistake("speeds were computed for the hidden size: each head has its own pairs, so K is "
                 "the size of a head", ROPE, rotary_with(
                     lambda H, K, theta: falling(H, H * K, theta)[: K // 2])),
-        Mistake("theta is 10,000 here whatever is given: global layers have a larger theta", ROPE,
+        Mistake("your theta is always 10,000: use the argument", ROPE,
                 rotary_with(lambda H, K, theta: falling(H, K, 10_000.0))),
-        Mistake("the scores were not divided by the root of K", ROPE,
-                rotary_with(scale=lambda K: 1.0)),
-        Mistake("the scores were divided by K, not by its root", ROPE,
-                rotary_with(scale=float)),
-        Mistake("the softmax went over the queries: each query's weights add up to 1, so it goes "
-                "over the last axis", ROPE, rotary_with(dim=-2)),
+        Mistake("the scores were not divided by the root of K", ROOT_K,
+                rotary_with(scale=lambda K: 1.0), 3),
+        Mistake("the scores were divided by K, not by its root", ROOT_K,
+                rotary_with(scale=float), 3),
+        Mistake("your softmax goes over the queries: it should go over the last axis, so that each "
+                "query's weights add up to 1", ONE_QUERY, rotary_with(dim=-2), 3),
     ),
     hints=(
         "What is turned, and what isn't? A score should depend only on a distance.",
         "Speeds (K / 2,) times positions (B, T) give angles (B, 1, T, K / 2). Turn the two halves "
         "of queries and keys by them. The rest is chapter 3's attention.",
-        "angles = position_ids[:, None, :, None] * theta ** (-torch.arange(0, K, 2) / K), and a "
-        "turned x is cat([a * cos - b * sin, b * cos + a * sin], dim=-1)",
+        "First the angles, then each of the two x, with a and b as its halves:\n"
+        "    angles = position_ids[:, None, :, None] * theta ** (-torch.arange(0, K, 2) / K)\n"
+        "    turned = torch.cat([a * cos - b * sin, b * cos + a * sin], dim=-1)",
     ),
 )  # fmt: skip
 
@@ -307,7 +367,7 @@ gated = Exercise(
         Mistake("this is ReGLU, with ReLU: ModernBERT has GELU", GATE,
                 gated_with(lambda a, b: F.relu(a) * b)),
         Mistake("GELU is approximated with tanh: these weights were trained with the exact GELU",
-                GATE, gated_with(lambda a, b: F.gelu(a, approximate="tanh") * b)),
+                ACTIVATIONS, gated_with(lambda a, b: F.gelu(a, approximate="tanh") * b), 4),
         Mistake("x was added: the residual sum belongs to the block, not to the feed-forward", NORM,
                 lambda x, w_in, w_out: x + reference_gated(x, w_in, w_out)),
     ),
@@ -315,7 +375,7 @@ gated = Exercise(
         "Nothing is wrong with the matrices. Which of the two halves should go through GELU?",
         "The rows of w_in are in the order of the chapter's formula: first W_1, whose result goes "
         "through GELU, then W_2, whose result is the gate.",
-        "return (F.gelu(wide) * gate) @ w_out.T, with wide as the first of the two chunks",
+        "wide is the first of the two chunks:\n    return (F.gelu(wide) * gate) @ w_out.T",
     ),
 )  # fmt: skip
 
@@ -411,6 +471,30 @@ def last_norm_first(x, pairs, last):
     return x
 
 
+def after_one_part(x, pairs, last):
+    """`return` is inside the loop."""
+    norm, part = pairs[0]
+    return last(x + part(norm(x)))
+
+
+def last_after_each_and_at_the_end(x, pairs, last):
+    return last(last_after_each(x, pairs, last))
+
+
+class OneNorm(ReferenceStack):
+    """A list that repeats the same LayerNorm."""
+
+    def __init__(self, hidden_size: int, parts: Sequence[nn.Module]) -> None:
+        super().__init__(hidden_size, parts)
+        self.norms = nn.ModuleList([nn.LayerNorm(hidden_size, bias=False)] * len(parts))
+
+
+def last_on_the_path(x, pairs, last):
+    for norm, part in pairs:
+        x = last(x) + part(norm(x))
+    return last(x)
+
+
 def without_mean(norm: nn.LayerNorm) -> Callable[[Tensor], Tensor]:
     """RMSNorm: LayerNorm that doesn't subtract the mean."""
     return lambda x: x / (x.square().mean(-1, keepdim=True) + norm.eps).sqrt() * norm.weight
@@ -476,6 +560,15 @@ pre_norm_stack = Exercise(
                 NORM, other_step(lambda x, n, part: x + part(x))),
         Mistake("the first LayerNorm is used for all parts: each part has its own", NORM,
                 other_stack(first_norm_for_all)),
+        Mistake("all your parts share one LayerNorm, because [module] * n repeats the same module: "
+                "make one for each part", NORM, OneNorm),
+        Mistake("only your first part runs: `return` should come after the loop, not inside it",
+                NORM, other_stack(after_one_part)),
+        Mistake("your last LayerNorm comes after every part and again at the end: it should come "
+                "once, at the end", NORM, other_stack(last_after_each_and_at_the_end)),
+        Mistake("your last LayerNorm is on the residual path: x should go on unchanged, and "
+                "last_norm should come once, after the loop", NORM,
+                other_stack(last_on_the_path)),
         Mistake("each sum takes the input of the whole stack: add to the sum so far", NORM,
                 other_stack(sum_from_the_input)),
         Mistake("all parts read the input of the whole stack: each part reads the sum so far",
@@ -498,8 +591,10 @@ pre_norm_stack = Exercise(
         "Follow x through the stack. Is there a straight path from the first line to the last?",
         "Each part reads a normalised copy of the sum and adds its result to the sum itself. After "
         "all parts, one more LayerNorm. No LayerNorm has a bias.",
-        "for norm, part in zip(self.norms, self.parts): x = x + part(norm(x)), then "
-        "self.last_norm(x), and nn.LayerNorm(hidden_size, bias=False)",
+        "With nn.LayerNorm(hidden_size, bias=False) for all norms:\n"
+        "    for norm, part in zip(self.norms, self.parts):\n"
+        "        x = x + part(norm(x))\n"
+        "    return self.last_norm(x)",
     ),
 )  # fmt: skip
 
@@ -570,6 +665,22 @@ def in_blocks(distance: Tensor, window: int) -> Tensor:
     return block[:, None] == block
 
 
+def with_itself(real: Tensor) -> Tensor:
+    """Each query sees its own place, too, if that is padding."""
+    return keys_are_real(real) | torch.eye(real.shape[1]).bool()
+
+
+def counted_from_the_last(*case: Any) -> Any:
+    masks, thetas = reference_layer_plan(*case)
+    return masks.flip(0), thetas[::-1]
+
+
+def first_mask_only(*case: Any) -> Any:
+    """Only the mask of layer 0 is global, but the thetas are right."""
+    masks, _ = plan_with(is_global=lambda number, every: number == 0)(*case)
+    return masks, reference_layer_plan(*case)[1]
+
+
 def hidden_places(*case: Any) -> Any:
     masks, thetas = reference_layer_plan(*case)
     return ~masks, thetas
@@ -608,18 +719,20 @@ layer_plan = Exercise(
                 plan_with(lambda d, w: d.abs() <= w)),
         Mistake("the text was cut into blocks: a window moves along with its token", LOCAL,
                 plan_with(in_blocks)),
-        Mistake("local layers see padding: their mask needs the window and attention_mask", LOCAL,
-                plan_with(seen_near=everything)),
-        Mistake("global layers see padding: they have no window, but they still need "
-                "attention_mask", LOCAL, plan_with(seen=everything, seen_near=keys_are_real)),
-        Mistake("padding is seen everywhere: attention_mask isn't used", LOCAL,
-                plan_with(seen=everything)),
-        Mistake("rows of padding see nothing, so their softmax is NaN: padding is hidden as a key, "
-                "not as a query", LOCAL, plan_with(seen=both_are_real)),
-        Mistake("attention_mask hides queries instead of keys: its axis is the last axis", LOCAL,
-                plan_with(seen=lambda real: keys_are_real(real).mT)),
-        Mistake("a local layer sees what is near or real: it sees what is near and real", LOCAL,
-                plan_with(join=torch.logical_or)),
+        Mistake("your local layers see padding: their mask needs the window and attention_mask",
+                MASKS, plan_with(seen_near=everything), 3),
+        Mistake("your global layers see padding: they have no window, but they still need "
+                "attention_mask", MASKS, plan_with(seen=everything, seen_near=keys_are_real), 3),
+        Mistake("padding is seen everywhere: your answer doesn't use attention_mask", MASKS,
+                plan_with(seen=everything), 3),
+        Mistake("your answer hides padding as a query, too: hide it only as a key", MASKS,
+                plan_with(seen=both_are_real), 3),
+        Mistake("your answer hides padding as a query: hide it as a key, on the last axis", MASKS,
+                plan_with(seen=lambda real: keys_are_real(real).mT), 3),
+        Mistake("in your answer each token sees itself, padding too: no query should see padding, "
+                "its own place included", MASKS, plan_with(seen=with_itself), 3),
+        Mistake("your local layers see keys that are near *or* real: they should see only those "
+                "that are both", LOCAL, plan_with(join=torch.logical_or)),
         Mistake("the masks are inverted: True means that a key is seen", LOCAL, hidden_places),
         Mistake("all layers are local, so distant tokens hardly exchange anything", LOCAL,
                 plan_with(is_global=lambda number, every: False)),
@@ -631,6 +744,10 @@ layer_plan = Exercise(
                 plan_with(is_global=lambda number, every: number % every != 0)),
         Mistake("only layer 0 is global: n, 2n, ... are global too", LOCAL,
                 plan_with(is_global=lambda number, every: number == 0)),
+        Mistake("your thetas are right, but in your masks only layer 0 is global: n, 2n, ... "
+                "should be global too", LOCAL, first_mask_only),
+        Mistake("you counted layers from the last: count from the first, so that layer 0 is global",
+                LOCAL, counted_from_the_last),
         Mistake("too few layers are global: from one global layer to the next it is n layers, so "
                 "n - 1 local layers lie between them", LOCAL,
                 plan_with(is_global=lambda number, every: number % (every + 1) == 0)),
@@ -647,8 +764,9 @@ layer_plan = Exercise(
         "layer?",
         "near is (T, T): the distance is at most half of the window. real is (B, 1, T): the key is "
         "no padding. Global layers take real, local layers take real & near.",
-        "[real if n % every == 0 else real & near for n in range(num_layers)], stacked, and thetas "
-        "in the same way. real.expand(-1, T, -1) gives both one shape.",
+        "Stack these masks, and choose thetas in the same way. real.expand(-1, T, -1) gives both "
+        "one shape.\n"
+        "    [real if n % every == 0 else real & near for n in range(num_layers)]",
     ),
 )  # fmt: skip
 
@@ -669,8 +787,8 @@ def reference_unpadded(body: Body, input_ids: Tensor, attention_mask: Tensor) ->
     return padded
 
 
-def small_body(N: int, absolute: bool, seed: int) -> Body:
-    """One head over tokens: positions are added as vectors, or only distances count."""
+def small_body(N: int, seed: int) -> Body:
+    """One head over tokens: positions are added as vectors, and distances count, too."""
     D, V, far = 4, 9, 40
     words, places, distances, mix = draw((V, D), (far, D), (2 * far,), (3, D, D), seed=seed)
 
@@ -683,11 +801,13 @@ def small_body(N: int, absolute: bool, seed: int) -> Body:
                     f"body takes the {N} real tokens in one row, so {name} of shape {shape}, not "
                     f"{tuple(given.shape)}"
                 )
-        x = words[ids] + (places[position_ids] if absolute else 0)  # (1, N, D)
+        if mask.dtype != torch.bool:
+            raise ValueError(f"body takes a bool mask, not one of {mask.dtype}")
+        x = words[ids] + places[position_ids]  # (1, N, D)
         query, key, value = (x @ part for part in mix)
         apart = (position_ids[:, :, None] - position_ids[:, None]).clamp(-far, far - 1)  # (1, N, N)
         scores = query @ key.mT / D + distances[apart + far]
-        return x + scores.masked_fill(~mask.bool(), -torch.inf).softmax(-1).nan_to_num(0.0) @ value
+        return x + scores.masked_fill(~mask, -torch.inf).softmax(-1).nan_to_num(0.0) @ value
 
     return body
 
@@ -701,10 +821,6 @@ def where_it_was(states: Tensor, real: Tensor) -> Tensor:
     padded = torch.zeros(*real.shape, states.shape[-1])
     padded[real] = states
     return padded
-
-
-def to_the_left(states: Tensor, real: Tensor) -> Tensor:
-    return where_it_was(states, real.long().sort(dim=1, descending=True).values.bool())
 
 
 def one_after_another(states: Tensor, real: Tensor) -> Tensor:
@@ -764,13 +880,12 @@ def by_columns(body: Body, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
 
 
 def unpadded_cases(seed: int) -> list[Case]:
-    """Padding after the texts, and padding before them in a body that sees only distances."""
+    """Padding after the texts, whichever is the longest."""
     cases = []
-    for lengths, left in (((5, 2, 4), False), ((3, 6), False), ((2, 5, 3), True)):
+    for lengths in ((5, 2, 4), (3, 6), (2, 5, 3)):
         mask = (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).long()
-        mask = mask.flip(1) if left else mask
         ids = draw_ids(9, *mask.shape, seed=seed + len(lengths))
-        cases.append((small_body(sum(lengths), not left, seed + lengths[0]), ids, mask))
+        cases.append((small_body(sum(lengths), seed + lengths[0]), ids, mask))
     return cases
 
 
@@ -781,33 +896,37 @@ unpadded = Exercise(
     cases=unpadded_cases,
     returns={"states": "B T D"},
     mistakes=(
-        Mistake("texts see each other, and positions run on from text to text: the mask allows "
-                "pairs of the same text, and each text's positions start at 0", UNPAD,
-                unpadded_with(see_all, run_on)),
-        Mistake("texts see each other: the mask is 1 only where query and key are of the same text",
-                UNPAD, unpadded_with(see_all)),
-        Mistake("positions run on from text to text: each text's positions start at 0", UNPAD,
-                unpadded_with(positions=run_on)),
-        Mistake("all tokens have the same position", UNPAD,
+        Mistake("your texts see each other, and your positions run on from text to text: the mask "
+                "should be True only within a text, and each text's positions should start at 0",
+                UNPAD, unpadded_with(see_all, run_on)),
+        Mistake("your texts see each other: the mask should be True only where query and key are "
+                "from the same text", UNPAD, unpadded_with(see_all)),
+        Mistake("your texts see the texts before them: the mask should be True only where query "
+                "and key are from the same text, so == and not >=", UNPAD,
+                unpadded_with(lambda text, place: text[:, None] >= text)),
+        Mistake("your positions run on from text to text: each text's positions should start at 0",
+                UNPAD, unpadded_with(positions=run_on)),
+        Mistake("your positions start at 1: each text's positions should start at 0", UNPAD,
+                unpadded_with(positions=lambda text, place: place + 1)),
+        Mistake("all your tokens have the same position: it should be the token's place in its "
+                "text", UNPAD,
                 unpadded_with(positions=lambda text, place: torch.zeros_like(place))),
-        Mistake("the number of the text was given as position: a position is the place in a text",
+        Mistake("you gave the number of the text as position: it should be the place in the text",
                 UNPAD, unpadded_with(positions=lambda text, place: text)),
-        Mistake("the mask compares places: it compares texts", UNPAD,
+        Mistake("your mask compares places: it should compare texts", UNPAD,
                 unpadded_with(lambda text, place: place[:, None] == place)),
-        Mistake("tokens see the other texts and not their own: the mask is inverted", UNPAD,
+        Mistake("your tokens see the other texts and not their own: the mask is inverted", UNPAD,
                 unpadded_with(lambda text, place: text[:, None] != text)),
-        Mistake("each token sees only itself: it sees its whole text", UNPAD,
+        Mistake("each of your tokens sees only itself: it should see its whole text", UNPAD,
                 unpadded_with(lambda text, place: torch.eye(len(text)).bool())),
-        Mistake("tokens see only what is to their left, as in GPT: an encoder's token sees its "
-                "whole text", UNPAD, unpadded_with(
+        Mistake("your tokens see only what is to their left, as in GPT: an encoder's token should "
+                "see its whole text", UNPAD, unpadded_with(
                     lambda text, place: same_text(text, place) & (place[:, None] >= place))),
         Mistake("the bounds between texts are off by one: the first token of a text is counted "
                 "with the text before", UNPAD, unpadded_with(of_shifted)),
         Mistake("the row was cut into equal parts: texts differ in length", UNPAD,
                 unpadded_with(of_equal_parts)),
         Mistake("tokens were taken column by column, but put back row by row", UNPAD, by_columns),
-        Mistake("states moved to the left: padding may come before a text, so put each state back "
-                "where its token was", UNPAD, unpadded_with(back=to_the_left)),
         Mistake("states were written one after another, with all padding at the end: put each "
                 "state back where its token was", UNPAD, unpadded_with(back=one_after_another)),
         Mistake("padding has the state of a real token: it should be 0", UNPAD,
@@ -817,8 +936,9 @@ unpadded = Exercise(
         "In the row, where does one text end and the next begin? Who in this code knows about it?",
         "attention_mask.nonzero() knows the text and the place of each real token. The mask "
         "compares the texts, and the places are the positions.",
-        "text, place = real.nonzero(as_tuple=True), then body(row, (text[:, None] == text)[None], "
-        "place[None])",
+        "With N tokens, text and place are (N,) each:\n"
+        "    text, place = real.nonzero(as_tuple=True)\n"
+        "    states = body(row, (text[:, None] == text)[None], place[None])[0]",
     ),
 )  # fmt: skip
 
@@ -871,6 +991,12 @@ def counted_from_0(curves: np.ndarray, ms: float, fastest: float) -> np.ndarray:
     return np.array([np.interp(fastest * steps[-1], steps * ms, curve) for curve in curves])
 
 
+def mean_over_time(curves: np.ndarray, ms: float, fastest: float) -> np.ndarray:
+    """The mean over the times at which the faster model was measured."""
+    steps = np.arange(1, curves.shape[1] + 1)
+    return np.array([np.interp(fastest * steps, ms * steps, curve).mean() for curve in curves])
+
+
 def half_width(gains: np.ndarray) -> float:
     return stats.t.ppf(0.975, len(gains) - 1) * stats.sem(gains)
 
@@ -921,7 +1047,7 @@ gain_at_equal_time = Exercise(
     chapter=13,
     reference=reference_gain_at_equal_time,
     cases=gain_cases,
-    returns={"gain": "", "half the interval": ""},
+    returns={"gain": "", "half the width": ""},
     run=plain_numbers,
     mistakes=(
         Mistake("these are final accuracies, at equal steps: the slower model had more time, so "
@@ -936,18 +1062,23 @@ gain_at_equal_time = Exercise(
                 "interpolate between two measurements", FAIR, gain_with(last_before)),
         Mistake("the slower curve was read at the first measurement after the budget ended: "
                 "interpolate between two measurements", FAIR, gain_with(first_after)),
-        Mistake("steps were divided by the milliseconds of a step: a slow step takes more time, so "
-                "multiply", FAIR, gain_with(clock_upside_down, fastest=max)),
-        Mistake("the first measurement was put at step 0: it comes after one interval of steps",
+        Mistake("your two clocks are the wrong way round: multiply each model's steps by its own "
+                "ms", FAIR, gain_with(clock_upside_down, fastest=max)),
+        Mistake("you put the first measurement at step 0: it comes after the first S steps",
                 FAIR, gain_with(counted_from_0)),
         Mistake("this is the mean over all measurements: compare when the budget ends", FAIR,
                 gain_with(lambda curves, ms, fastest: curves.mean(1))),
+        Mistake("this is the mean over the whole time: compare only when the budget ends", FAIR,
+                gain_with(mean_over_time)),
         Mistake("the sign is wrong: a gain is changed less base", FAIR, gain_with(
             result=lambda before, after: (
                 (before - after).mean(), half_width(before - after)))),
         Mistake("this is a gain in percent of base: take the difference in points", FAIR,
                 gain_with(result=lambda before, after: (
                     100 * (after / before - 1).mean(), half_width(100 * (after / before - 1))))),
+        Mistake("this is changed divided by base: a gain should be the difference, changed less "
+                "base", FAIR, gain_with(result=lambda before, after: (
+                    (after / before).mean(), half_width(after / before)))),
         Mistake("the interval is that of two independent samples: models with the same seed share "
                 "their luck, so subtract seed by seed first", FAIR, with_half(
                     lambda before, after: stats.t.ppf(0.975, 2 * len(before) - 2)
@@ -966,9 +1097,11 @@ gain_at_equal_time = Exercise(
         Mistake("this is numpy's standard deviation, which divides by n: the interval for the mean "
                 "is t x deviation / root of n, with the deviation by n - 1", FAIR,
                 with_half(lambda before, after: (after - before).std())),
-        Mistake("this is the standard error: multiply it by the t value, 4.3 for three seeds", FAIR,
+        Mistake("your ± is the standard error: multiply it by the t value, which is 4.3 for three "
+                "seeds, or let `interval` do it", FAIR,
                 with_half(lambda before, after: stats.sem(after - before))),
-        Mistake("1.96 is for many seeds: for three seeds the t value is 4.3", FAIR,
+        Mistake("you multiplied the standard error by 1.96, which is for many seeds: for three "
+                "seeds the t value is 4.3, and `interval` knows it for any number", FAIR,
                 with_half(lambda before, after: 1.96 * stats.sem(after - before))),
         Mistake("this t value leaves 5 % on one side: a 95 % interval leaves 2.5 % on each side",
                 FAIR, with_half(lambda before, after: stats.t.ppf(0.95, len(before) - 1)
@@ -983,8 +1116,9 @@ gain_at_equal_time = Exercise(
         "When the faster model is done, how far is the slower model?",
         "Multiply steps by the ms of a step to get a clock for each model. Read all curves at the "
         "end of the shorter clock with np.interp. Then subtract seed by seed.",
-        "at = lambda curves, ms: np.array([np.interp(budget, steps * ms, c) for c in curves]), and "
-        "interval(at(changed, changed_ms) - at(base, base_ms))",
+        "With `steps` from 1 to the number of measurements:\n"
+        "    at = lambda curves, ms: np.array([np.interp(budget, steps * ms, c) for c in curves])\n"
+        "    return interval(at(changed, changed_ms) - at(base, base_ms))",
     ),
 )  # fmt: skip
 

@@ -10,6 +10,7 @@ sentence says what is wrong.
 from __future__ import annotations
 
 import copy
+import inspect
 import linecache
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -30,8 +31,10 @@ class Mistake:
 
     says: str
     see: str
-    """The heading in the exercise's chapter, without its number: `Masks: what must not be seen`."""
+    """The heading in its chapter, without its number: `Masks: what must not be seen`."""
     answer: Any
+    chapter: int | None = None
+    """The chapter of that section, if it isn't the exercise's own."""
 
 
 def call(answer: Callable, *case: Any) -> Any:
@@ -58,6 +61,10 @@ class Exercise:
     """A nudge, the idea, the line."""
     run: Callable = field(default=call, repr=False)
     """How an answer runs on a case."""
+
+    def line(self, mistake: Mistake) -> str:
+        """What is said about a known mistake."""
+        return f"{mistake.says}; see chapter {mistake.chapter or self.chapter}, {mistake.see}"
 
 
 @dataclass(frozen=True)
@@ -102,12 +109,12 @@ def judge(exercise: Exercise, answer: Any) -> Verdict:
         if changed:
             return Verdict(
                 False,
-                f"the answer is right, but input number {changed[0] + 1} is not what it was: "
-                "it was changed in place; work on a copy",
+                f"the answer is right, but {input_name(exercise, changed[0])} was changed in "
+                "place: write x = x + ... and not x += ..., or work on a copy",
             )
         return Verdict(True, "passed")
     if mistake := recognise(exercise, [got for got, _ in found]):
-        return Verdict(False, f"{mistake.says}; see chapter {exercise.chapter}, {mistake.see}")
+        return Verdict(False, exercise.line(mistake))
     if not callable(exercise.reference):  # a prediction: the line must not give the answer away
         return Verdict(False, f"{next(iter(exercise.returns))} is not {short(found[0][0])}")
     return Verdict(False, difference(found, exercise.returns))
@@ -124,6 +131,16 @@ def recognise(exercise: Exercise, outputs: Sequence[Any]) -> Mistake | None:
 
 
 # Saying what is wrong
+
+
+def input_name(exercise: Exercise, number: int) -> str:
+    """An input as the learner's code names it, if the reference has a parameter for each input."""
+    reference, inputs = exercise.reference, len(exercise.cases(0)[0])
+    if isinstance(reference, type) and issubclass(reference, nn.Module):  # sizes, weights, inputs
+        names = ["sizes", "weights", *list(inspect.signature(reference.forward).parameters)[1:]]
+    else:
+        names = list(inspect.signature(reference).parameters)
+    return names[number] if len(names) == inputs else f"input number {number + 1}"
 
 
 def raised(error: BaseException) -> str:
@@ -204,6 +221,7 @@ def difference(found: Sequence[tuple[Any, Any]], returns: Mapping[str, str]) -> 
                 return difference_of_dicts(name, g, w)
             if not isinstance(w, Tensor | np.ndarray):
                 return f"{name} is {short(g)}, not {short(w)}"
+            is_bool = w.dtype in (torch.bool, np.bool_)
             g, w = (torch.as_tensor(x).detach().double() for x in (g, w))
             if g.isnan().any():
                 where = tuple(g.isnan().nonzero()[0].tolist())
@@ -215,6 +233,11 @@ def difference(found: Sequence[tuple[Any, Any]], returns: Mapping[str, str]) -> 
                 f"{name} is off by up to {off[place]:.4g}: at {list(place)} it is "
                 f"{g[place]:.4g} and should be {w[place]:.4g}"
             )
+            if is_bool:
+                line = (
+                    f"{name} is wrong in {int(off.sum())} of {off.numel()} places: at "
+                    f"{list(place)} it is {bool(g[place])} and should be {bool(w[place])}"
+                )
             worst = max(worst, (float(off[place]), line))
     return worst[1]
 
@@ -231,7 +254,9 @@ def difference_of_dicts(name: str, got: dict, want: dict) -> str:
 
 
 def short(value: Any) -> str:
-    """A value in at most 60 characters."""
+    """A value in at most 60 characters, a float to six digits."""
+    if type(value) is float:
+        value = float(f"{value:.6g}")
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
