@@ -1117,7 +1117,8 @@ gain_at_equal_time = Exercise(
         "Multiply steps by the ms of a step to get a clock for each model. Read all curves at the "
         "end of the shorter clock with np.interp. Then subtract seed by seed.",
         "With `steps` from 1 to the number of measurements:\n"
-        "    at = lambda curves, ms: np.array([np.interp(budget, steps * ms, c) for c in curves])\n"
+        "    def at(curves, ms):\n"
+        "        return np.array([np.interp(budget, steps * ms, c) for c in curves])\n"
         "    return interval(at(changed, changed_ms) - at(base, base_ms))",
     ),
 )  # fmt: skip
