@@ -21,6 +21,7 @@ FOLDERS = ("notebooks", "solutions")
 SECONDS_A_CELL = 1800
 WIDGET = "application/vnd.jupyter.widget-view+json"
 KEPT = ("tags", "slideshow", "nbgrader")
+FOLDED = "hide-input"  # the tag that folds code away; JupyterLab has a mark of its own for it
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -52,6 +53,8 @@ def tidy(notebook: nbformat.NotebookNode) -> None:
         cell.metadata = nbformat.from_dict(
             {name: cell.metadata[name] for name in KEPT if cell.metadata.get(name)}
         )
+        if FOLDED in cell.metadata.get("tags", ()):
+            cell.metadata["jupyter"] = {"source_hidden": True}
         if cell.cell_type == "code":
             outputs = coalesce_streams(cell.outputs)
             cell.outputs = [o for o in outputs if not is_passing(o)]

@@ -384,5 +384,5 @@ def test_an_unknown_chapter_is_said_to_be_unknown():
 
 
 def test_an_unknown_exercise_names_those_there_are():
-    with pytest.raises(AttributeError, match=r"no exercise 'attention'; there are .*split_heads"):
-        check.attention(lambda: None)
+    with pytest.raises(AttributeError, match=r"no exercise 'attend'; there are .*split_heads"):
+        check.attend(lambda: None)

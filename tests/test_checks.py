@@ -17,7 +17,8 @@ from minibert.course import checks
 from minibert.course.checks.engine import Exercise, judge, same
 
 ROOT = Path(__file__).parents[1]
-EXERCISES = checks.exercises()
+BLANKS = checks.blanks()
+EXERCISES = checks.exercises() | BLANKS
 
 
 @pytest.mark.parametrize("name", EXERCISES)
@@ -34,7 +35,8 @@ def test_each_mistake_has_its_own_sentence(name):
 
 def test_names_of_exercises_differ():
     modules = [file.stem for file in Path(checks.__file__).parent.glob("chapter_*.py")]
-    found = [import_module(f"minibert.course.checks.{name}").EXERCISES for name in modules]
+    chapters = [import_module(f"minibert.course.checks.{name}") for name in modules]
+    found = [(*module.EXERCISES, *getattr(module, "BLANKS", ())) for module in chapters]
     assert sum(map(len, found)) == len(EXERCISES) >= 36
     assert sum(len(exercise.mistakes) for exercise in EXERCISES.values()) >= 60
 
@@ -56,7 +58,7 @@ def test_what_it_points_at_is_there(exercise: Exercise):
         }
         pointers = {m.see for m in exercise.mistakes if (m.chapter or exercise.chapter) == chapter}
         assert pointers <= headings
-    assert len(exercise.hints) == 3
+    assert len(exercise.hints) == (0 if exercise.name in BLANKS else 3)
 
 
 # Right answers, more than one way each

@@ -12,6 +12,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from minibert.course import checks
 from tests.notebooks import difference, shown
 
 ROOT = Path(__file__).parents[1]
@@ -418,28 +419,64 @@ def test_notebooks_are_tidy(notebook):
     """As `make notebooks` leaves them: a diff shows what changed and nothing else."""
     assert [c.id for c in notebook.cells] == [f"cell-{i:02}" for i in range(len(notebook.cells))]
     for cell in notebook.cells:
-        assert set(cell.metadata) <= {"tags", "slideshow"}
+        assert set(cell.metadata) <= {"tags", "slideshow", "jupyter"}
+        folded = cell.metadata.get("jupyter") == {"source_hidden": True}
+        assert folded == ("hide-input" in cell.metadata.get("tags", ()))
         if cell.cell_type == "code":
             assert all(o.get("name") != "stderr" for o in cell.outputs)
             assert "widget-view" not in str(cell.outputs)
 
 
 GLOSSARY = [
-    " ".join(entry.split())
-    for entry in (ROOT / "docs" / "glossary.md").read_text("utf-8").split("\n- ")[1:]
+    entry.split("\n", 1)
+    for entry in (ROOT / "docs" / "glossary.md").read_text("utf-8").split("\n## ")[1:]
 ]
 
 
-@pytest.mark.parametrize("entry", GLOSSARY, ids=lambda entry: entry.split("**")[1])
-def test_a_term_of_the_glossary_stands_where_it_says(entry):
-    """In the text of the first chapter that is named, in one of its spellings."""
-    spellings, number = re.fullmatch(r"\*\*(.+?)\*\*.*: .+ \(chapters? (\d+).*\)", entry).groups()
-    (file,) = (file for file in NOTEBOOKS if file.stem.startswith(f"{int(number):02}_"))
-    text = " ".join(prose(nbformat.read(file, as_version=4)).replace("`", "").split()).lower()
-    spellings = re.split(r", | \(|\)", spellings.replace("`", "").lower())
-    assert any(spelling in text for spelling in spellings if spelling)
+def anchor(heading):
+    """The address of a heading, as every renderer of Markdown makes it."""
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize(("term", "text"), GLOSSARY, ids=lambda part: part.split("\n")[0])
+def test_a_term_of_the_glossary_stands_where_it_says(term, text):
+    """In the text of the first chapter that is linked, in one of its spellings."""
+    (file, *_) = re.findall(r"\]\(\.\./notebooks/([^)]+)\)", text)
+    said = " ".join(prose(nbformat.read(ROOT / "notebooks" / file, as_version=4)).split())
+    said = said.replace("`", "").lower()
+    spellings = re.split(r", | \(|\)", term.replace("`", "").lower())
+    assert any(spelling in said for spelling in spellings if spelling)
+
+
+def test_links_to_the_glossary_find_their_term(notebook):
+    anchors = {anchor(term) for term, _ in GLOSSARY}
+    linked = set(re.findall(r"\(\.\./docs/glossary\.md#([^)]+)\)", prose(notebook)))
+    assert linked <= anchors
 
 
 def test_the_glossary_is_in_order():
-    terms = [re.sub(r"[^a-z0-9/]", "", e.split("**")[1].lower()) for e in GLOSSARY]
+    terms = [re.sub(r"[^a-z0-9/]", "", term.lower()) for term, _ in GLOSSARY]
     assert terms == sorted(terms)
+
+
+# Blanks
+
+
+def tagged(notebook, tag):
+    return [c for c in notebook.cells if tag in c.metadata.get("tags", ())]
+
+
+def test_a_blank_says_so_and_its_answer_is_folded_below(notebook):
+    """The stored chapter is what a learner opens: empty blanks, and answers that pass."""
+    blanks, answers = tagged(notebook, "blank"), tagged(notebook, "answer")
+    asked = [re.search(r"^check\.(\w+)\(", c.source, re.MULTILINE)[1] for c in blanks]
+    number = int(re.search(r"# (\d+)", notebook.cells[0].source)[1])
+    assert asked == [b.name for b in checks.blanks().values() if b.chapter == number]
+    for name, blank, answer in zip(asked, blanks, answers, strict=True):
+        assert notebook.cells.index(answer) - notebook.cells.index(blank) <= 2
+        assert "hide-input" in answer.metadata.tags
+        assert blank.outputs[0].text == f"{name}: not written yet\n"
+        assert answer.outputs[0].text == f"{name}: passed\n"
+        assert f"check.{name}(" in answer.source
+        written = len(answer.source.splitlines()) - len(blank.source.splitlines()) + 1
+        assert 1 <= written <= 6, f"{name} asks for {written} lines"

@@ -103,4 +103,16 @@ RIGHT = {
         lambda x, m: torch.einsum("btd,bt->bd", x, m / m.sum(1, keepdim=True)),
     ],
     "SelfAttention": [Builtin, OneHeadAtATime],
+    "attention": [
+        lambda q, k, v: (loops_weights(q, k) @ v, loops_weights(q, k)),
+        lambda q, k, v: (F.scaled_dot_product_attention(q, k, v), einsum_weights(q, k)),
+    ],
+    "hide": [
+        lambda scores, mask: scores + (1 - mask) * torch.finfo(scores.dtype).min,
+        lambda scores, mask: torch.where(mask.bool(), scores, -1e9),
+    ],
+    "causal_mask": [
+        lambda n: torch.tensor([[float(j <= i) for j in range(n)] for i in range(n)]),
+        lambda n: (torch.arange(n)[:, None] >= torch.arange(n)).float(),
+    ],
 }

@@ -16,6 +16,7 @@ import textwrap
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
+from types import ModuleType
 from typing import Any
 
 from filelock import FileLock
@@ -29,9 +30,18 @@ PROGRESS = Path("progress.json")
 
 def exercises() -> dict[str, Exercise]:
     """Every exercise by its name, in the order of the course."""
-    chapters = sorted(m.name for m in iter_modules(__path__) if m.name.startswith("chapter_"))
-    modules = [import_module(f"minibert.course.checks.{chapter}") for chapter in chapters]
-    return {exercise.name: exercise for module in modules for exercise in module.EXERCISES}
+    return {exercise.name: exercise for module in _chapters() for exercise in module.EXERCISES}
+
+
+def blanks() -> dict[str, Exercise]:
+    """What a learner fills in while reading the chapters, by its name."""
+    found = [getattr(module, "BLANKS", ()) for module in _chapters()]
+    return {blank.name: blank for of_chapter in found for blank in of_chapter}
+
+
+def _chapters() -> list[ModuleType]:
+    names = sorted(m.name for m in iter_modules(__path__) if m.name.startswith("chapter_"))
+    return [import_module(f"minibert.course.checks.{name}") for name in names]
 
 
 class NotPassed(Exception):
@@ -54,7 +64,7 @@ class Check:
         if os.environ.get("NBGRADER_EXECUTION"):
             if not verdict.passed:
                 raise NotPassed(line)
-        else:
+        elif self.exercise.name in exercises():
             remember(self.exercise.name, verdict)
         say(line)
 
@@ -65,7 +75,7 @@ class Check:
 def __getattr__(name: str) -> Any:
     if name.startswith("_"):
         raise AttributeError(name)
-    found = exercises()
+    found = exercises() | blanks()
     if name not in found:
         raise AttributeError(f"there is no exercise {name!r}; there are {', '.join(found)}")
     return Check(found[name])
@@ -79,6 +89,8 @@ def hint(name: Any) -> None:
     if not isinstance(name, str):  # the function itself was given
         name = getattr(name, "__name__", repr(name))
     exercise = __getattr__(name).exercise
+    if not exercise.hints:
+        return say("the answer is in the folded cell below: click on its three dots")
     number = min(_hints_given.get(name, 0), len(exercise.hints) - 1)
     _hints_given[name] = number + 1
     say(f"hint {number + 1} of {len(exercise.hints)}: {exercise.hints[number]}")

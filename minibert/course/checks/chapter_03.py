@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +15,15 @@ from minibert.attention import (
     merge_heads,
     split_heads,
 )
-from minibert.course.checks.engine import Case, Exercise, Mistake, draw, module, prediction
+from minibert.course.checks.engine import (
+    Case,
+    Exercise,
+    Mistake,
+    call,
+    draw,
+    module,
+    prediction,
+)
 
 ONE_QUERY = "One query, by hand"
 WHY_DIVIDE = "Why divide by √K?"
@@ -417,3 +427,115 @@ EXERCISES = (
     pooled_query,
     self_attention,
 )
+
+
+# Blanks in the chapter
+
+
+def of_attention(weights: Callable[[Tensor], Tensor] = lambda s: s.softmax(-1)) -> Callable:
+    """Attention whose scores become weights in another way."""
+
+    def answer(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        made = weights(scores_of(query, key))
+        return made @ value, made
+
+    return answer
+
+
+def reference_attention(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+    weights = reference_weights(query, key)
+    return weights @ value, weights
+
+
+def attention_cases(seed: int) -> list[Case]:
+    return [tuple(draw(*[shape] * 3, seed=seed)) for shape in ((5, 4), (2, 3, 7, 8))]
+
+
+attention = Exercise(
+    name="attention",
+    chapter=3,
+    reference=reference_attention,
+    cases=attention_cases,
+    returns={"context": "... T K", "weights": "... T T"},
+    mistakes=(
+        Mistake("the softmax ran over queries (dim -2): each row of weights has to add up to 1",
+                ONE_QUERY, of_attention(lambda s: s.softmax(-2))),
+        Mistake("the softmax is missing: these are scores", ONE_QUERY, of_attention(lambda s: s)),
+        Mistake("the softmax runs along the first dimension: with batches and heads, keys are the "
+                "last one", ONE_QUERY, of_attention(lambda s: s.softmax(0))),
+        Mistake("the context is made of keys: weights multiply the values", ONE_QUERY,
+                lambda q, k, v: (reference_weights(q, k) @ k, reference_weights(q, k))),
+        Mistake("query and key are swapped: row i belongs to the token that looks, so the query "
+                "comes first", ONE_QUERY, lambda q, k, v: reference_attention(k, q, v)),
+        Mistake("the scores are not divided by √K", WHY_DIVIDE,
+                lambda q, k, v: reference_attention(q * math.sqrt(q.shape[-1]), k, v)),
+        Mistake("the scores are divided by K instead of √K", WHY_DIVIDE,
+                lambda q, k, v: reference_attention(q / math.sqrt(q.shape[-1]), k, v)),
+    ),
+)  # fmt: skip
+
+
+def reference_hide(scores: Tensor, attention_mask: Tensor) -> Tensor:
+    return scores.masked_fill(attention_mask == 0, torch.finfo(scores.dtype).min)
+
+
+def hide_cases(seed: int) -> list[Case]:
+    scores, batch = draw((4, 4), (3, 2, 4, 4), seed=seed)
+    padded = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0], [0, 0, 0, 0]])[:, None, None, :]
+    return [(scores, torch.tensor([1, 1, 1, 0])), (batch, padded)]
+
+
+def weights_after(answer: Callable, scores: Tensor, attention_mask: Tensor) -> Any:
+    """What the hidden scores become: every number that is low enough gives the same weights."""
+    hidden = call(answer, scores, attention_mask)
+    return hidden.softmax(-1) if isinstance(hidden, Tensor) else hidden
+
+
+hide = Exercise(
+    name="hide",
+    chapter=3,
+    reference=reference_hide,
+    cases=hide_cases,
+    returns={"scores": "... T T"},
+    run=weights_after,
+    mistakes=(
+        Mistake("real tokens are hidden and padding is seen: the mask is 1 for what is real", MASKS,
+                lambda s, m: s.masked_fill(m == 1, LOWEST)),
+        Mistake("padding has a score of 0, and exp(0) is 1: it still gets a share", MASKS,
+                lambda s, m: s * m),
+        Mistake("with -inf, a row in which everything is hidden becomes nan: use the lowest finite "
+                "number", MASKS, lambda s, m: s.masked_fill(m == 0, -math.inf)),
+        Mistake("padding has the highest score, so it gets everything: the lowest number is "
+                "negative", MASKS, lambda s, m: s.masked_fill(m == 0, -LOWEST)),
+        Mistake("these are weights: the softmax comes after hiding, in the next function", MASKS,
+                lambda s, m: reference_hide(s, m).softmax(-1)),
+    ),
+)  # fmt: skip
+
+
+def reference_causal(length: int) -> Tensor:
+    return torch.ones(length, length).tril()
+
+
+causal_mask = Exercise(
+    name="causal_mask",
+    chapter=3,
+    reference=reference_causal,
+    cases=lambda seed: [(4,), (7,)],
+    returns={"mask": "T T"},
+    mistakes=(
+        Mistake("this is the upper triangle: each token sees the future and not the past", MASKS,
+                lambda n: torch.ones(n, n).triu()),
+        Mistake("a token can't see itself here, and token 0 sees nothing: keep the diagonal",
+                MASKS, lambda n: torch.ones(n, n).tril(-1)),
+        Mistake("a token sees one token too far: the next word is what it has to guess", MASKS,
+                lambda n: torch.ones(n, n).tril(1)),
+        Mistake("ones and zeros are swapped: 1 means that a token may look", MASKS,
+                lambda n: 1 - torch.ones(n, n).tril()),
+        Mistake("each token sees itself alone: keep everything to its left as well", MASKS,
+                lambda n: torch.eye(n)),
+        Mistake("nothing is hidden yet", MASKS, lambda n: torch.ones(n, n)),
+    ),
+)  # fmt: skip
+
+BLANKS = (attention, hide, causal_mask)

@@ -57,8 +57,8 @@ class Exercise:
     returns: Mapping[str, str]
     """Names and axes of what is returned: `{"context": "B H T K", "weights": "B H T T"}`."""
     mistakes: tuple[Mistake, ...]
-    hints: tuple[str, str, str]
-    """A nudge, the idea, the line."""
+    hints: tuple[str, ...] = ()
+    """A nudge, the idea, the line. A blank in a chapter has none: its answer is folded below it."""
     run: Callable = field(default=call, repr=False)
     """How an answer runs on a case."""
 
