@@ -39,6 +39,8 @@ _SPECIAL = re.compile(f"({'|'.join(map(re.escape, SPECIAL_TOKENS))})")
 _SETTINGS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 MAX_CHARS_PER_WORD = 100
 MAX_ALPHABET = 1000
+WORDS_REMEMBERED = 1 << 17
+"""About 30 MB of words and their ids. If there are more, all are forgotten."""
 
 
 def _one_of(ranges: str) -> re.Pattern[str]:
@@ -112,6 +114,7 @@ class BertTokenizer:
             name, self.tokens = "the vocabulary", list(vocab_file)
         self.vocab = {token: number for number, token in enumerate(self.tokens)}
         self.do_lower_case = do_lower_case
+        self._ids_of_words: dict[str, list[int]] = {}
         if missing := [token for token in SPECIAL_TOKENS if token not in self.vocab]:
             raise ValueError(f"{name} lacks {', '.join(missing)}: it is not a BERT vocabulary")
 
@@ -309,13 +312,18 @@ class BertTokenizer:
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """The ids of many texts, without `[CLS]` and `[SEP]`: `tokenize` in Rust, on all cores.
 
-        Spaces separate words whatever is around them, so each different word is tokenized once.
+        Spaces separate words whatever is around them, so each different word is tokenized once,
+        and remembered for the next batch.
         """
         split = [text.split(" ") for text in texts]
-        words = list({word for parts in split for word in parts})
-        encodings = self._rust.encode_batch_fast(words, add_special_tokens=False)
-        ids = {word: encoding.ids for word, encoding in zip(words, encodings, strict=True)}
-        return [[token for word in parts for token in ids[word]] for parts in split]
+        ids = self._ids_of_words
+        new = list({word for parts in split for word in parts if word not in ids})
+        encodings = self._rust.encode_batch_fast(new, add_special_tokens=False)
+        ids.update((word, encoding.ids) for word, encoding in zip(new, encodings, strict=True))
+        encoded = [[token for word in parts for token in ids[word]] for parts in split]
+        if len(ids) > WORDS_REMEMBERED:
+            self._ids_of_words = {}  # another thread may still be reading the old one
+        return encoded
 
     def encode_with_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         """The ids of a text and, for each, the characters that it covers: start and end."""

@@ -70,6 +70,16 @@ def test_the_bulk_encoder_gives_the_same_ids(lower, texts):
     assert ours.encode_batch(texts) == want
 
 
+def test_a_large_text_does_not_fill_the_memory(monkeypatch):
+    monkeypatch.setattr("minibert.tokenizer.WORDS_REMEMBERED", 100)
+    tokenizer, most = BertTokenizer(VOCAB), 0
+    for part in range(8):
+        text = " ".join(f"{part}and{number}" for number in range(30))
+        assert tokenizer.encode_batch([text]) == [tokenizer(text)["input_ids"][1:-1]]
+        most = max(most, len(tokenizer._ids_of_words))
+    assert 60 <= most <= 100
+
+
 @pytest.mark.parametrize("lower", [True, False])
 @pytest.mark.parametrize("text", [text for text in HARD if "'" not in text])
 def test_decoding(lower, text):
