@@ -99,6 +99,13 @@ def test_new_heads_depend_on_the_seed_alone():
     assert torch.equal(heads[0], heads[1]) and not torch.equal(heads[0], heads[2])
 
 
+def test_what_is_given_is_not_drawn_first():
+    """Drawing a body only to replace it takes seconds for a large one."""
+    before = torch.get_rng_state()
+    load_with_new_heads("mini-sotu", OBJECTIVES["mlm"].make_model)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_a_sampled_softmax_counts_on_as_many_targets_as_a_batch_has(corpus):
     """The most frequent 512 are always there, so all of 60 tokens; of 600, by hand."""
     recipe = small("speedrun", batch_size=8, max_length=25)  # 40 % of 200 are masked: 80

@@ -43,6 +43,7 @@ from minibert.training.run_folder import (
     write_data_once,
 )
 from minibert.training.trainer import Data, Record, Trainer
+from minibert.weights import Undrawn
 
 PRESET, VOCAB_SIZE = "tiny", 8192
 COUNTING = {
@@ -121,7 +122,8 @@ def pretrain(
     plan = make_plan(recipe, run.steps, run.minutes, run.seed)
     if run.start is not None and not resume:  # refused before an earlier run is removed
         check_outside(out, run.start, "the new run")
-        read_start(run.start, recipe, run.seed)
+        with Undrawn():  # its weights are needed later
+            read_start(run.start, recipe, run.seed)
     write = partial(_write_data, corpus, run, say=session.say)
     with open_run(corpus, out, run, session, read_run, write) as data:
         batches = make_batches(recipe, data.training, data.tokenizer, run.seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -17,6 +18,7 @@ from minibert.pretraining.start_new import log_frequency
 from minibert.tokenizer import BertTokenizer
 from minibert.weights import (
     HEAD_PREFIXES,
+    Undrawn,
     check_sizes,
     load_hf_state_dict,
     read_shapes,
@@ -46,15 +48,17 @@ def load_with_new_heads(
     config = BertConfig.from_pretrained(directory, **overrides)
     with errors_name(directory):
         check_sizes(config, read_shapes(directory))
-    model = make_model(config)
+    with torch.device("meta"):  # names without numbers
+        wanted, there = _heads(to_hf_state_dict(make_model(config))), _heads(tensors)
+    missing = tuple(wanted - there)
+    with nullcontext() if missing else Undrawn():
+        model = make_model(config)
     if model.config.vocab_size < tokenizer.vocab_size:
         raise ValueError(
             f"{directory} has {tokenizer.vocab_size} tokens, but vectors for only "
             f"{model.config.vocab_size} of them"
         )
     at_random = to_hf_state_dict(model)
-    wanted, there = _heads(at_random), _heads(tensors)
-    missing = tuple(wanted - there)
     new = {
         name: tensor.clone()
         for name, tensor in at_random.items()
