@@ -22,7 +22,8 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # shorter in tests than for a learner (MINIBERT_PROFILE=smoke); a later cell asserts what holds in
 # both.
 SHORTER = "its numbers are those of a training run that is shorter in tests"
-FEWER = "its numbers are those of 8 texts in tests, not 40; a cell before compares 2 of each way"
+FEWER = "its numbers are those of 4 texts in tests, not 40; a cell before compares 2 of each way"
+DRAWS = "its numbers are those of 6 losses in tests, not 30; a cell before compares the draws"
 TIMES = "it shows times, of this machine and this hour"
 ELSEWHERE = "it names the run of chapter 6 and real weights, where they are"
 IGNORED = {
@@ -44,10 +45,7 @@ IGNORED = {
         "together, hidden, replaced, left = right_by_fate(trained, Masking())",
     ): SHORTER,
     ("06_pretraining", "dropping = BertForPreTraining.from_pretrained("): SHORTER,
-    (
-        "07_seeing_attention",
-        "from minibert.pretraining.recipes import RECIPES",
-    ): SHORTER,
+    ("07_seeing_attention", "from minibert.pretraining import run_data"): SHORTER,
     ("07_seeing_attention", "history = {"): SHORTER,
     ("07_seeing_attention", "last = history[max(history)]"): SHORTER,
     (
@@ -134,6 +132,7 @@ IGNORED = {
     ("11_real_bert", "def speed(dtype, size=1024, repeats=10):"): TIMES,
     ("11_real_bert", "for lr in (3e-4, 3e-3):"): SHORTER,
     ("11_real_bert", "years = total / HERE / 3600 / 24 / 365"): TIMES,
+    ("12_diffusion", "seeds = range(6 if SMOKE else 30)"): DRAWS,
     (
         "12_diffusion",
         'print(f"{\'hidden\':10}" + "".join(f"{share:>12.0%}" for share in SHARES))',
