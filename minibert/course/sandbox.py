@@ -92,10 +92,8 @@ def private_environment(folder: Path) -> dict[str, str]:
     private += ["JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"]
     environment = os.environ | dict.fromkeys(private, str(home))
     environment |= {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1"}
-    # nbgrader looks for alembic; this package need not be installed.
-    paths = {"PATH": Path(sys.executable).parent, "PYTHONPATH": Path(__file__).parents[2]}
-    for variable, first in paths.items():
-        environment[variable] = f"{first}{os.pathsep}{os.environ.get(variable, '')}"
+    package = Path(__file__).parents[2]  # it need not be installed
+    environment["PYTHONPATH"] = f"{package}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
     return environment
 
 
