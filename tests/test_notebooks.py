@@ -24,6 +24,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SHORTER = "its numbers are those of a training run that is shorter in tests"
 FEWER = "its numbers are those of 4 texts in tests, not 40; a cell before compares 2 of each way"
 DRAWS = "its numbers are those of 6 losses in tests, not 30; a cell before compares the draws"
+SPLITS = "its numbers are those of one split in tests, not five; what holds in both is asserted"
 TIMES = "it shows times, of this machine and this hour"
 ELSEWHERE = "it names the run of chapter 6 and real weights, where they are"
 IGNORED = {
@@ -52,6 +53,8 @@ IGNORED = {
         "07_seeing_attention",
         "own, own_tokenizer = minibert.load(snapshots[max(snapshots)])",
     ): SHORTER,
+    ("08_fine_tuning", "flattery = {}"): SPLITS,
+    ("08_fine_tuning", "figure, ax = plot(height=2.4)"): SPLITS,
     ("08_fine_tuning", "third = math.ceil(len(losses) / 3)"): SHORTER,
     ("08_fine_tuning", "figure, ax = plot(height=2.1)"): SHORTER,
     ("08_fine_tuning", "for name, (body, _) in bodies.items():"): ELSEWHERE,
