@@ -32,6 +32,13 @@ def test_scores_are_the_formulas(query):
     assert scores == pytest.approx(by_formula(query, PASSAGES), abs=1e-5)
 
 
+def test_words_are_compared_by_their_stems():
+    """The stems are from Porter's published examples: plastered -> plaster, motoring -> motor."""
+    passages = ["they plastered walls", "motoring is fun", "taxes"]
+    scores = WordIndex(passages).scores(["plaster", "motor", "taxed", "plastic"])
+    assert ((scores > 0) == np.eye(4, 3, dtype=bool)).all()
+
+
 def test_a_query_without_a_known_word_finds_nothing():
     assert WordIndex(PASSAGES).scores(["the", "unknown", ""]).tolist() == [[0.0] * 4] * 3
 

@@ -160,3 +160,13 @@ def test_training_brings_queries_to_their_passages(tmp_path):
     before = found(bert)
     trained = train_sentence_vectors(bert, TOKENIZER, pairs, tmp_path, settings)
     assert not trained.training and found(trained) > max(0.9, before + 0.3)
+
+
+def test_training_on_a_cpu_avoids_the_slow_backward_pass_of_fused_attention(tmp_path, monkeypatch):
+    monkeypatch.setattr("minibert.search.training.best_device", lambda: torch.device("cpu"))
+    bert, seen = small_bert(), []
+    attention = bert.encoder.layers[0].attention
+    attention.register_forward_hook(lambda module, *_: seen.append(module.implementation))
+    settings = Contrastive(steps=2, batch_size=4, max_length=8)
+    train_sentence_vectors(bert, TOKENIZER, PAIRS, tmp_path, settings)
+    assert set(seen) == {"eager"} and attention.implementation == "sdpa"

@@ -1,7 +1,8 @@
 """BM25: a search by words (Robertson and Zaragoza, 2009), which trained vectors have to beat.
 
 The library `bm25s` does the counting. A passage scores high if it has the query's words, rare words
-above all.
+above all. Words are compared by their stems, so "taxes" matches "taxed"; `snowballstemmer` finds
+the stems.
 """
 
 from __future__ import annotations
@@ -14,36 +15,38 @@ from minibert.search.pairs import TextPair
 
 
 class WordIndex:
-    """Passages by their words. English stop words are left out."""
+    """Passages by the stems of their words. English stop words are left out."""
 
     def __init__(self, passages: Sequence[str]) -> None:
         import bm25s
 
         self.size = len(passages)
         self.bm25 = bm25s.BM25()
-        self.bm25.index(self._words(passages), show_progress=False)
+        self.bm25.index(self._stems(passages), show_progress=False)
 
     def scores(self, queries: Sequence[str]) -> np.ndarray:
         """Queries -> the score of each with each passage (Q, N)."""
-        return np.stack([self._scores(words) for words in self._words(queries)])
+        return np.stack([self._scores(words) for words in self._stems(queries)])
 
     def best_wrong(self, queries: Sequence[str], right: Sequence[int]) -> list[int]:
         """For each query, the number of the best passage that is not the right one."""
         best = []
-        for words, own in zip(self._words(queries), right, strict=True):
+        for words, own in zip(self._stems(queries), right, strict=True):
             scores = self._scores(words)
             scores[own] = -np.inf
             best.append(int(scores.argmax()))
         return best
 
     @staticmethod
-    def _words(texts: Sequence[str]) -> list[list[str]]:
+    def _stems(texts: Sequence[str]) -> list[list[str]]:
         import bm25s
+        import snowballstemmer
 
-        tokens: list[list[str]] = bm25s.tokenize(
-            list(texts), stopwords="en", return_ids=False, show_progress=False
+        stem = snowballstemmer.stemmer("english").stemWords
+        stems: list[list[str]] = bm25s.tokenize(
+            list(texts), stopwords="en", stemmer=stem, return_ids=False, show_progress=False
         )
-        return tokens
+        return stems
 
     def _scores(self, words: list[str]) -> np.ndarray:
         """The scores of all passages (N,), which are 0 if no word of the query is known."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 from torch import nn
 
+from minibert.attention import BertSelfAttention
 from minibert.data.batches import Batch
 from minibert.model import BertModel
 from minibert.settings import Count, Natural, Positive, Share, check
@@ -79,5 +81,24 @@ def train(
     record = Record(out, asdict(settings))
     trainer = Trainer(encoder, objective, optimizers, Data(batches), plan, record)
     trainer.resume()
-    trainer.train()
+    with attention_from_scratch(encoder):
+        trainer.train()
     encoder.cpu().eval()
+
+
+@contextmanager
+def attention_from_scratch(encoder: nn.Module) -> Iterator[None]:
+    """On a CPU, do not use torch's fused attention inside the block: its backward pass is slow.
+
+    With texts of 48 tokens, a step of two layers takes a third less time. On a GPU nothing changes.
+    """
+    attentions = [module for module in encoder.modules() if isinstance(module, BertSelfAttention)]
+    before = [attention.implementation for attention in attentions]
+    try:
+        for attention in attentions:
+            if not attention.query.weight.is_cuda:
+                attention.implementation = "eager"
+        yield
+    finally:
+        for attention, implementation in zip(attentions, before, strict=True):
+            attention.implementation = implementation
