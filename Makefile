@@ -5,6 +5,7 @@
 # make notebooks      run the notebooks and store their outputs; ONLY="03 04" for some of them
 # make exercises      exercises/ from solutions/
 # make slides         the chapters as slides, in build/slides/; ONLY="03 04" for some of them
+# make site          the course as pages that open by double-click, in build/site/
 # make bench          ours and Hugging Face's, side by side; ONLY="step inference" for some groups
 # make soak           pretraining under faults for 20 minutes: signals, a full disk, damaged files
 # make speedrun       the newest record of the race against the first, 25 minutes
@@ -13,8 +14,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test lint units browser chapters test-all lab notebooks exercises slides bench
-.PHONY: soak data speedrun
+.PHONY: install demo test lint units browser chapters test-all lab notebooks exercises slides site
+.PHONY: bench soak data speedrun
 
 install: .venv/installed
 
@@ -78,6 +79,9 @@ slides: install
 lab: install
 	$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" \
 		--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
+
+site: install
+	$(BIN)/python docs/site/build.py
 
 bench: install
 	$(BIN)/python docs/bench $(ONLY)

@@ -81,7 +81,7 @@ def describe_heads(attention: np.ndarray, tokens: Sequence[str]) -> list[list[st
 def attention_distance(attention: np.ndarray) -> np.ndarray:
     """How far each head looks: (L, H), in tokens (Vig and Belinkov, 2019).
 
-    It is the mean of |i - j|, weighted by the attention of row i to column j.
+    It is the mean of `|i - j|`, weighted by the attention of row i to column j.
     """
     attention = _checked(attention)
     place = np.arange(attention.shape[-1])

@@ -88,7 +88,7 @@ def read_wikitext() -> Iterator[Titled]:
 
 
 def clean_wikitext(raw: str) -> Iterator[Titled]:
-    """Articles, which begin at ` = Title = `, without headings and spaces before punctuation."""
+    """Articles, which begin at `= Title =`, without headings and spaces before punctuation."""
     title, paragraphs = "", []
     for line in map(str.strip, raw.splitlines()):
         heading = re.fullmatch(r"(= )+(.+?)( =)+", line)
@@ -200,7 +200,7 @@ def read_boolq() -> Iterator[Titled]:
 
 
 def clean_boolq(raw: str) -> Iterator[Titled]:
-    """Every passage once, without the `Title -- ` that it begins with."""
+    """Every passage once, without the title and `--` that it begins with."""
     passages = dict.fromkeys(json.loads(line)["passage"] for line in raw.splitlines() if line)
     for passage in passages:
         title, _, text = passage.partition(" -- ")
