@@ -15,12 +15,13 @@ from minibert.data.library import (
     SOURCES,
     LibraryDocument,
     Source,
+    as_sentences,
     clean_book,
     clean_boolq,
     clean_passages,
-    clean_synset,
     clean_wikitext,
     one_in,
+    parse_synset,
     read_library,
     without_near_duplicates,
 )
@@ -112,7 +113,8 @@ def test_a_book_loses_its_headings_and_line_breaks():
     ],
 )
 def test_a_gloss_becomes_sentences(line, sentences):
-    assert clean_synset(line) == sentences
+    synset = parse_synset(line)
+    assert (as_sentences(synset) if synset else "") == sentences
 
 
 def test_passages_are_taken_once_and_without_their_titles():

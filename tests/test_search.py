@@ -8,6 +8,7 @@ import torch
 
 from minibert.config import BertConfig
 from minibert.data.corpora import Document
+from minibert.data.library import SOURCES, LibraryDocument
 from minibert.inference.sentence_vectors import sentence_vectors
 from minibert.model import BertModel
 from minibert.search.contrastive import (
@@ -18,7 +19,7 @@ from minibert.search.contrastive import (
     train_sentence_vectors,
 )
 from minibert.search.index import SearchIndex
-from minibert.search.pairs import TextPair, text_pairs
+from minibert.search.pairs import TextPair, definition_pairs, text_pairs
 from minibert.search.ranking import ranks, recall_at, reciprocal_ranks
 from minibert.tokenizer import SPECIAL_TOKENS, BertTokenizer
 
@@ -41,6 +42,38 @@ def test_pairs_are_blocks_of_a_document():
         TextPair(long[3], f"{long[4]} {long[5]}", "one"),
     ]  # 6 and 7 are no block, and "Too short." asks nothing
     assert [pair.query for pair in text_pairs(documents, sentences=3)] == [long[0], long[4]]
+
+
+def test_definitions_lack_their_word_and_are_held_out_with_their_document(monkeypatch):
+    """Two synsets a document here. "noun 4" nearly repeats a held-out text, so it is nowhere."""
+    line = "0000 03 {} 01 {} 0 000 | {}  "
+    nouns = [
+        line.format("n", "dog", 'a canine; "the dog barked"; "two dogs"'),
+        line.format("n", "cat", "a feline"),
+        line.format("n", "rain", 'water that falls; "the rain fell"'),
+        line.format("n", "snow", 'ice that falls; "snow fell"'),
+        line.format("n", "hail", 'pellets of ice; "hail hurts"'),
+    ]
+    verbs = [line.format("v", "run", 'move fast; "Run!"')]
+    files = {"noun": nouns, "verb": verbs}
+    monkeypatch.setattr("minibert.data.library.GLOSSES", 2)
+    monkeypatch.setattr(
+        "minibert.data.library.read_archived",
+        lambda wheel, member: "\n".join(files.get(member.rpartition(".")[2], [])),
+    )
+    (wordnet,) = (source for source in SOURCES if source.name == "wordnet")
+    kept = {"noun 0": False, "noun 2": True, "verb 0": False}
+    documents = [LibraryDocument(wordnet, title, "", held) for title, held in kept.items()]
+    monkeypatch.setattr("minibert.search.pairs.read_library", lambda: documents)
+    training, held_out = definition_pairs()
+    assert training == [
+        TextPair("A canine.", "The dog barked.", "wordnet: noun 0"),
+        TextPair("Move fast.", "Run!", "wordnet: verb 0"),
+    ]
+    assert held_out == [
+        TextPair("Water that falls.", "The rain fell.", "wordnet: noun 2"),
+        TextPair("Ice that falls.", "Snow fell.", "wordnet: noun 2"),
+    ]
 
 
 @pytest.mark.parametrize("more", [0, 2])

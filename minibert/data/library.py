@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -151,45 +152,66 @@ def read_wordnet() -> Iterator[Titled]:
 
     Neighbours in its files are about similar things, so `GLOSSES` synsets in a row are a document.
     """
-    for part in ("noun", "verb", "adj", "adv"):
-        lines = read_archived(PRIMITIVES, f"{_PACKED}/wordnet/data.{part}").splitlines()
-        synsets = [sentence for line in lines if (sentence := clean_synset(line))]
-        for start in range(0, len(synsets), GLOSSES):
-            yield f"{part} {start}", "\n\n".join(synsets[start : start + GLOSSES])
+    for title, synsets in read_synsets():
+        yield title, "\n\n".join(map(as_sentences, synsets))
 
 
 GLOSSES = 40
 
 
-def clean_synset(line: str) -> str:
-    """A line of a WordNet file -> "A dog is a canine. The dog barked all night.", or "".
+class Synset(NamedTuple):
+    """A meaning that words share: its kind, the first of its words, its gloss and its examples."""
+
+    kind: str
+    word: str
+    meaning: str
+    examples: tuple[str, ...]
+
+
+def read_synsets() -> Iterator[tuple[str, list[Synset]]]:
+    """The documents of `read_wordnet`, not yet as sentences: titles and synsets."""
+    for part in ("noun", "verb", "adj", "adv"):
+        lines = read_archived(PRIMITIVES, f"{_PACKED}/wordnet/data.{part}").splitlines()
+        synsets = [synset for line in lines if (synset := parse_synset(line))]
+        for start in range(0, len(synsets), GLOSSES):
+            yield f"{part} {start}", synsets[start : start + GLOSSES]
+
+
+def parse_synset(line: str) -> Synset | None:
+    """A line of a WordNet file, or None for the licence and for a line without a gloss."""
+    data, bar, gloss = line.partition(" | ")
+    if line.startswith(" ") or not bar:  # the licence at the top of each file
+        return None
+    fields = data.split()
+    kind, word = fields[2], re.sub(r"\(\w+\)$", "", fields[4]).replace("_", " ")
+    examples = tuple(re.findall(r'"([^"]+)"', gloss))
+    meaning = re.sub(r'[;:,]?\s*"[^"]*"[^;]*', "", gloss)  # a name may follow a quotation
+    meaning = re.sub(r"^\([^)]*\)\s*", "", meaning.strip()).strip(" ;:,.")
+    return Synset(kind, word, meaning, examples) if meaning or examples else None
+
+
+def as_sentences(synset: Synset) -> str:
+    """A synset -> "A dog is a canine. The dog barked all night."
 
     The gloss becomes a sentence about the synset's first word, and the examples follow.
     """
-    data, bar, gloss = line.partition(" | ")
-    if line.startswith(" ") or not bar:  # the licence at the top of each file
-        return ""
-    fields = data.split()
-    kind, word = fields[2], re.sub(r"\(\w+\)$", "", fields[4]).replace("_", " ")
-    examples = re.findall(r'"([^"]+)"', gloss)
-    meaning = re.sub(r'[;:,]?\s*"[^"]*"[^;]*', "", gloss)  # a name may follow a quotation
-    meaning = re.sub(r"^\([^)]*\)\s*", "", meaning.strip()).strip(" ;:,.")
+    kind, word, meaning, examples = synset
     sentences = [_definition(kind, word, meaning)] if meaning else []
-    sentences += [_as_sentence(example) for example in examples]
-    return " ".join(sentences)
+    return " ".join([*sentences, *map(as_sentence, examples)])
 
 
 def _definition(kind: str, word: str, meaning: str) -> str:
     if kind == "v":
-        return _as_sentence(f"to {word} is to {meaning}")
+        return as_sentence(f"to {word} is to {meaning}")
     if kind != "n":
-        return _as_sentence(f"{word} means {meaning}")
+        return as_sentence(f"{word} means {meaning}")
     if meaning.startswith(("a ", "an ")) and word.islower():
         word = f"{'an' if word[0] in 'aeiou' else 'a'} {word}"
-    return _as_sentence(f"{word} is {meaning}")
+    return as_sentence(f"{word} is {meaning}")
 
 
-def _as_sentence(text: str) -> str:
+def as_sentence(text: str) -> str:
+    """A text with a capital at its start and a full stop at its end."""
     text = text.strip()
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 

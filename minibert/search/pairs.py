@@ -1,4 +1,4 @@
-"""Questions and passages that a corpus gives for free: a sentence, and the text that follows it."""
+"""Questions and passages that a corpus gives for free, without anybody who asks or answers."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from minibert.data.corpora import Document
+from minibert.data.library import as_sentence, read_library, read_synsets
 
 FEWEST_WORDS = 5
 """A shorter sentence, such as "Thank you.", says nothing of what follows it."""
@@ -34,3 +35,21 @@ def text_pairs(documents: Iterable[Document], sentences: int = 4) -> list[TextPa
             if len(query.split()) >= FEWEST_WORDS:
                 pairs.append(TextPair(query, " ".join(passage), document.name))
     return pairs
+
+
+def definition_pairs() -> tuple[list[TextPair], list[TextPair]]:
+    """WordNet's definitions, and an example of each: pairs for training, and held-out pairs.
+
+    The word that is defined is in the example alone, so a definition has few words in common with
+    its example. Pairs of a document that the library holds out are held out. Raises
+    `FileNotFoundError` if the archives have not been fetched.
+    """
+    documents = (document for document in read_library() if document.source.name == "wordnet")
+    is_held_out = {document.title: document.is_held_out for document in documents}
+    training, held_out = [], []
+    for title, synsets in read_synsets():
+        for _, _, meaning, examples in synsets:
+            if title in is_held_out and meaning and examples:
+                pair = TextPair(as_sentence(meaning), as_sentence(examples[0]), f"wordnet: {title}")
+                (held_out if is_held_out[title] else training).append(pair)
+    return training, held_out
