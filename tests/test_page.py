@@ -2,6 +2,7 @@
 
 import importlib
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ from minibert.heads import BertForTokenClassification
 from minibert.tokenizer import SPECIAL_TOKENS, BertTokenizer
 from minibert.viz import page
 from minibert.viz.page.page import _chosen
+
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 
 
 def test_what_cannot_be_read_is_said_in_a_line():
@@ -83,6 +86,22 @@ def test_other_models_are_refused():
     model.config = replace(model.config, position_embedding_type="rope")
     with pytest.raises(ValueError, match=r"of the kind 'rope': .* minibert\.viz\.explore"):
         page(model, TOKENIZER)
+
+
+@pytest.mark.parametrize("course", ["javascript:alert(1)", "data:text/html,x", "file:///etc"])
+def test_only_an_address_of_pages_is_linked_to(course):
+    with pytest.raises(ValueError, match="course is"):
+        page(small(), TOKENIZER, course=course)
+
+
+def test_every_stop_names_a_chapter_that_is_there():
+    stops = node("""const { STOPS } = await load("walk_stops");
+        return STOPS.map(({ chapter, file }) => [chapter, file]);""", None)  # fmt: skip
+    chapters = {path.stem: path for path in NOTEBOOKS.glob("*.ipynb")}
+    assert len(stops) == 10
+    for chapter, file in stops:
+        assert int(chapter.split(",")[0]) == int(file[:2])
+        assert file in chapters
 
 
 def test_the_size_of_a_page_is_said(monkeypatch, tmp_path):

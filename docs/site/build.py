@@ -54,7 +54,7 @@ def prepare(source: Path, solutions: bool) -> None:
     number = len(list((source / "notebooks").iterdir()))
     text = (HERE / "index.md").read_text(encoding="utf-8").replace("{{chapters}}", str(number))
     (source / "index.md").write_text(text, encoding="utf-8")
-    page(*minibert.load("mini-sotu")).save(source / "extra" / "bert.html")
+    page(*minibert.load("mini-sotu"), course="notebooks").save(source / "extra" / "bert.html")
 
 
 def within_the_site(text: str, folder: str) -> str:

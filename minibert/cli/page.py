@@ -22,6 +22,7 @@ from minibert.cli.terminal import say
 @option("--pair", "A second text: the other sentence of a pair.", TEXT)
 @flag("--exact", "Weights in half precision: a page of twice the size.")
 @flag("--snapshots", "Add a slider over the snapshots of the run MODEL.")
+@option("--course", "The address of a site's chapters, to link to from the walk.", TEXT)
 @out_file("The page.", default="bert.html", show_default=True)
 @flag("--overwrite", "Replace the file.")
 def page(model: str, out: Path, overwrite: bool, snapshots: bool, **shown: Any) -> None:

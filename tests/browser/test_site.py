@@ -202,6 +202,32 @@ def test_the_home_page_is_light_and_then_its_bert_answers(opened, site: Path, pa
     expect(frame.get_by_role("textbox").first).to_be_visible()
 
 
+def test_every_stop_of_the_walk_leads_to_its_chapter(opened, site: Path, tmp_path: Path):
+    page = opened("index")
+    frame = page.frame_locator("iframe.live")
+    frame.locator("#tab-walk").click()
+    linked = set()
+    for _ in range(10):
+        link = frame.locator("#view-walk").get_by_role("link", name="chapter")
+        linked.add(link.get_attribute("href"))
+        frame.get_by_role("button", name="Next →").or_(
+            frame.get_by_role("button", name="Start again")
+        ).click()
+    assert len(linked) == 5 and all((site / target).exists() for target in linked)
+    with page.expect_download() as download:
+        frame.get_by_role("button", name="Save a copy of this page").click()
+    copy = tmp_path / "copy.html"
+    download.value.save_as(copy)
+    page.goto(copy.as_uri())
+    page.locator("#tab-walk").click()
+    expect(page.get_by_text("you build this in chapter 1")).to_be_visible()
+    expect(page.locator("#view-walk").get_by_role("link")).to_have_count(0)
+    opened("index")
+    frame.locator("#tab-walk").click()
+    frame.locator("#view-walk").get_by_role("link", name="chapter 1").click()
+    expect(page.get_by_role("heading", name="1 · Tokens and segments")).to_be_visible()
+
+
 def test_nothing_moves_when_pictures_arrive(opened):
     page = opened("notebooks/04_encoder")
     page.evaluate(

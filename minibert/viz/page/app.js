@@ -46,7 +46,7 @@ export class App {
     return {
       guess: new GuessView(data),
       attention: new AttentionView(data, host, this.heads),
-      walk: new WalkView(ask),
+      walk: new WalkView(ask, data.start.course),
       ...(this.guesses() ? { layers: new LayersView(data.tokens, blank) } : {}),
       ...(data.models.length > 1 && this.guesses() ? { training: new TrainingView(data, blank) } : {}),
     };

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from torch import nn
 
@@ -91,6 +92,7 @@ def page(
     exact: bool = False,
     snapshots: str | Path | None = None,
     corpus: str | None = None,
+    course: str | None = None,
 ) -> BertPage:
     """A page that holds this model and runs it, in any browser and without a network.
 
@@ -98,10 +100,12 @@ def page(
     Weights are rounded to a byte each (`pack` says which); with `exact` to half precision, which
     doubles the page. `snapshots` is the folder of a run that kept them: at most five of them go
     into the page, with a slider. `corpus` is the name of what the model learned from, if the page
-    should say it.
+    should say it. `course` is the address of a site's chapters, such as `notebooks` beside the page
+    or `https://example.org/minibert/notebooks`: each stop of the walk then links to the chapter
+    that builds it. A copy that the page saves of itself has no links.
 
-    Raises `ValueError` if the page would be larger than 100 MB, or if the model has parts that the
-    page cannot compute, and warns above 30 MB.
+    Raises `ValueError` if the page would be larger than 100 MB, if the model has parts that the
+    page cannot compute, or if `course` is no address of pages, and warns above 30 MB.
     """
     if not isinstance(model, MODELS):
         raise ValueError(_refusal(model))
@@ -117,7 +121,13 @@ def page(
     models: dict[int | None, MODELS] = {None: model}
     if snapshots is not None:
         models = {step: load(path)[0] for step, path in _chosen(read_snapshots(snapshots)).items()}
+    if course is not None and urlsplit(course).scheme not in ("", "http", "https"):
+        raise ValueError(
+            f"course is {course!r}: give a folder beside the page, or an https address"
+        )
     start: dict[str, Any] = {"text": text, "pair": pair, "masked": [], "off": []}
+    if course:
+        start["course"] = course.rstrip("/")
     made = BertPage(models, tokenizer, start, exact, corpus)
     size = f"the page has {made.size / 1e6:.0f} MB"
     if made.size > TOO_LARGE:

@@ -8,14 +8,15 @@ const SMALL = 4; // px, the side of a cell where two strips stand side by side
 const NO_GUESS = "This model has no head that guesses words. What it says of the text is above.";
 
 /**
- * The stops: a title, the chapter of the course that builds this part, whether it is `inHead`, a part
- * of one head, a sentence, a drawing.
+ * The stops: a title, the chapter of the course that builds this part and its `file`, whether it is
+ * `inHead`, a part of one head, a sentence, a drawing.
  * `t` is a trace, as answer.js makes it, and `host` an element for the colours.
  */
 export const STOPS = [
   {
     title: "Text becomes pieces",
     chapter: "1, Tokens and segments",
+    file: "01_tokens_and_segments",
     say: (t) =>
       `BERT reads pieces of words from a list of its own, its vocabulary. Your text is ${t.tokens.length} `
       + "pieces, and each has a number. Frequent words are one piece. Rare words are several, and ## marks a "
@@ -29,6 +30,7 @@ export const STOPS = [
   {
     title: "A piece becomes a vector",
     chapter: "2, Embeddings",
+    file: "02_embeddings",
     say: (t) =>
       `The number ${t.ids[t.token]} picks a row from a table that BERT learned: a vector, which is a list of `
       + `${t.embedding.sum.length} numbers. A second table says that the piece is at position ${t.token}, and a third `
@@ -49,6 +51,7 @@ export const STOPS = [
   {
     title: "Query, key, value",
     chapter: "3, Attention",
+    file: "03_attention",
     inHead: true,
     say: (t) =>
       `Layer ${t.layer} multiplies the vector by three learned matrices. In head ${t.head}, the query describes `
@@ -64,6 +67,7 @@ export const STOPS = [
   {
     title: "The query is compared with every key",
     chapter: "3, Attention",
+    file: "03_attention",
     inHead: true,
     say: (t) =>
       `The query of ${quote(t)} is multiplied with the key of each word, number by number. The `
@@ -85,6 +89,7 @@ export const STOPS = [
   {
     title: "Scores become shares",
     chapter: "3, Attention",
+    file: "03_attention",
     inHead: true,
     say: (t) =>
       "Softmax turns the scores into shares that add up to 100 %. A score that is one point higher makes the share "
@@ -97,6 +102,7 @@ export const STOPS = [
   {
     title: "Values are mixed",
     chapter: "3, Attention",
+    file: "03_attention",
     say: (t) =>
       (t.off
         ? `Head ${t.head} of layer ${t.layer} is switched off, so it passes nothing on: its context is 0. `
@@ -115,6 +121,7 @@ export const STOPS = [
   {
     title: "The heads come together",
     chapter: "3, Attention",
+    file: "03_attention",
     say: (t) =>
       `The other heads of the layer do the same with matrices of their own. The ${t.heads} contexts lie side by `
       + "side, one more matrix mixes them, and the result is added to the vector that the layer was given. "
@@ -130,6 +137,7 @@ export const STOPS = [
   {
     title: "Each word thinks by itself",
     chapter: "4, Encoder",
+    file: "04_encoder",
     say: (t) => {
       const active = t.inner.filter((x) => x > 0.1).length;
       return `The feed-forward part looks at no other word. It widens the vector to ${t.inner.length} `
@@ -147,6 +155,7 @@ export const STOPS = [
   {
     title: "The same again, layer by layer",
     chapter: "4, Encoder",
+    file: "04_encoder",
     say: (t) =>
       `That was layer ${t.layer}. BERT has ${t.states.length - 1} such layers, each with weights of its own, `
       + `and each reads what the one before it wrote. This is ${quote(t)} after every one of them.`,
@@ -156,6 +165,7 @@ export const STOPS = [
   {
     title: "The vector becomes a guess",
     chapter: "6, Pretraining",
+    file: "06_pretraining",
     say: (t) =>
       "One more dense layer transforms the last vector. The result is compared with the row of every piece in the "
       + "vocabulary. Each comparison gives a number, the logit, and softmax turns the logits into probabilities. "

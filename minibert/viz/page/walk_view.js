@@ -5,9 +5,13 @@ import { Scrolls } from "./scrolls.js";
 import { STOPS } from "./walk_stops.js";
 
 export class WalkView {
-  /** `ask()` is called when another word, layer or head is chosen. */
-  constructor(ask) {
+  /**
+   * `ask()` is called when another word, layer or head is chosen. `course` is the address of the
+   * course's chapters, if the page links to them.
+   */
+  constructor(ask, course) {
     this.ask = ask;
+    this.course = course;
     this.stop = 0;
     this.at = { layer: 0, head: 0, token: null };
     this.place = make("p", { class: "place" });
@@ -88,7 +92,10 @@ export class WalkView {
     this.drawn.fill(...stop.draw(trace, this.root));
     this.off.hidden = !(trace.off && stop.inHead);
     this.legend.hidden = !this.drawn.root.querySelector(".strip");
-    this.chapter.textContent = `In the minibert course you build this in chapter ${stop.chapter}.`;
+    const name = `chapter ${stop.chapter}`;
+    const link = { href: `${this.course}/${stop.file}.html`, target: "_top" };
+    this.chapter.replaceChildren(
+      "In the minibert course you build this in ", this.course ? make("a", link, name) : name, ".");
     this.back.disabled = this.stop === 0;
     this.next.textContent = this.stop === STOPS.length - 1 ? "Start again" : "Next →";
   }
