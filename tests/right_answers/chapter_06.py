@@ -110,6 +110,53 @@ def step_by_formula(weight, bias, parts, lr, limit):
     return loss, weight - lr * shrink * for_weight, bias - lr * shrink * for_bias
 
 
+def masked_rows(head, states, labels):
+    """Flat places, and the loss by hand."""
+    places = (labels.flatten() != -100).nonzero()[:, 0]
+    shares = head(states.flatten(0, 1)[places]).log_softmax(-1)
+    return -shares.gather(1, labels.flatten()[places, None]).mean()
+
+
+def masked_ignoring(head, states, labels):
+    rows, places = (labels != -100).nonzero(as_tuple=True)
+    picked = labels[rows, places]
+    return F.cross_entropy(head(states[rows, places]), picked, reduction="sum") / len(picked)
+
+
+def torch_clip(gradients, limit):
+    holders = [nn.Parameter(torch.zeros_like(g)) for g in gradients]
+    for holder, g in zip(holders, gradients, strict=True):
+        holder.grad = g.clone()
+    length = nn.utils.clip_grad_norm_(holders, limit)
+    return [holder.grad for holder in holders], length
+
+
+def loop_clip(gradients, limit):
+    length = sum((g**2).sum() for g in gradients).sqrt()
+    if length > limit:
+        return [g / length * limit for g in gradients], length
+    return list(gradients), length
+
+
+def step_that_cleans_up(model, batch, optimizer, limit=1.0):
+    loss = model(**batch).loss
+    loss.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), limit)
+    optimizer.step()
+    optimizer.zero_grad()
+    return float(loss.detach())
+
+
+def step_by_grad(model, batch, optimizer, limit=1.0):
+    weights = list(model.parameters())
+    loss = model(**batch).loss
+    clipped, _ = loop_clip(torch.autograd.grad(loss, weights), limit)
+    for weight, gradient in zip(weights, clipped, strict=True):
+        weight.grad = gradient
+    optimizer.step()
+    return loss.detach().item()
+
+
 RIGHT = {
     "first_loss": [11.0, 11.02, math.log(2 * 30522), torch.tensor(30522.0).log() + math.log(2)],
     "cross_entropy": [
@@ -127,4 +174,7 @@ RIGHT = {
         lambda named: list(filter(lambda name: named[name].ndim not in (0, 1), named)),
     ],
     "accumulated_step": [backward_step, step_by_formula],
+    "masked_loss": [masked_rows, masked_ignoring],
+    "clip": [torch_clip, loop_clip],
+    "training_step": [step_that_cleans_up, step_by_grad],
 }

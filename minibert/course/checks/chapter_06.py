@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from minibert.course.checks.engine import Case, Exercise, Mistake, draw, draw_ids
+from minibert.course.checks.engine import (
+    Case,
+    Exercise,
+    Mistake,
+    Unfit,
+    call,
+    draw,
+    draw_ids,
+)
 
 LOSS = "The loss, by hand"
 ASKED = "Only where something is asked"
 NSP = "Two sentences: the pooler and NSP"
 ADAM = "Adam, and its first steps"
-AROUND = "Around the optimiser: schedule, clipping, accumulation"
-PEOPLE = "Mistakes people make here"
+AROUND = "Schedule and clipping"
+LOOP = "The loop"
+PARTS = "Optional: a batch in parts"
 
 
 # 1: the first loss, before anything runs
@@ -40,21 +50,21 @@ first_loss = Exercise(
         Mistake("this is the MLM loss alone: NSP, which has two answers to choose from, is added",
                 NSP, 10.3),
         Mistake("this is the NSP loss alone: MLM, with its 30522 answers, is added", LOSS, 0.7),
-        Mistake("this is in bits: the loss is in nats, so the logarithm is the natural one", LOSS,
+        Mistake("this is in bits: for nats, take the natural logarithm", LOSS,
                 math.log2(30522) + 1),
-        Mistake("this logarithm is to the base of 10: the loss takes the natural one", LOSS,
+        Mistake("this logarithm has base 10: the loss takes the natural one", LOSS,
                 math.log10(30522) + math.log10(2)),
-        Mistake("this is for the 8192 tokens of the chapter: here there are 30522", LOSS,
+        Mistake("the 8192 tokens are the chapter's: BERT-base has 30522", LOSS,
                 math.log(8192) + math.log(2)),
         Mistake("this is the mean of both losses: BERT adds them", NSP, 5.5),
-        Mistake("the NSP loss of a half each is not a half: it is minus the logarithm of it", NSP,
+        Mistake("the NSP loss isn't a half, but minus the logarithm of a half", NSP,
                 math.log(30522) + 0.5),
         Mistake("the two losses were multiplied: BERT adds them", NSP,
                 math.log(30522) * math.log(2)),
-        Mistake("these are numbers of answers: the loss is the logarithm of each", LOSS, 30524),
-        Mistake("the sign is wrong: a logarithm of a share is negative, and minus that is the loss",
+        Mistake("you added the numbers of answers: take the logarithm of each", LOSS, 30524),
+        Mistake("the sign is wrong: the loss is minus the logarithm of a share, which is positive",
                 LOSS, -11.0),
-        Mistake("a model has a loss of 0 only if it is sure, and right every time", LOSS, 0),
+        Mistake("a loss of 0 means that the model is certain, and right every time", LOSS, 0),
     ),
     hints=(
         "It has learned nothing. What share does it give to each answer, in each of its two tasks?",
@@ -93,39 +103,39 @@ cross_entropy = Exercise(
     cases=cross_entropy_cases,
     returns={"loss": ""},
     mistakes=(
-        Mistake("the softmax was taken twice: F.cross_entropy wants logits, it has a softmax in it",
+        Mistake("the softmax was taken twice: F.cross_entropy wants logits, and has its own",
                 LOSS, lambda x, y: F.cross_entropy(x.softmax(-1), y)),
-        Mistake("the shares add up to 1 over the hidden tokens, not over the vocabulary: wrong dim",
+        Mistake("the shares add up to 1 over the tokens, not over the vocabulary: wrong dim",
                 LOSS, lambda x, y: -of_right(x.log_softmax(0), y).mean()),
-        Mistake("exp(200) is too large for a float32: take the row's largest logit away first",
+        Mistake("exp(200) is too large for a float32: subtract the row's largest logit first",
                 LOSS, lambda x, y: -of_right(x.exp() / x.exp().sum(-1, keepdim=True), y)
                 .log().mean()),
         Mistake("the sum of exponentials is inf where logits are large: torch.logsumexp avoids it",
                 LOSS, lambda x, y: (x.exp().sum(-1).log() - of_right(x, y)).mean()),
-        Mistake("the loss is in bits, by log2: in nats it is the natural logarithm", LOSS,
+        Mistake("the loss is in bits (log2): for nats, take the natural logarithm", LOSS,
                 lambda x, y: reference_cross_entropy(x, y) / math.log(2)),
-        Mistake("the logarithm is to the base of 10: the natural one is meant", LOSS,
+        Mistake("the logarithm has base 10: take the natural one", LOSS,
                 lambda x, y: reference_cross_entropy(x, y) / math.log(10)),
         Mistake("this is the sum over the tokens, not their mean", LOSS,
                 lambda x, y: len(y) * reference_cross_entropy(x, y)),
-        Mistake("the sign is wrong: a log of a share is negative, and the loss is minus that", LOSS,
+        Mistake("the sign is wrong: the loss is minus the logarithm", LOSS,
                 lambda x, y: -reference_cross_entropy(x, y)),
         Mistake("this is the mean share of the right tokens: its logarithm is missing", LOSS,
                 lambda x, y: of_right(x.softmax(-1), y).mean()),
-        Mistake("shares were averaged before the logarithm: each token has a loss, then the mean",
+        Mistake("the shares were averaged first: take each token's logarithm, then the mean",
                 LOSS, lambda x, y: -of_right(x.softmax(-1), y).mean().log()),
         Mistake("these are minus the logits of the right tokens: the softmax is missing", LOSS,
                 lambda x, y: -of_right(x, y).mean()),
-        Mistake("the logarithms of all tokens were averaged: only the right one of a row counts",
+        Mistake("the whole row was averaged: only the right token of each row counts",
                 LOSS, lambda x, y: -x.log_softmax(-1).mean()),
-        Mistake("this is the loss of the likeliest tokens: it is the right ones that count", LOSS,
+        Mistake("this is the loss of the likeliest tokens: take the right ones", LOSS,
                 lambda x, y: -x.log_softmax(-1).amax(-1).mean()),
-        Mistake("this is the entropy of the guess: what is right does not come into it", LOSS,
+        Mistake("this is the entropy of the guess, which doesn't depend on the right token", LOSS,
                 lambda x, y: -(x.softmax(-1) * x.log_softmax(-1)).sum(-1).mean()),
     ),
     hints=(
-        "Logits become shares, and of each row only one share matters.",
-        "Softmax over the vocabulary, pick the right token's share, minus its logarithm, mean.",
+        "Turn logits into shares. Only one share in each row matters.",
+        "Take a softmax over the vocabulary, pick the right token's share, and average -log of it.",
         "-logits.log_softmax(-1)[torch.arange(len(right)), right].mean()",
     ),
 )  # fmt: skip
@@ -180,17 +190,17 @@ pretraining_loss = Exercise(
     cases=pretraining_cases,
     returns={"loss": ""},
     mistakes=(
-        Mistake("0 is ignored in both losses: it is NSP's \"is next\", and a token of MLM", PEOPLE,
+        Mistake("0 is ignored in both losses: it is NSP's \"is next\", and a token of MLM", NSP,
                 lambda p, n, y, z: mlm_without_zeros(p, y) + nsp_without_zeros(n, z)),
         Mistake("NSP ignores 0, which is \"is next\": then every pair is called random",
-                PEOPLE, lambda p, n, y, z: mlm(p, y) + nsp_without_zeros(n, z)),
-        Mistake("MLM ignores 0, a token like any other: what is not asked has the label -100",
+                NSP, lambda p, n, y, z: mlm(p, y) + nsp_without_zeros(n, z)),
+        Mistake("MLM ignores 0, a token like any other: -100 says that nothing is asked",
                 ASKED, lambda p, n, y, z: mlm_without_zeros(p, y) + F.cross_entropy(n, z)),
-        Mistake("all positions count in MLM, those that are not asked as if 0 were right there",
+        Mistake("all positions count in MLM, as if 0 were right where nothing is asked",
                 ASKED, lambda p, n, y, z: mlm(p, y.clamp(min=0)) + F.cross_entropy(n, z)),
-        Mistake("MLM is divided by all positions, not by those that are asked", ASKED,
+        Mistake("MLM is divided by all positions: divide by the tokens asked", ASKED,
                 lambda p, n, y, z: mlm(p, y, "sum") / y.numel() + F.cross_entropy(n, z)),
-        Mistake("MLM is a sum over the tokens asked, not their mean", ASKED,
+        Mistake("MLM is a sum: take the mean over the tokens asked", ASKED,
                 lambda p, n, y, z: mlm(p, y, "sum") + F.cross_entropy(n, z)),
         Mistake("each row's mean was averaged: every token asked should count the same", AROUND,
                 lambda p, n, y, z: torch.stack(
@@ -208,7 +218,7 @@ pretraining_loss = Exercise(
     ),
     hints=(
         "What does 0 mean in each of the two kinds of labels?",
-        "Two losses that ignore different things: MLM leaves out -100, NSP leaves out nothing.",
+        "The two losses ignore different things: MLM leaves out -100, NSP leaves out nothing.",
         "F.cross_entropy(prediction_logits[labels != -100], labels[labels != -100]) + "
         "F.cross_entropy(nsp_logits, next_sentence_label)",
     ),
@@ -320,46 +330,46 @@ adam_step = Exercise(
     mistakes=(
         Mistake("the bias correction is missing: both averages start at 0 and are too small", ADAM,
                 adam_with(corrected=lambda a: False)),
-        Mistake("the bias is corrected always: BERT's own Adam, corrected=False, goes without",
+        Mistake("the bias is always corrected: with corrected=False, leave it as it is",
                 ADAM, adam_with(corrected=lambda a: True)),
-        Mistake("only m is corrected: v is too small as well, and for much longer", ADAM,
+        Mistake("only m is corrected: v is too small, too, and for much longer", ADAM,
                 adam_moving(lambda m, v, c1, c2, eps: m / c1 / (v.sqrt() + eps))),
-        Mistake("only v is corrected: m is too small as well", ADAM,
+        Mistake("only v is corrected: m is too small, too", ADAM,
                 adam_moving(lambda m, v, c1, c2, eps: m / ((v / c2).sqrt() + eps))),
-        Mistake("v was corrected after its root: the correction belongs to v itself", ADAM,
+        Mistake("v was corrected after taking the root: correct v itself", ADAM,
                 adam_moving(lambda m, v, c1, c2, eps: m / c1 / (v.sqrt() / c2 + eps))),
-        Mistake("eps is inside the root: it is added after it", ADAM,
+        Mistake("eps is inside the root: add it after taking the root", ADAM,
                 adam_moving(lambda m, v, c1, c2, eps: m / c1 / (v / c2 + eps).sqrt())),
         Mistake("m is divided by v, not by its root", ADAM,
                 adam_moving(lambda m, v, c1, c2, eps: m / c1 / (v / c2 + eps))),
-        Mistake("m and v are multiplied by 1 - beta ** step, not divided: that makes them smaller",
+        Mistake("m and v are multiplied by 1 - beta ** step: divide, so that they grow",
                 ADAM, adam_moving(lambda m, v, c1, c2, eps: m * c1 / ((v * c2).sqrt() + eps))),
         Mistake("the correction counts one step too many: the first step is number 1, not 2", ADAM,
                 adam_with(step=lambda a: a["step"] + 1)),
-        Mistake("the correction counts one step too few: at the first it divides by 0", ADAM,
+        Mistake("the correction counts one step too few, so the first divides by 0", ADAM,
                 adam_with(step=lambda a: a["step"] - 1)),
         Mistake("the two betas are swapped: the first is for m, the second for v", ADAM,
                 adam_with(betas=lambda a: a["betas"][::-1])),
-        Mistake("old and new are swapped in the averages: beta is the share of the old one", ADAM,
+        Mistake("old and new are swapped in the averages: beta is the old one's share", ADAM,
                 mostly_new),
-        Mistake("the step was made from the old averages: the new gradient comes in first", ADAM,
+        Mistake("the step used the old averages: let the new gradient in first", ADAM,
                 one_step_behind),
-        Mistake("corrected averages are handed on: m and v go to the next step as they are", ADAM,
+        Mistake("the corrected averages came back: return m and v without the correction", ADAM,
                 corrections_kept),
-        Mistake("decay is in the gradient, and so in m and v: Adam then scales it; AdamW does not",
+        Mistake("decay is part of the gradient, so it enters m and v: AdamW keeps it out",
                 ADAM, adam_with(
                     gradient=lambda a: a["gradient"] + a["decay"] * a["weight"],
                     decay=lambda a: 0.0)),
-        Mistake("decay was taken from the new weight: it is from the weight before the step", ADAM,
+        Mistake("decay uses the new weight: use the weight before the step", ADAM,
                 decayed_afterwards),
         Mistake("decay is not multiplied by the learning rate", ADAM,
                 adam_with(decay=lambda a: a["decay"] / a["lr"])),
         Mistake("the weight decay is missing", ADAM, adam_with(decay=lambda a: 0.0)),
-        Mistake("the step goes uphill: it is taken away from the weight", ADAM, uphill),
+        Mistake("the step goes uphill: subtract it from the weight", ADAM, uphill),
     ),
     hints=(
         "Five lines: two averages, their corrections, the decay, the step.",
-        "New m is beta1 of the old and 1 - beta1 of the gradient. Corrected means divided by "
+        "The new m is beta1 of the old and 1 - beta1 of the gradient. Corrected: divided by "
         "1 - beta ** step, for the step only: m and v are returned without it.",
         "weight - lr * decay * weight - lr * fair_m / (fair_v.sqrt() + eps), with "
         "fair_m = m / (1 - beta1**step)",
@@ -400,36 +410,37 @@ rate_at = Exercise(
     cases=rate_cases,
     returns={"rate": ""},
     mistakes=(
-        Mistake("the way down counts from the end of the warm-up, as Hugging Face's; BERT's from 0",
-                AROUND, lambda s, n, w: s / w if s < w else max(0.0, (n - s) / (n - w))),
+        Mistake("the line down starts at the end of the warm-up, as Hugging Face's: "
+                "BERT's starts at 0", AROUND,
+                lambda s, n, w: s / w if s < w else max(0.0, (n - s) / (n - w))),
         Mistake("there is no warm-up: the first step has the whole rate", AROUND,
                 lambda s, n, w: down(s, n)),
-        Mistake("after the last step the rate is negative, which goes uphill: it stays at 0",
+        Mistake("after the last step the rate is negative, so training goes uphill: keep it at 0",
                 AROUND, lambda s, n, w: s / w if s < w else 1 - s / n),
-        Mistake("at the step where the warm-up ends the rate is still on the way up: off by one",
+        Mistake("off by one: at step `warmup` the rate follows the line down already",
                 AROUND, lambda s, n, w: s / w if s <= w else down(s, n)),
-        Mistake("the way up is one step ahead: at step 0 the rate is 0", AROUND,
+        Mistake("the line up is one step ahead: at step 0 the rate is 0", AROUND,
                 lambda s, n, w: (s + 1) / w if s < w else down(s, n)),
         Mistake("the rate never comes down: after the warm-up it stays at 1", AROUND,
                 lambda s, n, w: min(1.0, s / w)),
-        Mistake("the way up is multiplied by the way down: there it is step / warmup alone", AROUND,
-                lambda s, n, w: min(1.0, s / w) * down(s, n)),
-        Mistake("this is the lower of both lines: it turns before the warm-up is over", AROUND,
-                lambda s, n, w: min(s / w, down(s, n))),
-        Mistake("the line down ends a step too early: it is at 0 at step `steps`", AROUND,
+        Mistake("the two lines are multiplied: during the warm-up the rate is step / warmup",
+                AROUND, lambda s, n, w: min(1.0, s / w) * down(s, n)),
+        Mistake("this is the lower of the two lines, which turns before the warm-up is over",
+                AROUND, lambda s, n, w: min(s / w, down(s, n))),
+        Mistake("the line down ends a step too early: it reaches 0 at step `steps`", AROUND,
                 lambda s, n, w: s / w if s < w else max(0.0, 1 - s / (n - 1))),
-        Mistake("whole-number division: the rate is 0 all the way up", AROUND,
+        Mistake("// divides whole numbers, so the rate stays 0 during the warm-up: use /", AROUND,
                 lambda s, n, w: s // w if s < w else down(s, n)),
-        Mistake("the way up is measured by all steps, so it does not get to 1: divide by `warmup`",
+        Mistake("the line up is divided by `steps`, so it never gets near 1: divide by `warmup`",
                 AROUND, lambda s, n, w: s / n if s < w else down(s, n)),
-        Mistake("this way down is a cosine: BERT's is a straight line", AROUND,
+        Mistake("the rate falls along a cosine: BERT's falls along a straight line", AROUND,
                 lambda s, n, w: s / w if s < w else
                 (1 + math.cos(math.pi * min(1.0, s / n))) / 2),
-        Mistake("this falls with the root of the step, as the Transformer's: BERT's is a line",
+        Mistake("the rate falls with the root of the step, as the Transformer's: BERT's is a line",
                 AROUND, lambda s, n, w: s / w if s < w else math.sqrt(w / s)),
     ),
     hints=(
-        "Draw it: two straight lines, and a small drop where the one ends and the other goes on.",
+        "Draw it: two straight lines, with a small drop from the first to the second.",
         "Up: 0 at step 0, 1 at step `warmup`. Down: 1 at step 0, 0 at step `steps`, and no lower.",
         "step / warmup if step < warmup else max(0.0, 1 - step / steps)",
     ),
@@ -488,11 +499,11 @@ decayed_names = Exercise(
     cases=decayed_cases,
     returns={"names": ""},
     mistakes=(
-        Mistake("the list matches no norm that is not called LayerNorm: their gains are decayed",
-                PEOPLE, sparing("bias", "LayerNorm.weight")),
+        Mistake("the list only knows norms called LayerNorm: all other gains are decayed",
+                ADAM, sparing("bias", "LayerNorm.weight")),
         Mistake("everything is decayed, gains and biases too", ADAM, list),
         Mistake("nothing is decayed: matrices and embeddings should be", ADAM, lambda named: []),
-        Mistake("this is what is spared: gains and biases are not decayed, matrices are", ADAM,
+        Mistake("these are the spared ones: return the names of those that are decayed", ADAM,
                 lambda named: [name for name, tensor in named.items() if tensor.dim() < 2]),
         Mistake("embeddings are spared: they have two axes, and BERT decays them", ADAM,
                 lambda named: [n for n in reference_decayed(named) if "embeddings" not in n]),
@@ -500,11 +511,11 @@ decayed_names = Exercise(
                 ADAM, sparing("bias")),
         Mistake("only norms are spared, by name: biases are not decayed either", ADAM,
                 sparing("norm", "LayerNorm")),
-        Mistake("names with \"norm\" do not match \"LayerNorm\", nor \"ln_1\": names are no rule",
-                PEOPLE, sparing("bias", "norm")),
-        Mistake("both spellings of norm match, but not \"ln_1.gamma\": the next name breaks it",
-                PEOPLE, sparing("bias", "norm", "LayerNorm")),
-        Mistake("what is called weight is decayed: so are the gains of norms, and no kernel is",
+        Mistake("\"norm\" matches neither \"LayerNorm\" nor \"ln_1\": don't rely on names",
+                ADAM, sparing("bias", "norm")),
+        Mistake("both spellings of norm match, but \"ln_1.gamma\" doesn't: don't rely on names",
+                ADAM, sparing("bias", "norm", "LayerNorm")),
+        Mistake("every \"weight\" is decayed, even the gains of norms, but no \"kernel\" is",
                 ADAM, lambda named: [name for name in named if name.endswith("weight")]),
         Mistake("only tensors with exactly two axes are decayed: a kernel has three", ADAM,
                 lambda named: [name for name, tensor in named.items() if tensor.dim() == 2]),
@@ -514,7 +525,7 @@ decayed_names = Exercise(
                 lambda named: sorted(reference_decayed(named))),
     ),
     hints=(
-        "Names are up to whoever wrote the model. What is it that gains and biases have in common?",
+        "Everyone names parts differently. What do gains and biases have in common?",
         "They are vectors: one axis, or none. Matrices and embeddings have two or more.",
         "[name for name, tensor in named.items() if tensor.dim() >= 2]",
     ),
@@ -644,55 +655,278 @@ accumulated_step = Exercise(
     cases=update_cases,
     returns={"loss": "", "weight": "V D", "bias": "V"},
     mistakes=(
-        Mistake("this is the mean of the parts' means: a token of a part with few weighs more",
-                AROUND, update_with(lambda s: sum(F.cross_entropy(*p) for p in s) / len(s))),
-        Mistake("the parts' means were added: sum losses, and divide once by all tokens asked",
-                AROUND, update_with(lambda s: sum(F.cross_entropy(*p) for p in s))),
-        Mistake("a part with no question has a mean of 0/0, NaN, and 0 times NaN is NaN: take sums",
-                AROUND, update_with(lambda s: sum(
+        Mistake("this is the mean of the parts' means: tokens of a part with few count more",
+                PARTS, update_with(lambda s: sum(F.cross_entropy(*p) for p in s) / len(s))),
+        Mistake("the parts' means were added: add losses, and divide once by all tokens asked",
+                PARTS, update_with(lambda s: sum(F.cross_entropy(*p) for p in s))),
+        Mistake("a part that asks nothing has a mean of 0/0 = NaN, and 0 * NaN = NaN: take sums",
+                PARTS, update_with(lambda s: sum(
                     F.cross_entropy(*p) * tokens_in([p]) for p in s) / tokens_in(s))),
-        Mistake("losses were summed but not divided by the number of tokens asked", AROUND,
+        Mistake("losses were summed but not divided by the number of tokens asked", PARTS,
                 update_with(summed)),
-        Mistake("the sum was divided by the number of parts, not of tokens asked", AROUND,
+        Mistake("the sum was divided by the number of parts: divide by the tokens asked", PARTS,
                 update_with(lambda s: summed(s) / len(s))),
-        Mistake("the sum was divided by all positions: only those with a question count", ASKED,
+        Mistake("the sum was divided by all positions: divide by the tokens asked", ASKED,
                 update_with(lambda s: summed(s) / sum(len(labels) for _, labels in s))),
         Mistake("positions with the label -100 count, as if 0 were right there", ASKED,
                 update_with(lambda s: one_mean([(x, y.clamp(min=0)) for x, y in s]))),
-        Mistake("only the last part counts: what the others added was thrown away", AROUND,
+        Mistake("only the last part counts: the other gradients were thrown away", PARTS,
                 update_with(lambda s: summed(s[-1:]) / tokens_in(s))),
-        Mistake("only the first part counts", AROUND,
+        Mistake("only the first part counts", PARTS,
                 update_with(lambda s: summed(s[:1]) / tokens_in(s))),
         Mistake("the gradient is not clipped", AROUND, update_with(clip=lambda g, limit: g)),
-        Mistake("weight and bias were clipped separately: their length together counts",
-                PEOPLE, update_with(clip=lambda g, limit: [shortened([x], limit)[0] for x in g])),
+        Mistake("weight and bias were clipped separately: measure their length together",
+                AROUND, update_with(clip=lambda g, limit: [shortened([x], limit)[0] for x in g])),
         Mistake("each part was clipped separately: clip once, after the last part", AROUND,
                 parts_clipped),
-        Mistake("what had been added so far was clipped after each part: clip once, after the last",
+        Mistake("the running sum was clipped after each part: clip once, after the last part",
                 AROUND, clipped_on_the_way),
-        Mistake("the sum was clipped, and then divided by the tokens asked: divide first", AROUND,
-                clipped_before_dividing),
-        Mistake("each number was clipped, which turns the gradient: the length is what is limited",
+        Mistake("the gradient was clipped and then divided by the tokens asked: divide first",
+                AROUND, clipped_before_dividing),
+        Mistake("each number was clipped, which changes the direction: limit the length",
                 AROUND, update_with(clip=lambda g, limit: [x.clamp(-limit, limit) for x in g])),
         Mistake("short gradients were made longer: clipping only shortens", AROUND,
                 update_with(clip=lambda g, limit: [x * limit / length_of(g) for x in g])),
-        Mistake("the lengths of weight and bias were added: it is their squares that add up",
+        Mistake("the lengths of weight and bias were added: add their squares, then take the root",
                 AROUND, update_with(
                     clip=lambda g, limit: shortened(g, limit, sum(x.norm() for x in g)))),
         Mistake("the root is missing: this is the squared length", AROUND,
                 update_with(clip=lambda g, limit: shortened(g, limit, length_of(g) ** 2))),
         Mistake("the limit is not used: the gradient was clipped to a length of 1", AROUND,
                 update_with(clip=lambda g, limit: shortened(g, 1.0))),
-        Mistake("the step goes uphill: lr times the gradient is taken away", ADAM, uphill_update),
+        Mistake("the step goes uphill: subtract lr times the gradient", ADAM, uphill_update),
         Mistake("the loss was measured after the step: the gradient belongs to the loss before it",
-                AROUND, measured_afterwards),
+                LOOP, measured_afterwards),
     ),
     hints=(
-        "In which order: count, go through the parts, clip, step. What can be done only once?",
-        "Count the questions of all parts first. Each part's loss is a sum, divided by that count; "
-        "backward() adds up. Then clip weight and bias as one, then step.",
+        "Count, go through the parts, clip, step. Which of these happen only once?",
+        "Count the tokens asked in all parts. Each part's loss is a sum, divided by that count, "
+        "and backward() adds up. Then clip weight and bias as one, then step.",
         "(F.cross_entropy(states @ weight.T + bias, labels, reduction='sum') / count).backward(), "
         "then nn.utils.clip_grad_norm_([weight, bias], limit)",
+    ),
+)  # fmt: skip
+
+
+# Blanks in the chapter
+
+
+def reference_masked_loss(head: Callable[[Tensor], Tensor], states: Tensor, labels: Tensor):
+    asked = labels != -100
+    return F.cross_entropy(head(states[asked]), labels[asked])
+
+
+def scored(answer: Callable, weight: Tensor, states: Tensor, labels: Tensor) -> tuple[Any, int]:
+    """The loss, and how many states the head was given."""
+    seen: list[int] = []
+
+    def head(x: Tensor) -> Tensor:
+        seen.append(math.prod(x.shape[:-1]))
+        return x @ weight.T
+
+    loss = call(answer, head, states, labels)
+    return loss, sum(seen)
+
+
+def masked_loss_cases(seed: int) -> list[Case]:
+    """In each row another number of tokens is asked, and 0 is one of the answers."""
+    cases = []
+    for B, T, D, V in ((3, 6, 4, 7), (2, 5, 3, 4)):
+        weight, states = draw((V, D), (B, T, D), seed=seed)
+        labels = 1 + draw_ids(V - 1, B, T, seed=seed)
+        labels[:, 1] = 0
+        for row in range(B):
+            labels[row, row + 2 :] = -100
+        cases.append((weight, 2 * states, labels))
+    return cases
+
+
+masked_loss = Exercise(
+    name="masked_loss",
+    chapter=6,
+    reference=reference_masked_loss,
+    cases=masked_loss_cases,
+    returns={"loss": "", "number of states that the head saw": ""},
+    run=scored,
+    mistakes=(
+        Mistake("the loss is right, but the head saw every position: pick the states before the "
+                "head", ASKED,
+                lambda head, x, y: F.cross_entropy(head(x).flatten(0, 1), y.flatten())),
+        Mistake("these are the positions where nothing is asked: -100 means that a position "
+                "doesn't count", ASKED,
+                lambda head, x, y: F.cross_entropy(head(x[y == -100]), y[y == -100])),
+        Mistake("0 was left out, too: it's a token, and only -100 means that nothing is asked",
+                ASKED, lambda head, x, y: F.cross_entropy(head(x[y > 0]), y[y > 0])),
+        Mistake("the places were chosen by `labels != 0`: what isn't asked has the label -100",
+                ASKED, lambda head, x, y: F.cross_entropy(head(x[y != 0]), y[y != 0])),
+        Mistake("this is a sum: divide by the number of tokens asked, or leave the mean to "
+                "F.cross_entropy", LOSS,
+                lambda head, x, y: F.cross_entropy(head(x[y != -100]), y[y != -100],
+                                                   reduction="sum")),
+        Mistake("the softmax was taken twice: F.cross_entropy wants logits, and takes a softmax "
+                "itself", LOSS,
+                lambda head, x, y: F.cross_entropy(head(x[y != -100]).softmax(-1), y[y != -100])),
+        Mistake("the sum was divided by all positions, although most of them ask nothing", ASKED,
+                lambda head, x, y: F.cross_entropy(head(x[y != -100]), y[y != -100],
+                                                   reduction="sum") / y.numel()),
+        Mistake("each row's mean was averaged: every token asked should count the same", ASKED,
+                lambda head, x, y: torch.stack([
+                    reference_masked_loss(head, *row) for row in zip(x, y, strict=True)
+                ]).mean()),
+    ),
+)  # fmt: skip
+
+
+def reference_clip(gradients: Sequence[Tensor], limit: float) -> tuple[list[Tensor], Tensor]:
+    length = length_of(gradients)
+    return [g * min(1.0, limit / length) for g in gradients], length
+
+
+def clip_cases(seed: int) -> list[Case]:
+    """One gradient that is too long, and one that is not."""
+    return [(draw((3, 4), (5,), (2, 2, 2), seed=seed), 0.7), (draw((4,), (2, 3), seed=seed), 9.0)]
+
+
+def clip_with(change: Callable[..., list[Tensor]]) -> Callable:
+    """The right length, and another way to shorten."""
+    return lambda gradients, limit: (change(gradients, limit), length_of(gradients))
+
+
+def clip_by(length: Callable[[Sequence[Tensor]], Tensor]) -> Callable:
+    """Another length."""
+
+    def answer(gradients: Sequence[Tensor], limit: float) -> tuple[list[Tensor], Tensor]:
+        return shortened(gradients, limit, length(gradients)), length(gradients)
+
+    return answer
+
+
+clip = Exercise(
+    name="clip",
+    chapter=6,
+    reference=reference_clip,
+    cases=clip_cases,
+    returns={"gradients": "", "length": ""},
+    mistakes=(
+        Mistake("each tensor was clipped by itself, which changes the direction: measure the "
+                "length of all together", AROUND,
+                clip_with(lambda gradients, limit: [shortened([g], limit)[0] for g in gradients])),
+        Mistake("each number was clipped, which changes the direction: shorten the whole gradient",
+                AROUND, clip_with(lambda gradients, limit: [
+                    g.clamp(-limit, limit) for g in gradients])),
+        Mistake("short gradients were made longer: clipping only shortens, so the factor is at "
+                "most 1", AROUND, clip_with(lambda gradients, limit: [
+                    g * limit / length_of(gradients) for g in gradients])),
+        Mistake("long gradients stay long and short ones shrink: the factor is the smaller of 1 "
+                "and limit / length", AROUND, clip_with(lambda gradients, limit: [
+                    g * (limit / length_of(gradients)).clamp(min=1.0) for g in gradients])),
+        Mistake("the lengths of the tensors were added: their squares add up, not they", AROUND,
+                clip_by(lambda gradients: torch.stack([g.norm() for g in gradients]).sum())),
+        Mistake("the root is missing: this is the squared length", AROUND,
+                clip_by(lambda gradients: length_of(gradients) ** 2)),
+        Mistake("this is the largest number, not the length: the length is the root of the sum of "
+                "squares", AROUND,
+                clip_by(lambda gradients: torch.cat([g.flatten().abs() for g in gradients]).max())),
+        Mistake("this is the length after clipping: return the length before it", AROUND,
+                lambda gradients, limit: (shortened(gradients, limit),
+                                          length_of(shortened(gradients, limit)))),
+        Mistake("nothing was clipped", AROUND, clip_with(lambda gradients, limit: list(gradients))),
+    ),
+)  # fmt: skip
+
+
+class Line(nn.Module):
+    """A model of one layer whose loss is large enough to be clipped."""
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight.clone())
+
+    def forward(self, x: Tensor, y: Tensor) -> SimpleNamespace:
+        return SimpleNamespace(loss=(x @ self.weight - y).square().mean())
+
+
+def three_steps(answer: Callable, weight: Tensor, batches: Sequence[dict], limit: float) -> Any:
+    """The losses that came back, and the weight after each step."""
+    model = Line(weight)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    losses, weights = [], []
+    for batch in batches:
+        loss = call(answer, model, batch, optimizer, limit)
+        if isinstance(loss, Tensor):
+            raise Unfit("the loss came back as a tensor, which keeps the whole graph in memory: "
+                        "return loss.item()")  # fmt: skip
+        if loss is None:
+            raise Unfit("nothing came back: return the loss")
+        losses.append(loss)
+        weights.append(model.weight.detach().clone())
+    return torch.tensor(losses), torch.stack(weights)
+
+
+def reference_training_step(
+    model: nn.Module, batch: dict, optimizer: torch.optim.Optimizer, limit: float = 1.0
+) -> float:
+    optimizer.zero_grad()
+    loss = model(**batch).loss
+    loss.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), limit)
+    optimizer.step()
+    return loss.item()
+
+
+def training_step_cases(seed: int) -> list[Case]:
+    """Three batches each; the first limit shortens every gradient, the second none."""
+    cases = []
+    for limit in (0.5, 100.0):
+        weight, *parts = draw((3,), *[(5, 3), (5,)] * 3, seed=seed)
+        xs, ys = parts[::2], parts[1::2]
+        batches = [{"x": x, "y": 3 * y} for x, y in zip(xs, ys, strict=True)]
+        cases.append((weight, batches, limit))
+    return cases
+
+
+def in_order(order: str) -> Callable:
+    """A step that does these things in this order: zero, loss, back, clip, move."""
+
+    def answer(model: Line, batch: dict, optimizer: torch.optim.Optimizer, limit: float) -> float:
+        loss = torch.zeros(())
+        for name in order.split():
+            if name == "zero":
+                optimizer.zero_grad()
+            elif name == "loss":
+                loss = model(**batch).loss
+            elif name == "back":
+                loss.backward()
+            elif name == "clip":
+                nn.utils.clip_grad_norm_(model.parameters(), limit)
+            else:
+                optimizer.step()
+        return loss.item()
+
+    return answer
+
+
+training_step = Exercise(
+    name="training_step",
+    chapter=6,
+    reference=reference_training_step,
+    cases=training_step_cases,
+    returns={"losses of three steps": "", "weights after them": ""},
+    run=three_steps,
+    mistakes=(
+        Mistake("gradients of earlier steps are still there, because `backward` adds to them: "
+                "begin with optimizer.zero_grad()", LOOP, in_order("loss back clip move")),
+        Mistake("the step comes before its gradient: it uses that of the batch before", LOOP,
+                in_order("loss move zero back clip")),
+        Mistake("the gradient wasn't clipped in time: clip it after backward and before the step",
+                LOOP, in_order("zero loss back move")),
+        Mistake("the weights don't move: backward or step is missing, or zero_grad comes between "
+                "them", LOOP, in_order("zero loss back clip")),
+        Mistake("the limit isn't used: the gradient was clipped to a length of 1", LOOP,
+                lambda model, batch, optimizer, limit: reference_training_step(
+                    model, batch, optimizer)),
+        Mistake("the loss was measured after the step: return the loss that the step was made for",
+                LOOP, in_order("zero loss back clip move loss")),
     ),
 )  # fmt: skip
 
@@ -706,3 +940,4 @@ EXERCISES = (
     decayed_names,
     accumulated_step,
 )
+BLANKS = (masked_loss, clip, training_step)
