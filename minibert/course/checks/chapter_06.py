@@ -35,7 +35,7 @@ PARTS = "Optional: a batch in parts"
 
 
 def one_decimal(answer: Any, *case: Any) -> float:
-    """A number that was worked out before anything was run, to one decimal."""
+    """A prediction, rounded to one decimal."""
     return round(float(answer), 1)
 
 
@@ -158,12 +158,12 @@ def mlm(prediction_logits: Tensor, labels: Tensor, reduction: str = "mean") -> T
 
 
 def mlm_without_zeros(prediction_logits: Tensor, labels: Tensor) -> Tensor:
-    """The MLM loss when 0 is what is ignored."""
+    """The MLM loss if 0 is ignored."""
     return mlm(prediction_logits, labels.masked_fill(labels == 0, -100))
 
 
 def nsp_without_zeros(nsp_logits: Tensor, next_sentence_label: Tensor) -> Tensor:
-    """The NSP loss when 0 is what is ignored: pairs that follow each other do not count."""
+    """The NSP loss if 0 is ignored, so that pairs that follow each other do not count."""
     return F.cross_entropy(nsp_logits, next_sentence_label, ignore_index=0)
 
 
@@ -253,7 +253,7 @@ def reference_adam(
 
 
 def adam_with(**changes: Callable[..., Any]) -> Callable[..., Step]:
-    """The reference with some of its arguments changed: each made from all the others, by name."""
+    """The reference with some arguments replaced. Each new one is made from the given ones."""
 
     def answer(weight, gradient, m, v, step, lr, betas, eps, decay, corrected):
         given = {
@@ -266,7 +266,7 @@ def adam_with(**changes: Callable[..., Any]) -> Callable[..., Step]:
 
 
 def adam_moving(direction: Callable[..., Tensor]) -> Callable[..., Step]:
-    """Right averages, and another way to make the step of m, v, their corrections and eps."""
+    """Right averages, and another direction made from m, v, their corrections and eps."""
 
     def answer(weight, gradient, m, v, step, lr, betas, eps, decay, corrected):
         beta1, beta2 = betas
@@ -307,7 +307,7 @@ def one_step_behind(weight, gradient, m, v, step, lr, betas, eps, decay, correct
 
 
 def adam_cases(seed: int) -> list[Case]:
-    """First and later steps, with and without correction, and numbers so large that all shows."""
+    """First and later steps, with and without correction, and numbers large enough to show all."""
     cases = []
     for shape, step, corrected, lr, betas, eps, decay in (
         ((5,), 1, True, 0.1, (0.9, 0.999), 1e-6, 0.3),
@@ -455,7 +455,7 @@ def reference_decayed(named: dict[str, Tensor]) -> list[str]:
 
 
 def sparing(*parts: str) -> Callable[[dict[str, Tensor]], list[str]]:
-    """All names in which none of these parts stands."""
+    """All names that contain none of these parts."""
     return lambda named: [name for name in named if not any(part in name for part in parts)]
 
 
@@ -561,7 +561,7 @@ def tokens_in(scored: Scored) -> int:
 
 
 def summed(scored: Scored) -> Tensor:
-    """The losses of all tokens asked, added."""
+    """The sum of the losses of all tokens asked."""
     return sum(F.cross_entropy(*part, reduction="sum") for part in scored)
 
 
@@ -574,7 +574,7 @@ def length_of(gradients: Sequence[Tensor]) -> Tensor:
 
 
 def shortened(gradients: Sequence[Tensor], limit: float, length: Tensor | None = None):
-    """Clipped together by this length, or by their own."""
+    """The gradients, clipped as if they had this length, or by their own."""
     length = length_of(gradients) if length is None else length
     return [gradient * (limit / length).clamp(max=1.0) for gradient in gradients]
 
@@ -631,7 +631,7 @@ def measured_afterwards(weight, bias, parts, lr, limit) -> Update:
 
 
 def update_cases(seed: int) -> list[Case]:
-    """Unlike parts; a gradient that is too long and two that are not; a part with no question."""
+    """Different parts: one gradient is too long, two are not, and one part asks nothing."""
     cases = []
     for D, V, lengths, asked, lr, limit in (
         (3, 5, (4, 9), (1, 8), 0.5, 0.2),
@@ -729,7 +729,7 @@ def scored(answer: Callable, weight: Tensor, states: Tensor, labels: Tensor) -> 
 
 
 def masked_loss_cases(seed: int) -> list[Case]:
-    """In each row another number of tokens is asked, and 0 is one of the answers."""
+    """Rows ask different numbers of tokens, and 0 is one of the answers."""
     cases = []
     for B, T, D, V in ((3, 6, 4, 7), (2, 5, 3, 4)):
         weight, states = draw((V, D), (B, T, D), seed=seed)
@@ -788,12 +788,12 @@ def clip_cases(seed: int) -> list[Case]:
 
 
 def clip_with(change: Callable[..., list[Tensor]]) -> Callable:
-    """The right length, and another way to shorten."""
+    """A wrong way to shorten, with the right length."""
     return lambda gradients, limit: (change(gradients, limit), length_of(gradients))
 
 
 def clip_by(length: Callable[[Sequence[Tensor]], Tensor]) -> Callable:
-    """Another length."""
+    """A wrong length, by which the gradients are shortened."""
 
     def answer(gradients: Sequence[Tensor], limit: float) -> tuple[list[Tensor], Tensor]:
         return shortened(gradients, limit, length(gradients)), length(gradients)

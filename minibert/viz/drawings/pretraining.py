@@ -61,7 +61,7 @@ def draw_two_losses(
     """Where BERT's two losses come from: the blanks of a sentence pair, and its `[CLS]`.
 
     `tokens` are those of the pair, with a `[MASK]` for each of the `answers`, whose losses are
-    `mlm_losses`. `nsp_loss` is that of the pair, which is a real one.
+    `mlm_losses`. `nsp_loss` is the loss of the pair, in which B follows A.
     """
     cut = list(tokens).index("[SEP]") + 1
     wide = 17 / max(cut, len(tokens) - cut)
