@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -16,6 +17,10 @@ from minibert.course import checks
 from tests.notebooks import difference, shown
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "docs"))
+
+import run_notebooks  # noqa: E402
+
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 # Cells whose output is not compared: (notebook, how the cell begins) and why. Training runs are
@@ -462,6 +467,31 @@ def test_links_to_the_glossary_find_their_term(notebook):
 def test_the_glossary_is_in_order():
     terms = [re.sub(r"[^a-z0-9/]", "", term.lower()) for term, _ in GLOSSARY]
     assert terms == sorted(terms)
+
+
+# Storing outputs
+
+
+def test_outputs_are_those_of_a_whole_run(tmp_path, monkeypatch):
+    """A chapter that resumes its run begins anew when its outputs are stored."""
+    resumes = {
+        file.stem
+        for file in NOTEBOOKS
+        for cell in nbformat.read(file, as_version=4).cells
+        if cell.cell_type == "code" and "Session(resume=True" in cell.source
+    }
+    assert resumes == set(run_notebooks.RESUMED)
+    finished = {stem: tmp_path / stem for stem in resumes}
+    file = tmp_path / "notebooks" / "06_pretraining.ipynb"
+    for folder in (*finished.values(), file.parent):
+        folder.mkdir()
+    nbformat.write(nbformat.v4.new_notebook(), file)
+    found = []
+    client = SimpleNamespace(execute=lambda: found.append(finished[file.stem].exists()))
+    monkeypatch.setattr(run_notebooks, "RESUMED", finished)
+    monkeypatch.setattr(run_notebooks, "NotebookClient", lambda *_, **__: client)
+    run_notebooks.run(file)
+    assert found == [False]
 
 
 # Blanks
