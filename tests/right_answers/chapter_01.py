@@ -155,6 +155,21 @@ def merges_by_place(counts, number):
     return made
 
 
+def longest_by_length(word, start, vocab):
+    """All entries that fit, without a loop over ends."""
+    rest, sign = word[start:], "##" if start else ""
+    fits = [piece for piece in vocab if piece.startswith(sign) and len(piece) > len(sign)]
+    fits = [piece for piece in fits if rest.startswith(piece[len(sign) :])]
+    return max(fits, key=len, default="")
+
+
+def longest_by_shortening(word, start, vocab):
+    piece = ("##" if start > 0 else "") + word[start:]
+    while piece not in vocab and piece.strip("#"):
+        piece = piece[:-1]
+    return piece.replace("##", "") and piece
+
+
 RIGHT = {
     "two_words": [["unt", "##ax", "##ed", "[UNK]"], ("unt", "##ax", "##ed", "[UNK]")],
     "split_words": [packages_words, regular_expression_words],
@@ -163,4 +178,15 @@ RIGHT = {
     "truncate_longest": [popping, without_a_loop, packages_truncation],
     "pad_batch": [torch_batch, numpy_batch],
     "learn_merges": [merges_in_strings, merges_by_place],
+    "longest_piece": [longest_by_length, longest_by_shortening],
+    "segment_ids": [
+        lambda first, second: [int(i > len(first) + 1) for i in range(len(first + second) + 3)],
+        lambda first, second: joined_at_once(first, second, "[CLS]", "[SEP]")[1],
+    ],
+    "mask_from_lengths": [
+        lambda lengths: pad_sequence(
+            [torch.ones(n, dtype=torch.long) for n in lengths], batch_first=True
+        ),
+        lambda lengths: torch.tensor([[int(i < n) for i in range(max(lengths))] for n in lengths]),
+    ],
 }

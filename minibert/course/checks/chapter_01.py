@@ -1,4 +1,4 @@
-"""The exercises of chapter 1, tokens and segments."""
+"""The exercises and blanks of chapter 1, tokens and segments."""
 
 from __future__ import annotations
 
@@ -35,34 +35,37 @@ two_words = Exercise(
     returns={"the list of tokens": ""},
     run=prediction,
     mistakes=(
-        Mistake("untaxed is cut by its meaning: unt is longer than un, and the longest piece wins",
+        Mistake("untaxed is cut by its meaning, but unt is longer than un, and the longest piece "
+                "wins",
                 PIECES, ("un", "##tax", "##ed", "[UNK]")),
-        Mistake("##e and ##d are shorter than ##ed, and the longest piece wins", PIECES,
+        Mistake("##ed is longer than ##e, and the longest piece wins", PIECES,
                 ("unt", "##ax", "##e", "##d", "[UNK]")),
-        Mistake("pieces that go on with a word bear ##", PIECES, ("unt", "ax", "ed", "[UNK]")),
-        Mistake("taxing went back from taxi to tax: the longest match never takes a piece back",
+        Mistake("a piece that continues a word starts with ##",
+                PIECES, ("unt", "ax", "ed", "[UNK]")),
+        Mistake("taxing went back from taxi to tax, but the longest match never gives a piece back",
                 PIECES, ("unt", "##ax", "##ed", "tax", "##ing")),
-        Mistake("both words are cut by their meaning: the longest match looks at length alone",
+        Mistake("both words are cut by their meaning, but the longest match looks only at length",
                 PIECES, ("un", "##tax", "##ed", "tax", "##ing")),
-        Mistake("these are the shortest pieces that fit, not the longest", PIECES,
+        Mistake("these are the shortest pieces that fit: take the longest", PIECES,
                 ("un", "##tax", "##e", "##d", "tax", "##ing")),
-        Mistake("where the rest does not fit the whole word is [UNK]: taxi ##n is dropped", PIECES,
-                ("unt", "##ax", "##ed", "taxi", "##n", "[UNK]")),
-        Mistake("where the rest does not fit the whole word is [UNK]: taxi is dropped", PIECES,
+        Mistake("taxing can't be finished, so the whole word is [UNK], and taxi ##n is dropped",
+                PIECES, ("unt", "##ax", "##ed", "taxi", "##n", "[UNK]")),
+        Mistake("taxing can't be finished, so the whole word is [UNK], and taxi is dropped", PIECES,
                 ("unt", "##ax", "##ed", "taxi", "[UNK]")),
-        Mistake("the vocabulary has no ##g and no ##ng: taxing cannot be finished", PIECES,
+        Mistake("the vocabulary has no ##g, so taxing can't be finished", PIECES,
                 ("unt", "##ax", "##ed", "taxi", "##n", "##g")),
-        Mistake("the vocabulary has no ##ng: taxing cannot be finished", PIECES,
+        Mistake("the vocabulary has no ##ng, so taxing can't be finished", PIECES,
                 ("unt", "##ax", "##ed", "taxi", "##ng")),
-        Mistake("untaxed can be cut: only taxing is unknown", PIECES, ("[UNK]", "[UNK]")),
-        Mistake("there is one list for the whole text, not one for each word", PIECES,
+        Mistake("untaxed can be cut, so only taxing is unknown", PIECES, ("[UNK]", "[UNK]")),
+        Mistake("this is a list for each word: write one list for the whole text", PIECES,
                 (["unt", "##ax", "##ed"], ["[UNK]"])),
     ),
     hints=(
-        "Cover all of the word but its beginning. Which pieces fit there? Only one counts.",
-        "untaxed begins with un and with unt; taxing with tax and with taxi. Take the longer, and "
-        "do not come back to it.",
-        "untaxed: unt, then axed begins with ##ax. taxing: taxi, then ng begins with ##n, then g.",
+        "Look at the beginning of the word. Which pieces fit there? Only the longest counts.",
+        "untaxed begins with un and with unt, and taxing with tax and with taxi. Take the longer "
+        "piece and never go back.",
+        "untaxed: after unt, the rest is axed, which begins with ##ax. taxing: after taxi and ##n, "
+        "the rest is g.",
     ),
 )  # fmt: skip
 
@@ -132,8 +135,8 @@ def text_cases(seed: int) -> list[Case]:
         "",
     ]
     numbers = random.Random(seed)
-    # Letters, digits, marks, and signs that look like marks and are none. No Σ: the lower case
-    # of a whole word differs there from that of its characters.
+    # Letters, digits, marks, and signs that look like marks but aren't. There's no Σ, because its
+    # lower case depends on whether you convert a whole word or each character.
     alphabet = [*"aBéÑ9½ß€°§¿…“–$+_^~!.@[`{ ", "e\u0301", " ", " "]
     texts += ["".join(numbers.choices(alphabet, k=24)) for _ in range(6)]
     return [(text, uncased) for text in texts for uncased in (True, False)]
@@ -146,49 +149,51 @@ split_words = Exercise(
     cases=text_cases,
     returns={"words": ""},
     mistakes=(
-        Mistake("the text is cut at spaces only: law. and law stay two different words", MISTAKES,
-                splitter(lambda c: False)),
-        Mistake("ASCII signs such as $ and + stick to words: to Unicode symbols, to BERT marks",
+        Mistake("the text is split at spaces only, so muddy. and muddy are two different words",
+                MISTAKES, splitter(lambda c: False)),
+        Mistake("ASCII signs such as $ and + stick to words: Unicode calls them symbols, BERT "
+                "marks",
                 WORDS, splitter(lambda c: unicodedata.category(c).startswith("P"))),
         Mistake("marks beyond ASCII, such as “ and –, stick to words", WORDS,
                 splitter(lambda c: c in string.punctuation)),
-        Mistake("signs beyond ASCII such as € and ° are cut off: to BERT they are no marks", WORDS,
-                splitter(lambda c: unicodedata.category(c)[0] in "PS")),
-        Mistake("all that is no letter and no digit is cut off: beyond ASCII, signs are no marks",
+        Mistake("signs beyond ASCII, such as € and °, are split off, but they aren't marks to BERT",
+                WORDS, splitter(lambda c: unicodedata.category(c)[0] in "PS")),
+        Mistake("everything but letters and digits is split off, but signs beyond ASCII aren't "
+                "marks",
                 WORDS, splitter(lambda c: not c.isalnum())),
-        Mistake("the underscore counts as a letter, as in \\w: to BERT it is a mark", WORDS,
+        Mistake("the underscore counts as a letter, as in \\w, but to BERT it's a mark", WORDS,
                 splitter(lambda c: c != "_" and is_bert_mark(c))),
-        Mistake("the apostrophe stays in its word: to BERT it is a mark like any other", WORDS,
+        Mistake("the apostrophe stays in its word, but to BERT it's a mark like any other", WORDS,
                 splitter(lambda c: c != "'" and is_bert_mark(c))),
-        Mistake("marks are thrown away: each is a separate word", WORDS,
+        Mistake("marks are thrown away, but each is a word", WORDS,
                 lambda text, uncased: [word for word in reference_split_words(text, uncased)
                                        if not is_bert_mark(word[0])]),
-        Mistake("marks in a row stay together: each is a separate word", WORDS,
+        Mistake("marks in a row stay together, but each is a separate word", WORDS,
                 marks_in_runs),
-        Mistake("capitals are kept: uncased means lower case", MISTAKES,
+        Mistake("capitals are kept, but uncased means lower case", WORDS,
                 splitter(normal=no_accents)),
-        Mistake("accents are kept: uncased means without them too", WORDS,
+        Mistake("accents are kept, but uncased models drop them too", WORDS,
                 splitter(normal=str.lower)),
-        Mistake("accents are kept: NFC joins letters and accents, NFD takes them apart", WORDS,
-                splitter(normal=lambda text: no_accents(text, "NFC").lower())),
+        Mistake("accents are kept, because NFC joins letters and accents: NFD takes them apart",
+                WORDS, splitter(normal=lambda text: no_accents(text, "NFC").lower())),
         Mistake("NFKD takes apart more than accents: ½ becomes three characters", WORDS,
                 splitter(normal=lambda text: no_accents(text, "NFKD").lower())),
-        Mistake("all that is not ASCII is lost: only accents are to go", WORDS,
+        Mistake("everything beyond ASCII is lost: drop only the accents", WORDS,
                 splitter(normal=lambda text: unicodedata.normalize("NFD", text)
                          .encode("ascii", "ignore").decode().lower())),
         Mistake("casefold changes more than case: ß becomes ss", WORDS,
                 splitter(normal=lambda text: no_accents(text).casefold())),
-        Mistake("the cased text was changed too: without `uncased` case and accents stay", WORDS,
-                lambda text, uncased: reference_split_words(text, True)),
-        Mistake("the cased text lost its accents: they go only with `uncased`", WORDS,
+        Mistake("the cased text was changed too: if `uncased` is false, case and accents stay",
+                WORDS, lambda text, uncased: reference_split_words(text, True)),
+        Mistake("the cased text lost its accents: drop them only if `uncased` is true", WORDS,
                 lambda text, uncased: reference_split_words(no_accents(text), uncased)),
         Mistake("`uncased` is used the wrong way round", WORDS,
                 lambda text, uncased: reference_split_words(text, not uncased)),
     ),
     hints=(
-        "Three of the four rules, in their order. Which of them depend on `uncased`?",
-        "Accents: NFD, then drop the category Mn. Marks: a space on both sides of each, and in the "
-        "end cut at spaces.",
+        "These are three of the chapter's four rules, in order. Which of them depend on `uncased`?",
+        "For accents, use NFD and drop the category Mn. For marks, put a space on both sides of "
+        "each, and split at spaces in the end.",
         'A mark is ("!" <= c <= "~" and not c.isalnum()) or unicodedata.category(c)[0] == "P".',
     ),
 )  # fmt: skip
@@ -273,7 +278,7 @@ def cut_from_the_end(word, vocab, max_chars):
 
 
 def cut_and_go_on(word, vocab, max_chars):
-    """A character that does not fit is an [UNK] of its own."""
+    """Each character that does not fit becomes a separate [UNK]."""
     found, start = [], 0
     while start < len(word) <= max_chars:
         sign = "##" if start else ""
@@ -309,42 +314,47 @@ cut = Exercise(
     cases=word_cases,
     returns={"pieces": ""},
     mistakes=(
-        Mistake("the shortest piece that fits is taken, not the longest", MISTAKES, cutter(min)),
-        Mistake("later pieces are looked up without ##: law and ##law are two entries", PIECES,
+        Mistake("the shortest piece that fits is taken: take the longest", PIECES, cutter(min)),
+        Mistake("later pieces are looked up without ##, but law and ##law are two entries", PIECES,
                 cutter(later="")),
-        Mistake("later pieces come back without ##: law and ##law are two entries", MISTAKES,
+        Mistake("later pieces come back without ##, but law and ##law are two entries", PIECES,
                 lambda word, vocab, n: [p.removeprefix("##")
                                         for p in reference_cut(word, vocab, n)]),
-        Mistake("the first piece bears ##, which is for pieces that go on with a word", PIECES,
+        Mistake("the first piece has ##, which is only for pieces that continue a word", PIECES,
                 cutter(first="##")),
-        Mistake("the pieces found so far stay before [UNK]: the whole word is unknown", PIECES,
-                cutter(failed=lambda found: [*found, "[UNK]"])),
-        Mistake("the rest that does not fit is dropped without a sign: the whole word is [UNK]",
+        Mistake("the pieces found so far are kept before [UNK], but the whole word is unknown",
+                PIECES, cutter(failed=lambda found: [*found, "[UNK]"])),
+        Mistake("the rest that doesn't fit is dropped without a trace: the whole word is [UNK]",
                 PIECES, cutter(failed=lambda found: found)),
-        Mistake("an unknown word comes back as it is: what the vocabulary lacks is [UNK]", PIECES,
+        Mistake("a word that can't be cut comes back unchanged: it should be [UNK]", PIECES,
                 lambda word, vocab, n: [word] if reference_cut(word, vocab, n) == ["[UNK]"]
                 else reference_cut(word, vocab, n)),
-        Mistake("it continues after [UNK]: one part that does not fit makes the whole word unknown",
+        Mistake("it continues after [UNK], but one part that doesn't fit makes the whole word "
+                "unknown",
                 PIECES, cut_and_go_on),
-        Mistake("it goes back and tries shorter pieces: the longest match never takes a piece back",
+        Mistake("it goes back and tries shorter pieces, but the longest match never gives a "
+                "piece back",
                 PIECES, cut_with_a_way_back),
-        Mistake("these are the fewest pieces: the longest match does not look ahead", PIECES,
+        Mistake("these are the fewest pieces, but the longest match doesn't look ahead", PIECES,
                 cut_into_fewest),
-        Mistake("the word is cut from its end: the longest match begins at the beginning", PIECES,
+        Mistake("the word is cut from its end: start at its beginning", PIECES,
                 cut_from_the_end),
-        Mistake("the whole word is never tried: the first end to try is that of the word", PIECES,
-                cut_never_whole),
-        Mistake("long words are cut too: beyond max_chars a word is [UNK]", PIECES,
-                lambda word, vocab, n: reference_cut(word, vocab, len(word))),
-        Mistake("a word of exactly max_chars characters is still cut: only longer ones are [UNK]",
+        Mistake("the whole word is never tried: the first end to try is the end of the word",
+                PIECES, cut_never_whole),
+        Mistake("the word is never cut: a word that isn't an entry is put together from pieces",
+                PIECES, lambda word, vocab, n: [word] * bool(word) if word in vocab or not word
+                else ["[UNK]"]),
+        Mistake("long words are cut too, but a word of more than max_chars characters is [UNK]",
+                PIECES, lambda word, vocab, n: reference_cut(word, vocab, len(word))),
+        Mistake("a word of exactly max_chars characters became [UNK]: only longer words do",
                 PIECES, lambda word, vocab, n: reference_cut(word, vocab, n - 1)),
         Mistake("an empty word has no pieces, so the list is empty", PIECES,
                 lambda word, vocab, n: reference_cut(word, vocab, n) or ["[UNK]"]),
     ),
     hints=(
-        "Two loops: one walks through the word, one tries ends, from the farthest to the nearest.",
-        "Keep the place where the next piece begins. Is it 0? Then no ##. If no end fits, the "
-        "whole word is [UNK].",
+        "You need two loops. One walks through the word, the other tries ends, the farthest first.",
+        "Remember where the next piece begins. If that isn't 0, the piece needs ##. If no end "
+        "fits, the whole word is [UNK].",
         "for end in range(len(word), start, -1): if sign + word[start:end] in vocab: break",
     ),
 )  # fmt: skip
@@ -413,32 +423,32 @@ join_pair = Exercise(
     cases=pair_cases,
     returns={"ids": "", "segments": ""},
     mistakes=(
-        Mistake("segment 1 begins with the first [SEP]: that one belongs to A", MISTAKES,
+        Mistake("segment 1 begins with the first [SEP], which belongs to A", SEGMENTS,
                 with_segments(lambda s, a, b: [0] * (a - 1) + [1] * (b + 1) if b else s)),
         Mistake("segment 1 begins one token late: the first token of B is in segment 0", SEGMENTS,
                 with_segments(lambda s, a, b: [0] * (a + 1) + [1] * (b - 1) if b else s)),
-        Mistake("the last [SEP] is in segment 0: it belongs to B", SEGMENTS,
+        Mistake("the last [SEP] is in segment 0, but it belongs to B", SEGMENTS,
                 with_segments(lambda s, a, b: [*s[:-1], 0])),
-        Mistake("all segments are 0: B and its [SEP] are segment 1", SEGMENTS,
+        Mistake("all segments are 0, but B and its [SEP] are segment 1", SEGMENTS,
                 with_segments(lambda s, a, b: [0] * len(s))),
-        Mistake("segments begin at 1: A is 0, B is 1", SEGMENTS,
+        Mistake("segments start at 1: A is 0, and B is 1", SEGMENTS,
                 with_segments(lambda s, a, b: [number + 1 for number in s])),
-        Mistake("segments are swapped: A is 0, B is 1", SEGMENTS,
+        Mistake("segments are swapped: A is 0, and B is 1", SEGMENTS,
                 with_segments(lambda s, a, b: [1 - number for number in s])),
-        Mistake("there are segments for the texts only: special tokens have one too", SEGMENTS,
+        Mistake("special tokens have no segment here, but they need one too", SEGMENTS,
                 with_segments(lambda s, a, b: [0] * (a - 2) + [1] * max(0, b - 1))),
         Mistake("[CLS] is missing", SEGMENTS, without(lambda a, b: 0)),
         Mistake("the [SEP] after B is missing", SEGMENTS,
                 without(lambda a, b: None if b is None else -1)),
         Mistake("there is no [SEP] between A and B", SEGMENTS,
                 without(lambda a, b: None if b is None else len(a) + 1)),
-        Mistake("a text alone ends in [SEP] too", SEGMENTS,
+        Mistake("the [SEP] is missing if there is only one text", SEGMENTS,
                 without(lambda a, b: -1 if b is None else None)),
-        Mistake("B begins with its own [CLS]: the whole sequence has only one", SEGMENTS,
+        Mistake("B begins with a second [CLS], but a sequence has only one", SEGMENTS,
                 second_cls),
-        Mistake("an empty B was taken for none: it is None that means there is no B", SEGMENTS,
+        Mistake("an empty B was treated as no B: only None means that there is no B", SEGMENTS,
                 lambda a, b, cls, sep: reference_join_pair(a, b or None, cls, sep)),
-        Mistake("without a B there is no second [SEP]", SEGMENTS,
+        Mistake("there is a second [SEP] although there is no B", SEGMENTS,
                 lambda a, b, cls, sep: reference_join_pair(a, b or [], cls, sep)),
         Mistake("[CLS] and [SEP] are swapped", SEGMENTS,
                 lambda a, b, cls, sep: reference_join_pair(a, b, sep, cls)),
@@ -447,7 +457,7 @@ join_pair = Exercise(
                 else reference_join_pair(b, a, cls, sep)),
     ),
     hints=(
-        "Write both lists for A alone first. What does a B add to each?",
+        "First write both lists for A alone. What does B add to each of them?",
         "A alone has len(first) + 2 zeros. B adds its tokens and one [SEP], all in segment 1.",
         "ids = [cls, *first, sep, *second, sep]; [0] * (len(first) + 2) + [1] * (len(second) + 1)",
     ),
@@ -523,35 +533,36 @@ truncate_longest = Exercise(
     cases=long_pair_cases,
     returns={"first": "", "second": ""},
     mistakes=(
-        Mistake("the joined pair is cut at its end, so B can lose everything while A keeps all",
+        Mistake("the joined pair is cut at its end, so B can lose everything while A loses nothing",
                 MISTAKES, keep(lambda a, b, room: (min(a, room), max(0, room - a)))),
-        Mistake("A gives everything before B gives anything: the longer side gives first", SEGMENTS,
+        Mistake("A loses everything before B loses anything: the longer side loses first", SEGMENTS,
                 keep(lambda a, b, room: (max(0, room - b), min(b, room)))),
-        Mistake("each side gets half of the room, and what a short side leaves free is wasted",
+        Mistake("each side gets half of the room, so what a short side doesn't need is wasted",
                 SEGMENTS, keep(lambda a, b, room: (min(a, room // 2), min(b, room // 2)))),
-        Mistake("both sides shrink in proportion: the shorter is spared at first",
-                SEGMENTS,
+        Mistake("both sides shrink in proportion, but the shorter side should be spared", SEGMENTS,
                 keep(lambda a, b, room: (room * a // (a + b), room - room * a // (a + b)))),
-        Mistake("the sides take turns: the short one is spared while the other is longer", SEGMENTS,
+        Mistake("the sides take turns, but the shorter side should be spared", SEGMENTS,
                 keep(in_turns)),
-        Mistake("the shorter side is cut, not the longer", SEGMENTS, keep(the_shorter)),
-        Mistake("at a tie A was cut: here B gives", SEGMENTS, keep(at_a_tie_a)),
-        Mistake("tokens are taken off the front: the end goes first", SEGMENTS, from_the_front),
-        Mistake("no room is left for [CLS] and two [SEP]", SEGMENTS,
+        Mistake("the shorter side is cut: cut the longer", SEGMENTS, keep(the_shorter)),
+        Mistake("A loses a token when both are equally long, but here B does",
+                SEGMENTS, keep(at_a_tie_a)),
+        Mistake("tokens are taken off the front: take them off the end", SEGMENTS, from_the_front),
+        Mistake("there's no room left for [CLS] and two [SEP]", SEGMENTS,
                 lambda a, b, n: reference_truncate_longest(a, b, n + 3)),
         Mistake("a pair has three special tokens, not two: [CLS] and two [SEP]", SEGMENTS,
                 lambda a, b, n: reference_truncate_longest(a, b, n + 1)),
-        Mistake("one token too many goes: what just fits may stay", SEGMENTS,
+        Mistake("one token too many is lost: a pair that just fits is left alone", SEGMENTS,
                 lambda a, b, n: reference_truncate_longest(a, b, n - 1) if n > 3
                 else reference_truncate_longest(a, b, n)),
-        Mistake("only one token goes, however long the pair is: if in place of while", SEGMENTS,
+        Mistake("only one token is lost, however long the pair is: use while instead of if",
+                SEGMENTS,
                 lambda a, b, n: reference_truncate_longest(a, b, max(n, len(a) + len(b) + 2))),
         Mistake("nothing is cut", SEGMENTS, lambda a, b, n: (a[:], b[:])),
     ),
     hints=(
-        "Take three tokens and twelve, with room for nine. What does the code leave of each?",
-        "One token at a time: as long as both together do not fit, the side that is longer now "
-        "loses its last. Counting down two lengths is enough, and leaves the lists alone.",
+        "Take 3 and 12 tokens, with room for 9. How many of each does the code leave?",
+        "As long as the pair doesn't fit, the side that is longer at that moment loses one token. "
+        "You can count down two lengths first and slice the lists at the end.",
         "while a + b > room: if a > b: a -= 1, else: b -= 1. Then first[:a], second[:b].",
     ),
 )  # fmt: skip
@@ -605,7 +616,7 @@ def batch_cases(seed: int) -> list[Case]:
             zeros = numbers.randint(1, length)
             rows.append((ids, [0] * zeros + [1] * (length - zeros)))
         cases.append((rows, pad_id))
-    # One text alone beside a pair: the last segments differ.
+    # A single text and a pair: their last segments differ.
     rows = [([2, 0, 7, 3], [0, 0, 0, 0]), ([2, 8, 3, 0, 7, 3], [0, 0, 0, 1, 1, 1]),
             ([2, 7, 3, 0, 3], [0, 0, 0, 1, 1])]  # fmt: skip
     return [*cases, (rows, 7)]
@@ -618,36 +629,38 @@ pad_batch = Exercise(
     cases=batch_cases,
     returns={"input_ids": "B T", "token_type_ids": "B T", "attention_mask": "B T"},
     mistakes=(
-        Mistake("the mask is made from id != 0: padding need not be 0, and 0 may be a real token",
+        Mistake("the mask is made from id != 0, but [PAD] may have another id, and 0 may be a "
+                "real token",
                 BATCH, padded(lambda ids, s, m, pad: (ids, s, (ids != 0).long()))),
-        Mistake("the mask is made from id != pad_id: a real token may have that id; count lengths",
+        Mistake("the mask is made from id != pad_id, but a real token may have that id: use "
+                "lengths",
                 BATCH, padded(lambda ids, s, m, pad: (ids, s, (ids != pad).long()))),
-        Mistake("the mask is inverted: 1 is for tokens, 0 for padding", BATCH,
+        Mistake("the mask is inverted: 1 is for tokens and 0 for padding", BATCH,
                 padded(lambda ids, s, m, pad: (ids, s, 1 - m))),
-        Mistake("the mask is 1 everywhere: padding is 0", BATCH,
+        Mistake("the mask is 1 everywhere, but it should be 0 for padding", BATCH,
                 padded(lambda ids, s, m, pad: (ids, s, torch.ones_like(m)))),
-        Mistake("the mask is 1 for B only: that is the segments, while the mask marks all tokens",
+        Mistake("the mask is 1 for B only: these are the segments, but the mask marks all tokens",
                 BATCH, padded(lambda ids, s, m, pad: (ids, s, s.clone()))),
-        Mistake("the mask is filled with pad_id: padding is 0 there, whatever its id", BATCH,
-                padded(lambda ids, s, m, pad: (ids, s, torch.where(m == 1, m, pad)))),
-        Mistake("the padding is on the left: BERT is filled up on the right", BATCH,
+        Mistake("the mask is filled up with pad_id: it should be 0 for padding, whatever its id",
+                BATCH, padded(lambda ids, s, m, pad: (ids, s, torch.where(m == 1, m, pad)))),
+        Mistake("the padding is on the left: BERT's padding is on the right", BATCH,
                 padded(lambda ids, s, m, pad: (rolled(ids, m), rolled(s, m), rolled(m, m)))),
         Mistake("ids are filled up on the left, but segments and mask on the right", BATCH,
                 padded(lambda ids, s, m, pad: (rolled(ids, m), s, m))),
-        Mistake("padding has segment 1: it gets segment 0", BATCH,
+        Mistake("padding has segment 1: it should have segment 0", BATCH,
                 padded(lambda ids, s, m, pad: (ids, torch.where(m == 1, s, 1), m))),
-        Mistake("segments are filled with pad_id: padding gets segment 0, whatever its id", BATCH,
+        Mistake("segments are filled up with pad_id: padding has segment 0, whatever its id", BATCH,
                 padded(lambda ids, s, m, pad: (ids, torch.where(m == 1, s, pad), m))),
-        Mistake("padding has the last segment of its row: it should get segment 0", BATCH,
+        Mistake("padding has the last segment of its row: it should have segment 0", BATCH,
                 last_segment),
-        Mistake("ids are filled with 0: [PAD] has the number pad_id", BATCH,
+        Mistake("ids are filled up with 0, but the id of [PAD] is pad_id", BATCH,
                 padded(lambda ids, s, m, pad: (torch.where(m == 1, ids, 0), s, m))),
         Mistake("segments and mask came back in the wrong order", BATCH,
                 padded(lambda ids, s, m, pad: (ids, m, s))),
     ),
     hints=(
-        "How many positions does each row lack? All three lists get as many.",
-        "Fill ids with pad_id, segments with 0; the mask comes from the length alone.",
+        "How many positions does each row lack? All three lists need that many more.",
+        "Fill up ids with pad_id and segments with 0. The mask needs only the length.",
         "torch.tensor([[1] * len(ids) + [0] * (T - len(ids)) for ids, _ in rows])",
     ),
 )  # fmt: skip
@@ -780,47 +793,50 @@ learn_merges = Exercise(
     cases=count_cases,
     returns={"pieces": ""},
     mistakes=(
-        Mistake("pairs are ranked by the score, which likes the rarest letters: here by count",
+        Mistake("pairs are ranked by the score, which prefers the rarest letters: rank them by "
+                "count",
                 VOCABULARY, learner(worth=lambda both, a, b: both / (a * b))),
-        Mistake("the rarest pair is merged, not the most frequent", VOCABULARY,
+        Mistake("the rarest pair is merged: merge the most frequent", VOCABULARY,
                 learner(worth=lambda both, a, b: -both)),
-        Mistake("each word counts once: a pair occurs as often as its words do in the text",
+        Mistake("each word counts once, but a pair occurs as often as its words do in the text",
                 VOCABULARY, learner(weigh=lambda count: 1)),
-        Mistake("a pair counts once a word: in banana ##a ##n occurs twice", VOCABULARY,
+        Mistake("a pair counts only once per word, but banana has ##a ##n twice", VOCABULARY,
                 learner(neighbours=lambda pieces: dict.fromkeys(pairwise(pieces)))),
-        Mistake("of equal pairs the last in the alphabet is merged: the first was asked for",
+        Mistake("of equally frequent pairs, the last in the alphabet is merged: take the first",
                 VOCABULARY, learner(tie=lambda pairs, made: max(pairs))),
-        Mistake("of equal pairs the pair that was found first is merged, as max and most_common do",
+        Mistake("of equally frequent pairs, the first to be found is merged: the alphabet decides",
                 VOCABULARY, learner(tie=lambda pairs, made: pairs[0])),
-        Mistake("of equal pairs the pair with the oldest pieces is merged: the alphabet decides",
+        Mistake("of equally frequent pairs, the oldest is merged: here the alphabet decides",
                 VOCABULARY, learner(tie=oldest)),
-        Mistake("the pairs are counted only once: after each merge there are new ones", VOCABULARY,
+        Mistake("the pairs are counted only once, but each merge makes new pairs", VOCABULARY,
                 most_common_at_the_start),
-        Mistake("## stays in the middle of the new piece", VOCABULARY,
+        Mistake("the new piece has ## in its middle", VOCABULARY,
                 learner(name=lambda a, b: a + b)),
-        Mistake("the new piece has lost its ## at the front: inside a word it goes on with it",
+        Mistake("the new piece has lost the ## at its front, which it needs inside a word",
                 VOCABULARY, learner(name=lambda a, b: (a + b).replace("##", ""))),
-        Mistake("the new piece always bears ##: one that begins a word has none", VOCABULARY,
+        Mistake("the new piece always has ##, but a piece that begins a word has none", VOCABULARY,
                 learner(name=lambda a, b: "##" + (a + b).replace("##", ""))),
-        Mistake("words are spelled without ##, so t and ##t are one piece", VOCABULARY,
+        Mistake("words are spelled without ##, so t and ##t became the same piece", VOCABULARY,
                 learner(sign="")),
-        Mistake("a replace in the joined string also hits the beginning of longer pieces",
+        Mistake("a replace in the joined string also changes longer pieces that begin in the "
+                "same way",
                 VOCABULARY, learner(merge=merged_by_replace)),
         Mistake("only the first occurrence in a word is merged", VOCABULARY,
                 learner(merge=merged_once)),
-        Mistake("words are merged from right to left: in ##a ##a ##a the first two go together",
+        Mistake("words are merged from right to left: in ##a ##a ##a, the first two become one "
+                "piece",
                 VOCABULARY, learner(merge=merged_from_the_right)),
-        Mistake("the characters are in the list: only what was merged was asked for", VOCABULARY,
-                with_the_letters),
+        Mistake("the characters are in the list: return only the pieces that were merged",
+                VOCABULARY, with_the_letters),
         Mistake("there is one merge too many", VOCABULARY,
                 lambda counts, number: reference_learn_merges(counts, number + 1)),
         Mistake("there is one merge too few", VOCABULARY,
                 lambda counts, number: reference_learn_merges(counts, max(0, number - 1))),
     ),
     hints=(
-        "Three steps, again and again: count pairs, choose one, make it one piece in every word.",
+        "Repeat three steps: count pairs, choose one, and make it one piece in every word.",
         "Keep a dictionary from each word to its pieces. Each word adds its count to every pair of "
-        "neighbours in it. Ties: compare (-count, pair).",
+        "neighbours in it. To break ties, compare (-count, pair).",
         "best = min(pairs, key=lambda pair: (-pairs[pair], pair)); the new piece is "
         'best[0] + best[1].removeprefix("##").',
     ),
@@ -835,3 +851,136 @@ EXERCISES = (
     pad_batch,
     learn_merges,
 )
+
+
+# Blanks in the chapter
+
+
+def reference_longest_piece(word: str, start: int, vocab: set[str]) -> str:
+    sign = "##" if start else ""
+    for end in range(len(word), start, -1):
+        if sign + word[start:end] in vocab:
+            return sign + word[start:end]
+    return ""
+
+
+def piece_finder(choose: Callable = max, first: str = "", later: str = "##") -> Callable:
+    """The reference with another choice among ends that fit, and other signs."""
+
+    def answer(word: str, start: int, vocab: set[str]) -> str:
+        sign = later if start else first
+        ends = [e for e in range(start + 1, len(word) + 1) if sign + word[start:e] in vocab]
+        return sign + word[start : choose(ends)] if ends else ""
+
+    return answer
+
+
+def piece_cases(seed: int) -> list[Case]:
+    vocab = {"mu", "mud", "##d", "##dy", "##y", "dy", "fish", "##er", "##erm", "##en", "##men",
+             "##fish", "the", "them", "##me", "m"}  # fmt: skip
+    places = (("muddy", 0), ("muddy", 3), ("muddy", 4), ("muddy", 2), ("fishermen", 0),
+              ("fishermen", 4), ("fishermen", 7), ("theme", 0), ("theme", 4), ("fish", 0),
+              ("us", 0), ("dy", 0))  # fmt: skip
+    return [(word, start, vocab) for word, start in places]
+
+
+longest_piece = Exercise(
+    name="longest_piece",
+    chapter=1,
+    reference=reference_longest_piece,
+    cases=piece_cases,
+    returns={"piece": ""},
+    mistakes=(
+        Mistake("this is the shortest piece that fits: try the whole rest first, then less", PIECES,
+                piece_finder(min)),
+        Mistake("a piece that continues a word was looked up without ##: ##dy and dy are two "
+                "entries", PIECES, piece_finder(later="")),
+        Mistake("the piece came back without its ##, but that's how the entry is called", PIECES,
+                lambda word, start, vocab: reference_longest_piece(word, start, vocab)
+                .removeprefix("##")),
+        Mistake("a piece at place 0 begins the word, so it has no ##", PIECES,
+                piece_finder(first="##")),
+        Mistake("the whole rest of the word was never tried: the first end is len(word)", PIECES,
+                lambda word, start, vocab: reference_longest_piece(
+                    word, start, vocab - {word[start:], "##" + word[start:]})),
+        Mistake("`start` isn't used: the piece begins there, not at the beginning of the word",
+                PIECES, lambda word, start, vocab: reference_longest_piece(word, 0, vocab)),
+        Mistake("where nothing fits, give back an empty string: `cut` makes it [UNK]", PIECES,
+                lambda word, start, vocab: reference_longest_piece(word, start, vocab) or "[UNK]"),
+        Mistake("the rest came back although it isn't in the vocabulary: nothing fits, so it's an "
+                "empty string", PIECES, lambda word, start, vocab:
+                reference_longest_piece(word, start, vocab) or word[start:]),
+    ),
+)  # fmt: skip
+
+
+def reference_segment_ids(first: list[str], second: list[str]) -> list[int]:
+    return [0] * (len(first) + 2) + [1] * (len(second) + 1)
+
+
+def zeros_and_ones(zeros: int, ones: int) -> Callable[[list[str], list[str]], list[int]]:
+    """An answer with so many zeros more than A has tokens, and so many ones more than B."""
+    return lambda first, second: [0] * (len(first) + zeros) + [1] * (len(second) + ones)
+
+
+segment_ids = Exercise(
+    name="segment_ids",
+    chapter=1,
+    reference=reference_segment_ids,
+    cases=lambda seed: [(["bank", "mu", "##d", "##dy", "."], ["we", "fish", "##ed", "."]),
+                        (["yes"], ["we", "sat", "on", "it", "."]), (["we", "sat"], [])],
+    returns={"segments": ""},
+    mistakes=(
+        Mistake("segment 1 begins with the first [SEP], which belongs to A", SEGMENTS,
+                zeros_and_ones(1, 2)),
+        Mistake("[CLS] and the two [SEP] need a segment too: 2 tokens in A, 1 in B", SEGMENTS,
+                zeros_and_ones(0, 0)),
+        Mistake("A has two special tokens, [CLS] and [SEP]", SEGMENTS, zeros_and_ones(1, 1)),
+        Mistake("B has a [SEP] at its end", SEGMENTS, zeros_and_ones(2, 0)),
+        Mistake("B has one special token, its [SEP]: the sequence has only one [CLS]", SEGMENTS,
+                zeros_and_ones(2, 2)),
+        Mistake("segment 1 begins one token late: the first token of B is in segment 0", SEGMENTS,
+                zeros_and_ones(3, 0)),
+        Mistake("the last [SEP] belongs to B, so it's in segment 1", SEGMENTS,
+                lambda a, b: [0] * (len(a) + 2) + [1] * len(b) + [0]),
+        Mistake("the segments are swapped: A is 0, and B is 1", SEGMENTS,
+                lambda a, b: [1 - s for s in reference_segment_ids(a, b)]),
+        Mistake("everything is segment 0, but B and its [SEP] are segment 1", SEGMENTS,
+                lambda a, b: [0] * (len(a) + len(b) + 3)),
+    ),
+)  # fmt: skip
+
+
+def reference_mask(lengths: list[int]) -> Tensor:
+    T = max(lengths)
+    return torch.tensor([[1] * n + [0] * (T - n) for n in lengths])
+
+
+mask_from_lengths = Exercise(
+    name="mask_from_lengths",
+    chapter=1,
+    reference=reference_mask,
+    cases=lambda seed: [([5, 3],), ([2, 6, 4],), ([1, 4],), ([3],)],
+    returns={"mask": "B T"},
+    mistakes=(
+        Mistake("the mask is inverted: 1 is for tokens and 0 for padding", BATCH,
+                lambda lengths: 1 - reference_mask(lengths)),
+        Mistake("the mask is 1 everywhere, but it should be 0 for padding", BATCH,
+                lambda lengths: torch.ones_like(reference_mask(lengths))),
+        Mistake("the padding is on the left: BERT's padding is on the right", BATCH,
+                lambda lengths: reference_mask(lengths).flip(1)),
+        Mistake("one padding too many is real: places count from 0, so use < and not <=", BATCH,
+                lambda lengths: reference_mask([n + 1 for n in lengths])[:, : max(lengths)]),
+        Mistake("the last token of each row is hidden: a row of length n has n ones", BATCH,
+                lambda lengths: torch.tensor([[int(i < n - 1) for i in range(max(lengths))]
+                                              for n in lengths])),
+        Mistake("every row has the mask of the first: each length makes its own row", BATCH,
+                lambda lengths: torch.tensor([[int(i < lengths[0]) for i in range(max(lengths))]
+                                              for _ in lengths])),
+        Mistake("each row has a single 1: all places before its length are 1", BATCH,
+                lambda lengths: torch.tensor([[int(i == n - 1) for i in range(max(lengths))]
+                                              for n in lengths])),
+    ),
+)  # fmt: skip
+
+BLANKS = (longest_piece, segment_ids, mask_from_lengths)

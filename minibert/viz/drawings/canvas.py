@@ -16,6 +16,10 @@ QUERY, KEY, VALUE = PALETTE[0], PALETTE[1], PALETTE[2]
 STATE = "#555555"
 """Hidden states, and whatever is neither query, key nor value."""
 INK = "#222222"
+FIRST, SECOND = "#f3f3f3", "#d2d2d2"
+"""Fills: light for the first sentence of a pair, darker for the second and for what was cut."""
+NEW = "#edc9dd"
+"""Fill: what changed from one line to the next."""
 WIDTH = 7.2
 """Inches: 800 pixels in a browser."""
 
@@ -37,10 +41,13 @@ class Canvas:
         style: dict[str, Any] = {"color": INK, "ha": "center", "va": "center"} | how
         self.ax.text(*at, text, fontsize=size * self.points, **style)
 
-    def token(self, at: Point, token: str, width: float = 1.8, color: str = INK) -> None:
-        """A token: a rounded box with its text."""
-        self._box(at, width, 0.7, color, style="round,pad=0,rounding_size=0.18")
-        self.text(at, label(token))
+    def token(
+        self, at: Point, token: str, width: float = 1.8, color: str = INK, fill: str = "white",
+        size: float = 0.32,
+    ) -> None:  # fmt: skip
+        """A token: a rounded box with its text. `size` is that of `text`."""
+        self._box(at, width, 0.7, color, style="round,pad=0,rounding_size=0.18", fill=fill)
+        self.text(at, label(token), size)
 
     def step(self, at: Point, text: str, width: float = 2.4, height: float = 0.8) -> None:
         """A step that computes something: a box with its name."""
