@@ -6,6 +6,7 @@
 # make exercises      exercises/ from solutions/
 # make slides         the chapters as slides, in build/slides/; ONLY="03 04" for some of them
 # make site          the course as pages that open by double-click, in build/site/
+# make pdf           chapters and glossary as one PDF, build/minibert.pdf; it needs Chromium
 # make bench          ours and Hugging Face's, side by side; ONLY="step inference" for some groups
 # make soak           pretraining under faults for 20 minutes: signals, a full disk, damaged files
 # make speedrun       the newest record of the race against the first, 25 minutes
@@ -14,7 +15,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test lint units browser chapters test-all lab notebooks exercises slides site
+.PHONY: install demo test lint units browser chapters test-all lab notebooks exercises slides site pdf
 .PHONY: bench soak data speedrun
 
 install: .venv/installed
@@ -79,6 +80,9 @@ slides: install
 lab: install
 	$(BIN)/jupyter lab --ServerApp.root_dir="$(CURDIR)" \
 		--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb
+
+pdf: install
+	$(BIN)/python docs/site/pdf.py
 
 site: install
 	$(BIN)/python docs/site/build.py

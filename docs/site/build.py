@@ -52,8 +52,9 @@ def prepare(source: Path, solutions: bool) -> None:
         shutil.copy(file, source / "docs")
     api.write(source / "api")
     number = len(list((source / "notebooks").iterdir()))
-    text = (HERE / "index.md").read_text(encoding="utf-8").replace("{{chapters}}", str(number))
-    (source / "index.md").write_text(text, encoding="utf-8")
+    for name in ("index.md", "print.md"):
+        text = (HERE / name).read_text(encoding="utf-8").replace("{{chapters}}", str(number))
+        (source / name).write_text(text, encoding="utf-8")
     page(*minibert.load("mini-sotu"), course="notebooks").save(source / "extra" / "bert.html")
 
 

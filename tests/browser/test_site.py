@@ -309,3 +309,15 @@ def test_without_the_solutions_none_is_there():
         text = "".join(cell.source for cell in exercise.cells)
         assert ">Solution<" in text if solved else ">Solution<" not in text
         assert ">Hint 3<" in text
+
+
+@pytest.mark.long
+def test_the_course_prints_as_one_pdf(tmp_path: Path):
+    """With its pictures, and an outline that names the chapters."""
+    command = [sys.executable, "docs/site/pdf.py", str(tmp_path)]
+    made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
+    assert made.returncode == 0, made.stdout + made.stderr
+    pdf = (tmp_path / "minibert.pdf").read_bytes()
+    assert pdf.startswith(b"%PDF") and b"/Outlines" in pdf
+    assert len(re.findall(rb"/Type /Page\b", pdf)) > 200
+    assert pdf.count(b"/Subtype /Image") > 100
