@@ -41,6 +41,20 @@ def expanded_sum(token_matrix, position_matrix, segment_matrix, input_ids, token
     return sum(F.embedding(ids, matrix) for matrix, ids in parts)
 
 
+def cosine_read(x, token_matrix, position_matrix, segment_matrix, token_type_ids):
+    """The row that is left has a cosine of 1 with the right token row."""
+    rest = x - F.embedding(token_type_ids, segment_matrix) - position_matrix[None, : x.shape[1]]
+    return (F.normalize(rest, dim=-1) @ F.normalize(token_matrix, dim=-1).T).argmax(-1)
+
+
+def loop_read(x, token_matrix, position_matrix, segment_matrix, token_type_ids):
+    ids = torch.zeros_like(token_type_ids)
+    for b, t in np.ndindex(*ids.shape):
+        row = x[b, t] - position_matrix[t] - segment_matrix[token_type_ids[b, t]]
+        ids[b, t] = min(range(len(token_matrix)), key=lambda i: (row - token_matrix[i]).norm())
+    return ids
+
+
 def loop_norm(x, gain, bias, eps):
     out = torch.empty_like(x)
     for place in np.ndindex(*x.shape[:-1]):
@@ -160,7 +174,19 @@ class Package(BertEmbeddings):
         super().__init__(config)
 
 
+def ones_and_zeros_look_up(ids, matrix):
+    one_hot = (ids[..., None] == torch.arange(len(matrix))).to(matrix.dtype)
+    return torch.einsum("...v,vd->...d", one_hot, matrix)
+
+
 RIGHT = {
+    "look_up": [ones_and_zeros_look_up, lambda ids, matrix: matrix[ids]],
+    "normalise": [
+        lambda x, eps: F.layer_norm(x, x.shape[-1:], eps=eps),
+        lambda x, eps: var_mean_norm(x, 1.0, 0.0, eps),
+        lambda x, eps: squares_norm(x, 1.0, 0.0, eps),
+    ],
+    "read_back": [cosine_read, loop_read],
     "position_gradient": [gradient_by_torch(), [2, 2, 2, 2, 0, 0]],
     "input_sum": [loop_sum, one_hot_sum, expanded_sum],
     "layer_norm": [

@@ -15,8 +15,7 @@ from minibert.course.checks.engine import Case, Exercise, Mistake, draw, module,
 A_ROW = "A row for each id"
 SUM = "Three rows, summed"
 NORM = "LayerNorm, by hand"
-MODULE = "The module, and the finished ones"
-COMPANY = "Counting: what stands near what"
+COMPANY = "Optional: starts from counts and from waves"
 NEIGHBOURS = "Nearest neighbours"
 SLIPS = "Mistakes people make here"
 
@@ -33,9 +32,10 @@ position_gradient = Exercise(
     mistakes=(
         Mistake("both sequences use the same position rows, and their gradients add up", SUM,
                 (1, 1, 1, 1, 0, 0)),
-        Mistake("places 4 and 5 do not occur: a row that is not used gets no gradient", A_ROW,
+        Mistake("places 4 and 5 don't occur, and a row that isn't used gets no gradient", A_ROW,
                 (2, 2, 2, 2, 2, 2)),
-        Mistake("rows that are not used get no gradient, and rows used twice get it twice", A_ROW,
+        Mistake("rows that aren't used get no gradient, and rows that are used twice get it twice",
+                A_ROW,
                 (1, 1, 1, 1, 1, 1)),
         Mistake("these are the rows of the token matrix, chosen by id: position rows are chosen by "
                 "place", SUM, (2, 1, 1, 3, 0, 1)),
@@ -47,7 +47,7 @@ position_gradient = Exercise(
                 A_ROW, (2, 2, 2, 2)),
         Mistake("BERT's position rows are learned, like the token rows: they do get a gradient",
                 SUM, (0, 0, 0, 0, 0, 0)),
-        Mistake("this is the number of tokens: each row is used once a sequence", SUM,
+        Mistake("this is the number of tokens: each row is used once per sequence", SUM,
                 (8, 8, 8, 8, 0, 0)),
     ),
     hints=(
@@ -58,25 +58,35 @@ position_gradient = Exercise(
 )  # fmt: skip
 
 
-# 2: three rows, summed
+# 2: read the tokens back
 
 
-def reference_sum(
+def reference_read_back(
+    x: Tensor,
     token_matrix: Tensor,
     position_matrix: Tensor,
     segment_matrix: Tensor,
-    input_ids: Tensor,
     token_type_ids: Tensor,
 ) -> Tensor:
-    places = torch.arange(input_ids.shape[1])
-    return token_matrix[input_ids] + position_matrix[places] + segment_matrix[token_type_ids]
+    rows = x - position_matrix[: x.shape[1]] - segment_matrix[token_type_ids]
+    return torch.cdist(rows, token_matrix).argmin(-1)
 
 
-def placed(places: Callable[[Tensor, Tensor], Tensor]):
-    """The sum with position rows chosen by `places`, made from ids and segments."""
+def read_from(left: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]):
+    """The token row that is nearest to what `left` makes of sums, position rows, segments."""
 
-    def answer(words, positions, segments, ids, types):
-        return words[ids] + positions[places(ids, types)] + segments[types]
+    def answer(x, words, positions, segments, types):
+        return torch.cdist(left(x, positions, segments, types), words).argmin(-1)
+
+    return answer
+
+
+def read_by(scores: Callable[[Tensor, Tensor], Tensor]):
+    """The token of highest score between rows (B, T, D) and the token matrix."""
+
+    def answer(x, words, positions, segments, types):
+        rows = x - positions[: x.shape[1]] - segments[types]
+        return scores(rows, words).argmax(-1)
 
     return answer
 
@@ -87,62 +97,51 @@ def restarted(ids: Tensor, types: Tensor) -> Tensor:
     return torch.arange(ids.shape[1]) - first * types
 
 
-def sum_cases(seed: int) -> list[Case]:
-    # More places than tokens, so that a look-up by the wrong index is no error.
+def read_cases(seed: int) -> list[Case]:
     cases = []
-    for V, L, D, B, T in ((7, 9, 4, 2, 5), (5, 8, 3, 3, 4), (6, 7, 5, 1, 6)):
+    for V, D, B, T in ((40, 4, 2, 9), (60, 3, 3, 8), (30, 5, 2, 11)):
         generator = torch.Generator().manual_seed(seed)
         ids = torch.randint(V, (B, T), generator=generator)
         border = torch.randint(1, T, (B, 1), generator=generator)
         types = (torch.arange(T) >= border).long()  # (B, T)
-        cases.append((*draw((V, D), (L, D), (2, D), seed=seed), ids, types))
+        words, positions, segments = draw((V, D), (T + 3, D), (2, D), seed=seed)
+        sums = words[ids] + positions[:T] + segments[types]
+        cases.append((sums, words, positions, segments, types))
     return cases
 
 
-input_sum = Exercise(
-    name="input_sum",
+read_back = Exercise(
+    name="read_back",
     chapter=2,
-    reference=reference_sum,
-    cases=sum_cases,
-    returns={"summed": "B T D"},
+    reference=reference_read_back,
+    cases=read_cases,
+    returns={"ids": "B T"},
     mistakes=(
-        Mistake("positions are forgotten: a sentence and its words shuffled have the same rows",
-                SLIPS, lambda w, p, s, ids, types: w[ids] + s[types]),
-        Mistake("segments are forgotten: nothing distinguishes the two sentences", SLIPS,
-                lambda w, p, s, ids, types: reference_sum(w, p, s, ids, types) - s[types]),
-        Mistake("segments are swapped: 0 is the first row of the segment matrix, 1 the second",
-                SLIPS, lambda w, p, s, ids, types: reference_sum(w, p, s, ids, 1 - types)),
-        Mistake("every token has segment 0: token_type_ids is not used", SLIPS,
-                lambda w, p, s, ids, types: reference_sum(w, p, s, ids, 0 * types)),
-        Mistake("position rows are chosen by token id: they are chosen by place, 0, 1, ...", SUM,
-                placed(lambda ids, types: ids)),
-        Mistake("positions are counted from 1: row 0 belongs to the first token", SUM,
-                placed(lambda ids, types: torch.arange(ids.shape[1]) + 1)),
-        Mistake("position rows are chosen by the number of the sequence in the batch, not by place",
-                SUM, placed(lambda ids, types: torch.arange(len(ids))[:, None])),
-        Mistake("positions begin anew at the second sentence: they run through the whole sequence",
-                SUM, placed(restarted)),
-        Mistake("positions run backwards: row 0 belongs to the first token", SUM,
-                placed(lambda ids, types: torch.arange(ids.shape[1]).flip(0))),
-        Mistake("every token got the position row 0", SUM, placed(lambda ids, types: 0 * ids)),
-        Mistake("this is the mean of the three rows, not their sum", SUM,
-                lambda *case: reference_sum(*case) / 3),
-        Mistake("the three rows are multiplied, not added", SUM,
-                lambda w, p, s, ids, types: w[ids] * p[: ids.shape[1]] * s[types]),
-        Mistake("token rows are multiplied by √D: the first Transformer did so, BERT does not", SUM,
-                lambda w, *case: reference_sum(w * math.sqrt(w.shape[1]), *case)),
-        Mistake("the segment's number was added, not its row", SUM,
-                lambda w, p, s, ids, types: w[ids] + p[: ids.shape[1]] + types[..., None]),
-        Mistake("the place's number was added, not its row", SUM,
-                lambda w, p, s, ids, types:
-                w[ids] + torch.arange(ids.shape[1])[:, None] + s[types]),
+        Mistake("nothing was subtracted: these are the token rows nearest to the whole sum", SUM,
+                read_from(lambda x, p, s, types: x)),
+        Mistake("the segment rows are still in the sum: subtract them too", SUM,
+                read_from(lambda x, p, s, types: x - p[: x.shape[1]])),
+        Mistake("the position rows are still in the sum: subtract them too", SUM,
+                read_from(lambda x, p, s, types: x - s[types])),
+        Mistake("position and segment rows were added a second time: subtract them", SUM,
+                read_from(lambda x, p, s, types: x + p[: x.shape[1]] + s[types])),
+        Mistake("the segments are swapped: 0 is the first row of the segment matrix", SUM,
+                read_from(lambda x, p, s, types: x - p[: x.shape[1]] - s[1 - types])),
+        Mistake("positions are counted from 1: the first token has row 0", SUM,
+                read_from(lambda x, p, s, types: x - p[1 : x.shape[1] + 1] - s[types])),
+        Mistake("positions begin again at the second sentence: they run through the whole sequence",
+                SUM, read_from(lambda x, p, s, types: x - p[restarted(x, types)] - s[types])),
+        Mistake("these are the rows with the largest dot product: long rows win, so compare "
+                "distances or cosines", NEIGHBOURS, read_by(lambda rows, words: rows @ words.T)),
+        Mistake("these are the farthest rows: the smallest distance is the right one", SUM,
+                read_by(torch.cdist)),
     ),
     hints=(
-        "Three look-ups and two plus signs. Which numbers choose the row of the second one?",
-        "The places are 0, 1, ..., T - 1, the same for every sequence: (T, D) is added to (B, T, "
-        "D) by broadcasting.",
-        "token_matrix[input_ids] + position_matrix[torch.arange(T)] + "
-        "segment_matrix[token_type_ids]",
+        "Two of the three rows are known for every place. What remains of x without them?",
+        "Subtract the rows of place and segment. A token row remains (up to rounding), so the "
+        "right token has a distance of nearly 0.",
+        "torch.cdist(x - position_matrix[: x.shape[1]] - segment_matrix[token_type_ids], "
+        "token_matrix), and then the smallest in each row",
     ),
 )  # fmt: skip
 
@@ -184,6 +183,38 @@ def norm_cases(seed: int) -> list[Case]:
     return cases
 
 
+OF_SPREAD = (
+    Mistake("the variance is divided by D - 1, not by D: LayerNorm uses the biased variance", SLIPS,
+            spread_by(lambda x, eps: (x.var(-1, keepdim=True) + eps).sqrt())),
+    Mistake("eps is outside the root: it is added to the variance, before the root", NORM,
+            spread_by(lambda x, eps: x.std(-1, keepdim=True, correction=0) + eps)),
+    Mistake("the root is missing: this divides by the variance", NORM,
+            spread_by(lambda x, eps: x.var(-1, keepdim=True, correction=0) + eps)),
+    Mistake("eps is not used: a row of equal numbers is 0/0", NORM,
+            lambda x, g, b, eps: reference_norm(x, g, b, 0.0)),
+    Mistake("eps is torch's default of 1e-5, not the value that was passed in", SLIPS,
+            lambda x, g, b, eps: reference_norm(x, g, b, 1e-5)),
+    Mistake("eps is fixed at 1e-12, not the value that was passed in", NORM,
+            lambda x, g, b, eps: reference_norm(x, g, b, 1e-12)),
+    Mistake("the mean isn't subtracted before squaring, so this isn't a variance", NORM,
+            spread_by(lambda x, eps: (x.square().mean(-1, keepdim=True) + eps).sqrt())),
+    Mistake("nothing is subtracted: this is RMSNorm, but LayerNorm subtracts the mean", NORM,
+            lambda x, g, b, eps:
+            g * x / (x.square().mean(-1, keepdim=True) + eps).sqrt() + b),
+    Mistake("the mean isn't subtracted, and only the standard deviation becomes 1", NORM,
+            lambda x, g, b, eps:
+            g * x / (x.var(-1, keepdim=True, correction=0) + eps).sqrt() + b),
+    Mistake("mean and variance run over tokens: they run over the D numbers of each token",
+            NORM, norm_over(lambda x: (-2,))),
+    Mistake("a sequence shares one mean and variance: each token has its own", NORM,
+            norm_over(lambda x: (-2, -1))),
+    Mistake("the whole input shares one mean and variance: each token has its own", NORM,
+            norm_over(lambda x: tuple(range(x.dim())))),
+    Mistake("this is batch norm: mean and variance run over all tokens, for each column", NORM,
+            norm_over(lambda x: tuple(range(x.dim() - 1)))),
+)  # fmt: skip
+"""What goes wrong with mean and variance."""
+
 layer_norm = Exercise(
     name="layer_norm",
     chapter=2,
@@ -193,34 +224,7 @@ layer_norm = Exercise(
     mistakes=(
         Mistake("two errors in one line: torch's std divides by D - 1, and eps is outside the root",
                 SLIPS, spread_by(lambda x, eps: x.std(-1, keepdim=True) + eps)),
-        Mistake("the variance is divided by D - 1, not by D: LayerNorm takes the biased one", SLIPS,
-                spread_by(lambda x, eps: (x.var(-1, keepdim=True) + eps).sqrt())),
-        Mistake("eps is outside the root: it is added to the variance, before the root", SLIPS,
-                spread_by(lambda x, eps: x.std(-1, keepdim=True, correction=0) + eps)),
-        Mistake("the root is missing: this divides by the variance", NORM,
-                spread_by(lambda x, eps: x.var(-1, keepdim=True, correction=0) + eps)),
-        Mistake("eps is not used: a row of equal numbers is 0/0", NORM,
-                lambda x, g, b, eps: reference_norm(x, g, b, 0.0)),
-        Mistake("eps is torch's default of 1e-5, not the value that was passed in", SLIPS,
-                lambda x, g, b, eps: reference_norm(x, g, b, 1e-5)),
-        Mistake("eps is fixed at 1e-12, not the value that was passed in", NORM,
-                lambda x, g, b, eps: reference_norm(x, g, b, 1e-12)),
-        Mistake("the mean is not taken off before squaring: this is no variance", NORM,
-                spread_by(lambda x, eps: (x.square().mean(-1, keepdim=True) + eps).sqrt())),
-        Mistake("nothing is taken off: this is RMSNorm, LayerNorm takes off the mean", NORM,
-                lambda x, g, b, eps:
-                g * x / (x.square().mean(-1, keepdim=True) + eps).sqrt() + b),
-        Mistake("the mean is not taken off, only the spread is made 1", NORM,
-                lambda x, g, b, eps:
-                g * x / (x.var(-1, keepdim=True, correction=0) + eps).sqrt() + b),
-        Mistake("mean and variance run over tokens: they run over the D numbers of each token",
-                NORM, norm_over(lambda x: (-2,))),
-        Mistake("a sequence shares one mean and variance: each token has its own", NORM,
-                norm_over(lambda x: (-2, -1))),
-        Mistake("the whole input shares one mean and variance: each token has its own", NORM,
-                norm_over(lambda x: tuple(range(x.dim())))),
-        Mistake("this is batch norm: mean and variance run over all tokens, for each column", NORM,
-                norm_over(lambda x: tuple(range(x.dim() - 1)))),
+        *OF_SPREAD,
         Mistake("gain and bias are not used", NORM,
                 lambda x, g, b, eps: reference_norm(x, torch.ones(()), torch.zeros(()), eps)),
         Mistake("the gain is not used", NORM,
@@ -235,8 +239,8 @@ layer_norm = Exercise(
                 lambda x, g, b, eps: reference_norm(x, b, g, eps)),
     ),
     hints=(
-        "Two things are wrong in one line. By what does torch's `std` divide, D or D - 1?",
-        "First the variance, which divides by D; then eps is added to it; and the root comes last.",
+        "Two things are wrong in one line. Does torch's `std` divide by D or by D - 1?",
+        "Compute the variance, which divides by D. Then add eps to it, and take the root last.",
         "spread = (x.var(-1, keepdim=True, correction=0) + eps).sqrt()",
     ),
 )  # fmt: skip
@@ -330,22 +334,23 @@ cooccurrence = Exercise(
                 counted(sides=(1,))),
         Mistake("only neighbours to the left are counted: the window has two sides", COMPANY,
                 counted(sides=(-1,))),
-        Mistake("every neighbour counts 1: one at distance d counts 1/d", COMPANY,
+        Mistake("every neighbour counts 1: a neighbour at distance d counts 1/d", COMPANY,
                 counted(lambda d, window: 1.0)),
-        Mistake("the weights fall in a straight line: one at distance d counts 1/d", COMPANY,
+        Mistake("the weights fall in a straight line: a neighbour at distance d counts 1/d",
+                COMPANY,
                 counted(lambda d, window: (window - d + 1) / window)),
         Mistake("a neighbour at distance d counts 1/d², not 1/d", COMPANY,
                 counted(lambda d, window: 1 / d**2)),
-        Mistake("a direct neighbour counts 1/2: its distance is 1, not 2", COMPANY,
+        Mistake("a direct neighbour counts 1/2 here, but its distance is 1, not 2", COMPANY,
                 counted(lambda d, window: 1 / (d + 1))),
-        Mistake("a neighbour at distance d counts d: far ones count less, 1/d", COMPANY,
+        Mistake("a neighbour at distance d counts d: far neighbours count less, 1/d", COMPANY,
                 counted(lambda d, window: float(d))),
         Mistake("the window is one too narrow: a neighbour at distance `window` is in it", COMPANY,
                 counted(wider=-1)),
         Mistake("the window is one too wide: it ends at distance `window`", COMPANY,
                 counted(wider=1)),
-        Mistake("the window wraps around to the other end of the document, because ids[-1] is no "
-                "error",
+        Mistake("the window wraps around to the other end of the document, because ids[-1] isn't "
+                "an error",
                 COMPANY, counted(around=True)),
         Mistake("the window reaches from one document into the next", COMPANY,
                 lambda documents, V, window: reference_pairs([joined(documents)], V, window)),
@@ -358,13 +363,13 @@ cooccurrence = Exercise(
                 + np.diag(np.bincount(joined(documents), minlength=V))),
         Mistake("every pair is counted twice", COMPANY,
                 lambda *case: 2 * reference_pairs(*case)),
-        Mistake("two equal tokens near each other are a pair too: the diagonal is not 0", COMPANY,
+        Mistake("two equal tokens near each other are a pair too, so the diagonal isn't 0", COMPANY,
                 lambda *case: without_diagonal(reference_pairs(*case), 0)),
         Mistake("two equal tokens near each other were counted once: each is a neighbour of the "
                 "other", COMPANY,
                 lambda *case: without_diagonal(reference_pairs(*case), 0.5)),
         Mistake("+= with arrays of indices adds a repeated pair only once", COMPANY, lost_repeats),
-        Mistake("a pair's count is overwritten where it should grow", COMPANY, overwritten),
+        Mistake("a pair's count is overwritten: add to it", COMPANY, overwritten),
     ),
     hints=(
         "Three loops will do: over documents, over places, and over places near them.",
@@ -429,8 +434,8 @@ ppmi = Exercise(
     cases=ppmi_cases,
     returns={"information": "V V"},
     mistakes=(
-        Mistake("all values below 0 are left: words that never occur together have log 0, minus "
-                "infinity",
+        Mistake("values below 0 are still there: words that never occur together have log 0, "
+                "minus infinity",
                 COMPANY, of_times(np.log)),
         Mistake("a word that never occurs is NaN, by 0/0: its cells are 0", COMPANY,
                 of_times(lambda times: np.maximum(np.log(times), 0))),
@@ -439,11 +444,11 @@ ppmi = Exercise(
                 COMPANY, of_times(lambda times: np.log(np.where(times > 0, times, 1)))),
         Mistake("negative values lost their sign: they are set to 0", COMPANY,
                 of_times(lambda times: abs(np.log(np.where(times > 0, times, 1))))),
-        Mistake("the logarithm is to base 2: PMI here takes the natural one", COMPANY,
+        Mistake("the logarithm has base 2: use the natural logarithm", COMPANY,
                 lambda *case: reference_ppmi(*case) / math.log(2)),
-        Mistake("the logarithm is to base 10: PMI here takes the natural one", COMPANY,
+        Mistake("the logarithm has base 10: use the natural logarithm", COMPANY,
                 lambda *case: reference_ppmi(*case) / math.log(10)),
-        Mistake("1 was added before the logarithm: then even chance is above 0", COMPANY,
+        Mistake("1 was added before the logarithm, so even a pair by chance is above 0", COMPANY,
                 of_times(lambda times: np.log1p(np.nan_to_num(times)))),
         Mistake("the logarithm is missing", COMPANY,
                 of_times(lambda times: np.nan_to_num(times))),
@@ -452,11 +457,12 @@ ppmi = Exercise(
         Mistake("p(a, b) is the count itself: it is not divided by the sum of all counts", COMPANY,
                 lambda counts, power: positive(
                     counts, share(counts.sum(1)), share(counts.sum(0) ** power))),
-        Mistake("p(a, b) is the share of a row, not of all counts: p(a) is taken out twice",
+        Mistake("p(a, b) is the share of a row, not of all counts, so you divide by p(a) twice",
                 COMPANY, lambda counts, power: positive(
                     counts / np.maximum(counts.sum(1, keepdims=True), 1e-9),
                     share(counts.sum(1)), share(counts.sum(0) ** power))),
-        Mistake("the context's share is left out: a common context looks near to all", COMPANY,
+        Mistake("the context's share is missing: a frequent context looks close to every word",
+                COMPANY,
                 lambda counts, power: positive(
                     share(counts), share(counts.sum(1)), np.ones(len(counts)) / len(counts))),
         Mistake("the power is not used", COMPANY,
@@ -485,8 +491,8 @@ ppmi = Exercise(
     ),
     hints=(
         "Three shares: of the pair, the word and the context. What would the first be by chance?",
-        "By chance a pair's share is the product of the other two. Its ratio to that is above 1 "
-        "or is not counted, and log 1 = 0.",
+        "By chance, a pair's share is the product of the other two. Divide by this product. If "
+        "the ratio is below 1, make it 1, because log 1 = 0.",
         "np.log(np.maximum(np.nan_to_num(together / np.outer(words, contexts)), 1))",
     ),
 )  # fmt: skip
@@ -549,41 +555,48 @@ nearest = Exercise(
     cases=nearest_cases,
     returns={"ids": "k"},
     mistakes=(
-        Mistake("these are nearest by dot product: long rows win, whatever their direction", SLIPS,
+        Mistake("these are the nearest by dot product: long rows win, whatever their direction",
+                NEIGHBOURS,
                 by(products_of)),
-        Mistake("by dot product a token need not be first in its own list: here a neighbour is "
-                "dropped", SLIPS,
+        Mistake("by dot product, a token needn't be first in its own list, so a neighbour is "
+                "dropped here", NEIGHBOURS,
                 lambda v, i, k: products_of(v, i).argsort(descending=True)[1 : k + 1]),
-        Mistake("these are nearest by dot product, and the token itself may be among them", SLIPS,
+        Mistake("these are the nearest by dot product, and the token itself may be among them",
+                NEIGHBOURS,
                 lambda v, i, k: products_of(v, i).argsort(descending=True)[:k]),
         Mistake("the token itself is among its neighbours", NEIGHBOURS,
                 lambda v, i, k: cosines_of(v, i).argsort(descending=True)[:k]),
-        Mistake("these are the farthest: a cosine is largest for the nearest", NEIGHBOURS,
+        Mistake("these are the farthest rows: the nearest have the largest cosine", NEIGHBOURS,
                 by(lambda v, i: -cosines_of(v, i))),
-        Mistake("these are sorted from the far to the near: the nearest comes first", NEIGHBOURS,
+        Mistake("these are sorted from far to near: the nearest comes first", NEIGHBOURS,
                 lambda *case: reference_nearest(*case).flip(0)),
         Mistake("these are sorted by id: the nearest comes first", NEIGHBOURS,
                 lambda *case: reference_nearest(*case).sort().values),
-        Mistake("these are nearest by the distance of the points: lengths count, in a cosine not",
+        Mistake("these are nearest by distance, which depends on lengths: a cosine doesn't",
                 NEIGHBOURS, by(lambda v, i: -distances_to(v, i))),
-        Mistake("the sign of the cosine is lost: an opposite row is not near", NEIGHBOURS,
+        Mistake("the sign of the cosine is lost: a row in the opposite direction isn't near",
+                NEIGHBOURS,
                 by(lambda v, i: cosines_of(v, i).abs())),
-        Mistake("columns were made of length 1, not rows", NEIGHBOURS, by(columns_normalised)),
+        Mistake("the columns were scaled to length 1: scale the rows",
+                NEIGHBOURS, by(columns_normalised)),
         Mistake("rows are divided by the squares of their lengths: the root is missing", NEIGHBOURS,
                 by(lambda v, i: products_of(v, i) / v.square().sum(-1))),
-        Mistake("rows are divided by the sums of their sizes, not by their lengths", NEIGHBOURS,
+        Mistake("rows are divided by the sums of their absolute values, not by their lengths",
+                NEIGHBOURS,
                 by(lambda v, i: products_of(v, i) / v.abs().sum(-1))),
-        Mistake("the mean of each row was taken off first: that is a correlation, no cosine",
+        Mistake("the mean of each row was subtracted first, which gives a correlation and not a "
+                "cosine",
                 NEIGHBOURS, by(lambda v, i: cosines_of(v - v.mean(-1, keepdim=True), i))),
-        Mistake("the token itself was given a cosine of 0, and is back where others are below: "
-                "-inf is below all", NEIGHBOURS, by(cosines_of, own=0.0)),
-        Mistake("the nearest is left out: only the token itself is", NEIGHBOURS,
+        Mistake("the token itself got a cosine of 0, so it beats all rows with a negative cosine: "
+                "-inf is below all of them", NEIGHBOURS, by(cosines_of, own=0.0)),
+        Mistake("the nearest row is missing: leave out only the token itself", NEIGHBOURS,
                 lambda v, i, k: reference_nearest(v, i, k + 1)[1:]),
     ),
     hints=(
-        "A cosine forgets how long rows are. What must be done to the rows before the product?",
-        "Divide each row by its length. Then take products with one row, take the token itself out "
-        "of the race, and sort.",
+        "A cosine doesn't depend on the lengths of the rows. What must you do to them before the "
+        "product?",
+        "Divide each row by its length. Then take products with one row, leave the token itself "
+        "out, and sort.",
         "unit = F.normalize(vectors, dim=-1), and then the scores are unit @ unit[token_id]",
     ),
 )  # fmt: skip
@@ -687,7 +700,7 @@ embeddings = Exercise(
                 finished(lambda self, w, p, s: F.layer_norm(w + p + s, w.shape[-1:], eps=1e-12))),
         Mistake("the LayerNorm ran before positions and segments were added", SUM,
                 finished(lambda self, w, p, s: self.norm(w) + p + s)),
-        Mistake("each of the three rows has been through LayerNorm: only their sum goes through it",
+        Mistake("each of the three rows went through LayerNorm: only their sum should",
                 SUM, finished(lambda self, w, p, s: self.norm(w) + self.norm(p) + self.norm(s))),
         Mistake("LayerNorm ran twice", NORM,
                 finished(lambda self, w, p, s: self.norm(self.norm(w + p + s)))),
@@ -697,11 +710,11 @@ embeddings = Exercise(
         Mistake("positions are forgotten", SLIPS, finished(lambda self, w, p, s: self.norm(w + s))),
         Mistake("segments are forgotten: even where all are 0, a row is added", SLIPS,
                 finished(lambda self, w, p, s: self.norm(w + p))),
-        Mistake("without token_type_ids no segment row is added: all tokens are of segment 0 then",
+        Mistake("without token_type_ids, no segment row is added: all tokens are in segment 0 then",
                 SLIPS, variant(left_out_if_missing)),
         Mistake("every token has segment 0: token_type_ids is not used where it is given", SLIPS,
                 fed(lambda ids, types, places: (ids, None, places))),
-        Mistake("segments are swapped: 0 is the first row, 1 the second", SLIPS,
+        Mistake("segments are swapped: 0 is the first row, 1 the second", SUM,
                 fed(lambda ids, types, places:
                     (ids, 1 - (0 * ids if types is None else types), places))),
         Mistake("position_ids are not used where they are given", SUM,
@@ -717,20 +730,157 @@ embeddings = Exercise(
                 finished(lambda self, w, p, s: self.norm(w * p * s))),
     ),
     hints=(
-        "Three nn.Embedding and one nn.LayerNorm. What do ids and places look like if they are not "
-        "given?",
-        "Missing segments are zeros, and they too choose a row. Missing places are 0, 1, ..., T - "
-        "1. The eps of torch's LayerNorm is not BERT's.",
+        "You need three nn.Embedding and one nn.LayerNorm. Which segments and places do you use "
+        "if none are given?",
+        "Missing segments are zeros, which choose a row like any others. Missing places are 0, 1, "
+        "..., T - 1. torch's LayerNorm has another eps than BERT's.",
         "self.norm = nn.LayerNorm(hidden_size, eps=1e-12), and all three rows are added before it",
     ),
 )  # fmt: skip
 
 EXERCISES = (
     position_gradient,
-    input_sum,
+    read_back,
     layer_norm,
     cooccurrence,
     ppmi,
     nearest,
     embeddings,
 )
+
+
+# Blanks in the chapter
+
+
+def reference_look_up(ids: Tensor, matrix: Tensor) -> Tensor:
+    return F.one_hot(ids, len(matrix)).float() @ matrix
+
+
+def look_up_cases(seed: int) -> list[Case]:
+    cases = []
+    for V, shape in ((6, (5,)), (5, (2, 4))):  # as many columns as rows: a slip keeps the shape
+        generator = torch.Generator().manual_seed(seed)
+        (matrix,) = draw((V, V), seed=seed)
+        cases.append((torch.randint(V, shape, generator=generator), matrix))
+    return cases
+
+
+look_up = Exercise(
+    name="look_up",
+    chapter=2,
+    reference=reference_look_up,
+    cases=look_up_cases,
+    returns={"rows": "... T D"},
+    mistakes=(
+        Mistake("these are columns of the matrix: a token has a row", A_ROW,
+                lambda ids, m: m.T[ids]),
+        Mistake("these are the one-hot rows: they still have to be multiplied by the matrix", A_ROW,
+                lambda ids, m: F.one_hot(ids, len(m)).float()),
+        Mistake("each id was used as an amount, id times a row: an id only says which row", A_ROW,
+                lambda ids, m: ids[..., None] * m[0]),
+        Mistake("ids are counted from 0: id 0 is the first row", A_ROW,
+                lambda ids, m: m[ids - 1]),
+        Mistake("the 1 is one place too far to the right: id 0 is the first row", A_ROW,
+                lambda ids, m: m[(ids + 1) % len(m)]),
+        Mistake("the rows are in the order of their ids: keep the order of the text", A_ROW,
+                lambda ids, m: m[ids.sort(-1).values]),
+        Mistake("all rows are the same mixture: each token needs a one-hot row to itself", A_ROW,
+                lambda ids, m: m[ids].mean(-2, keepdim=True).expand(*ids.shape, -1)),
+    ),
+)  # fmt: skip
+
+
+def reference_sum(
+    token_matrix: Tensor,
+    position_matrix: Tensor,
+    segment_matrix: Tensor,
+    input_ids: Tensor,
+    token_type_ids: Tensor,
+) -> Tensor:
+    places = torch.arange(input_ids.shape[1])
+    return token_matrix[input_ids] + position_matrix[places] + segment_matrix[token_type_ids]
+
+
+def placed(places: Callable[[Tensor, Tensor], Tensor]):
+    """The sum with position rows chosen by `places`, made from ids and segments."""
+
+    def answer(words, positions, segments, ids, types):
+        return words[ids] + positions[places(ids, types)] + segments[types]
+
+    return answer
+
+
+def sum_cases(seed: int) -> list[Case]:
+    # More places than tokens, so that a look-up by the wrong index is no error.
+    cases = []
+    for V, L, D, B, T in ((7, 9, 4, 2, 5), (5, 8, 3, 3, 4), (6, 7, 5, 1, 6)):
+        generator = torch.Generator().manual_seed(seed)
+        ids = torch.randint(V, (B, T), generator=generator)
+        border = torch.randint(1, T, (B, 1), generator=generator)
+        types = (torch.arange(T) >= border).long()  # (B, T)
+        cases.append((*draw((V, D), (L, D), (2, D), seed=seed), ids, types))
+    return cases
+
+
+input_sum = Exercise(
+    name="input_sum",
+    chapter=2,
+    reference=reference_sum,
+    cases=sum_cases,
+    returns={"summed": "B T D"},
+    mistakes=(
+        Mistake("positions are forgotten: a sentence and its words shuffled have the same rows",
+                SLIPS, lambda w, p, s, ids, types: w[ids] + s[types]),
+        Mistake("segments are forgotten: nothing distinguishes the two sentences", SLIPS,
+                lambda w, p, s, ids, types: reference_sum(w, p, s, ids, types) - s[types]),
+        Mistake("segments are swapped: 0 is the first row of the segment matrix, 1 the second",
+                SUM, lambda w, p, s, ids, types: reference_sum(w, p, s, ids, 1 - types)),
+        Mistake("every token has segment 0: token_type_ids is not used", SLIPS,
+                lambda w, p, s, ids, types: reference_sum(w, p, s, ids, 0 * types)),
+        Mistake("position rows are chosen by token id: they are chosen by place, 0, 1, ...", SUM,
+                placed(lambda ids, types: ids)),
+        Mistake("positions are counted from 1: row 0 belongs to the first token", SUM,
+                placed(lambda ids, types: torch.arange(ids.shape[1]) + 1)),
+        Mistake("position rows are chosen by the number of the sequence in the batch, not by place",
+                SUM, placed(lambda ids, types: torch.arange(len(ids))[:, None])),
+        Mistake("positions begin again at the second sentence: they run through the whole sequence",
+                SUM, placed(restarted)),
+        Mistake("positions run backwards: row 0 belongs to the first token", SUM,
+                placed(lambda ids, types: torch.arange(ids.shape[1]).flip(0))),
+        Mistake("every token got the position row 0", SUM, placed(lambda ids, types: 0 * ids)),
+        Mistake("this is the mean of the three rows, not their sum", SUM,
+                lambda *case: reference_sum(*case) / 3),
+        Mistake("the three rows are multiplied, not added", SUM,
+                lambda w, p, s, ids, types: w[ids] * p[: ids.shape[1]] * s[types]),
+        Mistake("token rows are multiplied by √D: the first Transformer did so, BERT does not", SUM,
+                lambda w, *case: reference_sum(w * math.sqrt(w.shape[1]), *case)),
+        Mistake("the segment's number was added, not its row", SUM,
+                lambda w, p, s, ids, types: w[ids] + p[: ids.shape[1]] + types[..., None]),
+        Mistake("the place's number was added, not its row", SUM,
+                lambda w, p, s, ids, types:
+                w[ids] + torch.arange(ids.shape[1])[:, None] + s[types]),
+    ),
+)  # fmt: skip
+
+
+def reference_normalise(x: Tensor, eps: float) -> Tensor:
+    mean = x.mean(-1, keepdim=True)
+    variance = (x - mean).square().mean(-1, keepdim=True)
+    return (x - mean) / (variance + eps).sqrt()
+
+
+def without_gain(answer: Callable[..., Tensor]):
+    """A LayerNorm whose gain is 1 and whose bias is 0."""
+    return lambda x, eps: answer(x, torch.ones(()), torch.zeros(()), eps)
+
+
+normalise = Exercise(
+    name="normalise",
+    chapter=2,
+    reference=reference_normalise,
+    cases=lambda seed: [(x, eps) for x, _, _, eps in norm_cases(seed)],
+    returns={"normed": "... D"},
+    mistakes=tuple(Mistake(m.says, m.see, without_gain(m.answer)) for m in OF_SPREAD),
+)
+
+BLANKS = (look_up, input_sum, normalise)

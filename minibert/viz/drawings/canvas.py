@@ -49,10 +49,13 @@ class Canvas:
         self._box(at, width, 0.7, color, style="round,pad=0,rounding_size=0.18", fill=fill)
         self.text(at, label(token), size)
 
-    def step(self, at: Point, text: str, width: float = 2.4, height: float = 0.8) -> None:
+    def step(
+        self, at: Point, text: str, width: float = 2.4, height: float = 0.8,
+        size: float = 0.32, fill: str = "#eeeeee",
+    ) -> None:  # fmt: skip
         """A step that computes something: a box with its name."""
-        self._box(at, width, height, INK, style="square,pad=0", fill="#eeeeee")
-        self.text(at, text)
+        self._box(at, width, height, INK, style="square,pad=0", fill=fill)
+        self.text(at, text, size)
 
     def vector(
         self, at: Point, values: Sequence[float], color: str = STATE, shape: str = "{:.1f}"

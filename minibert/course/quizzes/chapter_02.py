@@ -1,0 +1,91 @@
+"""The quiz of chapter 2, embeddings."""
+
+from minibert.course.quizzes import Option, Question
+
+QUESTIONS = (
+    Question(
+        "Two sentences have “bank” as their second word. In one it's the edge of a river, in the "
+        "other it lends money. How do its two vectors differ right before BERT's first layer?",
+        "d",
+        (
+            Option("They point in different directions, because the meanings differ", "Nothing "
+                   "before the first layer looks at the other words, so nothing knows the meaning "
+                   "in this sentence."),
+            Option("They differ by their position rows", "“bank” is in the same place in both "
+                   "sentences, so it gets the same position row."),
+            Option("They differ by their segment rows", "The segment says which sentence of a "
+                   "pair a token belongs to. Both sentences are the first of their input."),
+            Option("They don't differ",
+                   "Token, place and segment are the same, so the sum and its LayerNorm are the "
+                   "same. Chapter 3 builds the part that makes the difference."),
+        ),
+        "Both banks, one row",
+    ),
+    Question(
+        "The word “money” doesn't occur in a batch. Does its row of BERT's token matrix get a "
+        "gradient from that batch?",
+        "b",
+        (
+            Option("No, because only rows that were looked up get a gradient", "That's true of "
+                   "the look-up alone. BERT uses the same matrix a second time."),
+            Option("Yes, because the matrix also scores the guesses at the end",
+                   "Every row gives a token its score, so every row has a part in the loss."),
+            Option("Yes, because similar words share their gradients", "Each row has its own "
+                   "gradient. Similar words don't exchange anything."),
+            Option("Yes, because LayerNorm mixes all rows", "LayerNorm works on one token at a "
+                   "time and never sees the rows of other tokens."),
+        ),
+        "A row for each id",
+    ),
+    Question(
+        "BERT adds the rows of token, position and segment. Why doesn't this mix them up for "
+        "good?",
+        "a",
+        (
+            Option("Long random rows are nearly perpendicular, so dot products can still read "
+                   "each part",
+                   "With 128 numbers per row, nearly all sums of three random rows could be read "
+                   "back. With 8 numbers, none could."),
+            Option("Each of the three rows uses columns that the others leave at 0", "All three "
+                   "rows use all D columns. That would be a concatenation."),
+            Option("LayerNorm separates the three parts again", "LayerNorm shifts and scales the "
+                   "sum. It doesn't know what was added."),
+            Option("Position and segment are added again in each layer", "In BERT they are added "
+                   "once, before the first layer."),
+        ),
+        "Three rows, summed",
+    ),
+    Question(
+        "You multiply all numbers of a token's row by 100 before LayerNorm. What comes out?",
+        "c",
+        (
+            Option("A row that is 100 times as large", "Then mean and standard deviation would be "
+                   "100 times as large, but LayerNorm makes them 0 and 1 (before gain and bias)."),
+            Option("A row that is 10 times as large", "The square root is taken of the variance, "
+                   "which is 10,000 times as large. The row is divided by 100 in the end."),
+            Option("The same row as before",
+                   "Mean and standard deviation grow by the same factor, so it cancels out."),
+            Option("A row of zeros, because the numbers are too large", "LayerNorm has no upper "
+                   "limit. The factor cancels out."),
+        ),
+        "LayerNorm, by hand",
+    ),
+    Question(
+        "A BERT that starts from counted rows learns faster than one that starts from random "
+        "rows. The same counted rows, dealt out to the wrong words, bring no gain. What does "
+        "this show?",
+        "a",
+        (
+            Option("It matters which word has which row",
+                   "The shuffled start has the same numbers. Only the match between rows and words "
+                   "is missing, so the match is what helps."),
+            Option("The size of the numbers matters", "The shuffled start has numbers of the very "
+                   "same size, and it gains nothing."),
+            Option("BERT's embeddings are computed from counts", "BERT itself starts from random "
+                   "rows. A start from counts is a shortcut that one may take."),
+            Option("The result was luck, because a fair test has only one difference", "It has "
+                   "only one: which word has which row. And each start was run with two seeds."),
+        ),
+        "Learned, not counted",
+    ),
+)  # fmt: skip
