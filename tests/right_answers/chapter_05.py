@@ -130,6 +130,45 @@ def cached_rows(num_rows, batch_size, seed, step):
     return np.array([orders[n][at] for n, at in zip(numbers, places, strict=True)])
 
 
+def loop_ask(ids, places):
+    wanted = set(places.tolist())
+    seen = np.array([MASK if i in wanted else token for i, token in enumerate(ids)])
+    return seen, np.array([token if i in wanted else -100 for i, token in enumerate(ids)])
+
+
+def where_ask(ids, places):
+    is_asked = np.isin(np.arange(len(ids)), places)
+    return np.where(is_asked, MASK, ids), np.where(is_asked, ids, -100)
+
+
+def loop_disguise(ids, chosen, draws, others, hide=0.8, replace=0.1):
+    seen = ids.copy()
+    for place in zip(*np.nonzero(chosen), strict=True):
+        if draws[place] < hide:
+            seen[place] = MASK
+        elif draws[place] < hide + replace:
+            seen[place] = others[place]
+    return seen
+
+
+def layered_disguise(ids, chosen, draws, others, hide=0.8, replace=0.1):
+    """Replace all below the second border, then hide all below the first."""
+    seen = np.where(draws < hide + replace, others, ids)
+    return np.where(chosen, np.where(draws < hide, MASK, seen), ids)
+
+
+def conditional_pair(sentences, cut, other):
+    is_random = other is not None
+    b = other if is_random else sentences[cut:]
+    return sentences[:cut], b, int(is_random), cut if is_random else len(sentences)
+
+
+def counting_pair(sentences, cut, other):
+    b = sentences[cut:] if other is None else other
+    used = cut + len(b) * (other is None)
+    return [*sentences[:cut]], [*b], 0 if other is None else 1, used
+
+
 RIGHT = {
     "numbers_chosen": [
         [max(1, round(0.15 * length)) for length in (59, 38, 22, 3)],
@@ -141,4 +180,7 @@ RIGHT = {
     "loss_where_asked": [picked_loss, loop_loss, builtin_loss],
     "second_text": [listed_second, branching_second],
     "rows_of_step": [joined_rows, cached_rows],
+    "ask": [loop_ask, where_ask],
+    "disguise": [loop_disguise, layered_disguise],
+    "make_pair": [conditional_pair, counting_pair],
 }

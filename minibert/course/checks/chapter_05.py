@@ -1,4 +1,4 @@
-"""The exercises of chapter 5, pretraining data."""
+"""The exercises and blanks of chapter 5, pretraining data."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from minibert.course.checks.engine import Case, Exercise, Mistake, prediction
 
-BY_HAND = "Mask one sentence by hand"
+BY_HAND = "Text that sets its own exercises"
 ONE_DRAW = "80/10/10, with one draw"
 WHAT_FOR = "What 80/10/10 is for"
 HOW_MANY = "How many, and which"
@@ -29,25 +29,25 @@ numbers_chosen = Exercise(
     returns={"the numbers": ""},
     run=prediction,
     mistakes=(
-        Mistake("padding is counted: 15 % are taken of the row's own length, not of T", ONE_DRAW,
+        Mistake("padding is counted: take 15 % of the row's own length, not of T", ONE_DRAW,
                 (10, 10, 10, 10)),
-        Mistake("[CLS] and [SEP] are left out of the length: they cannot be chosen, but they count",
+        Mistake("[CLS] and [SEP] are left out of the length: they can't be chosen, but they count",
                 BY_HAND, (9, 5, 3, 1)),
-        Mistake("15 % are rounded down: it is the nearest number that is taken", BY_HAND,
+        Mistake("15 % is rounded down: take the nearest number", BY_HAND,
                 (8, 5, 3, 1)),
-        Mistake("15 % are rounded down, and the shortest row is asked nothing", BY_HAND,
+        Mistake("15 % is rounded down, and the shortest row is asked nothing", BY_HAND,
                 (8, 5, 3, 0)),
-        Mistake("15 % are rounded up: it is the nearest number that is taken", BY_HAND,
+        Mistake("15 % is rounded up: take the nearest number", BY_HAND,
                 (9, 6, 4, 1)),
-        Mistake("the shortest row is asked nothing: there is at least one question a row", BY_HAND,
+        Mistake("the shortest row is asked nothing: each row has at least one question", BY_HAND,
                 (9, 6, 3, 0)),
-        Mistake("these are the tokens hidden by [MASK], 80 % of those that are chosen", ONE_DRAW,
+        Mistake("these are the tokens that [MASK] hides, 80 % of the chosen ones", ONE_DRAW,
                 (7, 5, 3, 1)),
     ),
     hints=(
-        "Which length is it that 15 % are taken of: T, the row's own, or what may be chosen?",
-        "15 % of the row's own length, [CLS] and [SEP] counted, to the nearest number, and then "
-        "one more rule for short rows.",
+        "15 % of which length: T, the row's own, or the number of tokens that may be chosen?",
+        "15 % of the row's own length, including [CLS] and [SEP], rounded to the nearest number. "
+        "And there is one more rule for short rows.",
         "[max(1, round(0.15 * length)) for length in (59, 38, 22, 3)]",
     ),
 )  # fmt: skip
@@ -86,30 +86,32 @@ make_labels = Exercise(
     mistakes=(
         Mistake("labels are set at every token: a model that copies its input is then nearly "
                 "always right", PEOPLE, lambda ids, seen, chosen: ids),
-        Mistake("labels are set only where there is a [MASK]: questions at visible words are lost",
+        Mistake("labels are set only where there is a [MASK]: the questions at visible words are "
+                "lost",
                 PEOPLE, lambda ids, seen, chosen: np.where(seen == MASK, ids, -100)),
-        Mistake("labels are made from what the model sees: the answer to most of them is [MASK]",
+        Mistake("labels are made from what the model sees, so most of the answers are [MASK]",
                 BY_HAND, lambda ids, seen, chosen: np.where(chosen, seen, -100)),
-        Mistake("tokens that were chosen and kept have no label: they look untouched, but are "
-                "asked about", ONE_DRAW,
+        Mistake("tokens that were chosen and kept have no label: they look untouched, but they "
+                "are asked about", ONE_DRAW,
                 lambda ids, seen, chosen: np.where(seen != ids, ids, -100)),
-        Mistake("it is the wrong way round: labels are set where nothing was chosen", BY_HAND,
+        Mistake("this is the wrong way round: labels are set where nothing was chosen", BY_HAND,
                 lambda ids, seen, chosen: np.where(chosen, -100, ids)),
-        Mistake("what is not asked about has the label -1, where torch ignores -100", BY_HAND,
+        Mistake("tokens that weren't chosen have the label -1, but torch ignores -100", BY_HAND,
                 lambda ids, seen, chosen: np.where(chosen, ids, -1)),
-        Mistake("what is not asked about has the label 0: that is a token's id, and a class of NSP",
-                PEOPLE, lambda ids, seen, chosen: np.where(chosen, ids, 0)),
-        Mistake("what is not asked about has the label 100: the sign is missing", BY_HAND,
+        Mistake("tokens that weren't chosen have the label 0, but torch ignores -100: 0 is an id",
+                BY_HAND, lambda ids, seen, chosen: np.where(chosen, ids, 0)),
+        Mistake("tokens that weren't chosen have the label 100: the sign is missing", BY_HAND,
                 lambda ids, seen, chosen: np.where(chosen, ids, 100)),
-        Mistake("padding alone is left out: every other token still has a label", PEOPLE,
+        Mistake("only padding is left out: every other token still has a label", PEOPLE,
                 lambda ids, seen, chosen: np.where(ids != PAD, ids, -100)),
-        Mistake("[CLS], [SEP] and [PAD] alone are left out: what was not chosen still has a label",
+        Mistake("only [CLS], [SEP] and [PAD] are left out: tokens that weren't chosen have a label",
                 PEOPLE, lambda ids, seen, chosen: np.where(ids > SEP, ids, -100)),
-        Mistake("every label is [MASK]: that is what is seen, not what is to be said", BY_HAND,
+        Mistake("every label is [MASK]: that is what the model sees, not what it should say",
+                BY_HAND,
                 lambda ids, seen, chosen: np.where(chosen, MASK, -100)),
     ),
     hints=(
-        "Which of the three arrays knows what is asked, and which knows the answer?",
+        "Which of the three arrays knows what is asked? Which knows the answers?",
         "The true id where `chosen` is true, and elsewhere the number that torch's cross-entropy "
         "ignores.",
         "np.where(chosen, ids, -100)",
@@ -179,23 +181,25 @@ choose_tokens = Exercise(
     cases=choose_cases,
     returns={"chosen": "B T"},
     mistakes=(
-        Mistake("argsort once gives places in order of their lots; a rank takes a second argsort",
+        Mistake("one argsort gives places in the order of their lots: for ranks, argsort that "
+                "again",
                 ONE_DRAW, lambda ids, lots, numbers: text(ids) & (
                     np.where(text(ids), lots, 2.0).argsort(1) < numbers[:, None])),
-        Mistake("[CLS] and [SEP] can be chosen: they are no question, because their places are "
-                "fixed", BY_HAND,
+        Mistake("[CLS] and [SEP] can be chosen: asking for them teaches nothing, because anyone "
+                "can see where they belong", BY_HAND,
                 choose_among(lambda ids: ids != PAD)),
-        Mistake("padding can be chosen: there is nothing to say there", PEOPLE,
+        Mistake("padding can be chosen: there is no word to guess", BY_HAND,
                 choose_among(lambda ids: ~np.isin(ids, [CLS, SEP]))),
-        Mistake("every position can be chosen: [CLS], [SEP] and [PAD] are no candidates", PEOPLE,
+        Mistake("every position can be chosen: leave out [CLS], [SEP] and [PAD]", BY_HAND,
                 choose_among(lambda ids: ids >= 0)),
-        Mistake("the candidates are inverted: [CLS], [SEP] and [PAD] alone can be chosen", BY_HAND,
+        Mistake("the candidates are inverted: only [CLS], [SEP] and [PAD] can be chosen", BY_HAND,
                 choose_among(lambda ids: ~text(ids))),
-        Mistake("[CLS] and [SEP] are left out by place: a [SEP] also comes between A and B",
+        Mistake("only the first and the last column are left out: a [SEP] also comes between A "
+                "and B",
                 BY_HAND, choose_among(by_place)),
-        Mistake("[UNK] is left out: it stands for a word of the text, and can be chosen", BY_HAND,
+        Mistake("[UNK] is left out: it is a word of the text and can be chosen", BY_HAND,
                 choose_among(lambda ids: ids > MASK)),
-        Mistake("[CLS], [SEP] and [PAD] drew lots too and used up places: rows get too few tokens",
+        Mistake("[CLS], [SEP] and [PAD] take part in the draw, so rows get too few tokens",
                 ONE_DRAW, lambda ids, lots, numbers: text(ids) & lowest(ids >= 0, lots, numbers)),
         Mistake("a row with too few candidates is filled up with [CLS], [SEP] or [PAD]", ONE_DRAW,
                 lambda ids, lots, numbers:
@@ -204,20 +208,21 @@ choose_tokens = Exercise(
                 lambda ids, lots, numbers: lowest(text(ids), 1 - lots, numbers)),
         Mistake("one token too many in each row: ranks count from 0", ONE_DRAW,
                 lambda ids, lots, numbers: lowest(text(ids), lots, numbers + 1)),
-        Mistake("all rows get the number of the first: each row has its own number", ONE_DRAW,
+        Mistake("all rows get the first row's number: each row has its own", ONE_DRAW,
                 lambda ids, lots, numbers: lowest(text(ids), lots, 0 * numbers + numbers[0])),
-        Mistake("lots are compared over the whole batch, not within each row", ONE_DRAW,
+        Mistake("lots are compared across the whole batch: compare them within each row", ONE_DRAW,
                 whole_batch),
-        Mistake("each token tosses a coin of 15 %: the number in a row is then a matter of luck",
+        Mistake("each token tosses a coin of 15 %, so the number in a row is a matter of luck",
                 HOW_MANY, lambda ids, lots, numbers: text(ids) & (lots < 0.15)),
-        Mistake("lots are ranked down the columns, not along each row", ONE_DRAW,
+        Mistake("lots are ranked down the columns: rank them along each row", ONE_DRAW,
                 lambda ids, lots, numbers: text(ids) & (
                     np.where(text(ids), lots, 2.0).argsort(0).argsort(0) < numbers[:, None])),
     ),
     hints=(
-        "First who takes part, then who has the lowest lots. What if a [PAD] draws the lowest?",
-        "Give those that must not be chosen a lot above all others. The rank of each lot in its "
-        "row tells the lowest from the rest; keep the candidates alone.",
+        "First decide who takes part, and then who has the lowest lots. What if a [PAD] drew the "
+        "lowest of all?",
+        "Give every token that must not be chosen a lot above all others. Then choose by the rank "
+        "of each lot in its row, and keep only candidates.",
         "candidates & (np.where(candidates, lots, 2.0).argsort(1).argsort(1) < numbers[:, None])",
     ),
 )  # fmt: skip
@@ -288,12 +293,12 @@ mask_tokens = Exercise(
                 PEOPLE, fates(lambda x, y: y >= 0.1, lambda x, y: x < 0.1)),
         Mistake("this is 81/9/10: two draws overlap, and the kept ones win", PEOPLE,
                 fates(lambda x, y: y >= 0.1, lambda x, y: (x < 0.1) & (y >= 0.1))),
-        Mistake("this is 80/2/18: the second draw replaces 10 % of what is left, where it takes "
-                "half", PEOPLE,
+        Mistake("this is 80/2/18: the second draw replaces 10 % of the rest, and it should be "
+                "half of the rest", PEOPLE,
                 fates(lambda x, y: x < 0.8, lambda x, y: (x >= 0.8) & (y < 0.1))),
-        Mistake("the shares are right, but a second draw decides: only `first` should decide",
+        Mistake("the shares are right, but the second draw takes part: only `first` should decide",
                 ONE_DRAW, fates(lambda x, y: x < 0.8, lambda x, y: (x >= 0.8) & (y < 0.5))),
-        Mistake("the shares are right, but from the other end: [MASK] is for draws below 0.8",
+        Mistake("the shares are right, but the order is reversed: [MASK] is for draws below 0.8",
                 ONE_DRAW, fates(lambda x, y: x >= 0.2, lambda x, y: x < 0.1)),
         Mistake("hide and replace are swapped: 80 % see a random token, 10 % see [MASK]", ONE_DRAW,
                 fates(middle, lambda x, y: x < 0.8)),
@@ -305,29 +310,30 @@ mask_tokens = Exercise(
                 fates(lambda x, y: x < 0.8, lambda x, y: x >= 0.8)),
         Mistake("nothing is replaced: this is 80/0/20", WHAT_FOR,
                 fates(lambda x, y: x < 0.8, lambda x, y: x < 0)),
-        Mistake("this is 90/0/10: all below 0.9 is hidden, and nothing is replaced",
+        Mistake("this is 90/0/10: everything below 0.9 is hidden, and nothing is replaced",
                 ONE_DRAW, fates(lambda x, y: x < 0.9, lambda x, y: x < 0)),
-        Mistake("this is 0/90/10: all below 0.9 is replaced, also what is to be hidden", ONE_DRAW,
+        Mistake("this is 0/90/10: everything below 0.9 is replaced, even what should be hidden",
+                ONE_DRAW,
                 fates(lambda x, y: x < 0.8, lambda x, y: x < 0.9)),
-        Mistake("`chosen` is not used: tokens that are not asked for are changed too", ONE_DRAW,
+        Mistake("`chosen` is not used, so tokens that weren't chosen change as well", ONE_DRAW,
                 fates(lambda x, y: x < 0.8, middle, among_chosen=False)),
         Mistake("random tokens also appear where nothing was chosen", ONE_DRAW, replaced_anywhere),
         Mistake("[MASK] also appears where nothing was chosen", ONE_DRAW, hidden_anywhere),
-        Mistake("a draw of exactly 0.8 hides: hidden is what is below it", ONE_DRAW,
+        Mistake("a draw of exactly 0.8 hides: only draws below 0.8 should", ONE_DRAW,
                 fates(lambda x, y: x <= 0.8, lambda x, y: (x > 0.8) & (x < 0.9))),
-        Mistake("a draw of exactly 0.9 replaces: kept is 0.9 and above", ONE_DRAW,
+        Mistake("a draw of exactly 0.9 replaces: from 0.9 on, the token is kept", ONE_DRAW,
                 fates(lambda x, y: x < 0.8, lambda x, y: (x >= 0.8) & (x <= 0.9))),
-        Mistake("at exactly 0.8 and 0.9 the draw falls on the wrong side: a border belongs to what "
-                "is above", ONE_DRAW,
+        Mistake("draws of exactly 0.8 and 0.9 fall on the wrong side: a border belongs to the part "
+                "above it", ONE_DRAW,
                 fates(lambda x, y: x <= 0.8, lambda x, y: (x > 0.8) & (x <= 0.9))),
-        Mistake("the second draw is compared, not the first", ONE_DRAW,
+        Mistake("the second draw decides: it should be the first", ONE_DRAW,
                 fates(lambda x, y: y < 0.8, lambda x, y: middle(y, x))),
         Mistake("the replacement is a neighbour from the row, not the token of `others`", ONE_DRAW,
                 random_by_text),
     ),
     hints=(
-        "Which tokens are in both of the two sets? How many of a thousand will that be?",
-        "One line of numbers from 0 to 1, cut at 0.8 and at 0.9: three pieces that cannot overlap.",
+        "Which tokens are in both sets? How many of a thousand will that be?",
+        "Cut the line from 0 to 1 at 0.8 and at 0.9. The three pieces can't overlap.",
         "is_replaced = chosen & (first >= 0.8) & (first < 0.9); is_hidden = chosen & (first < 0.8)",
     ),
 )  # fmt: skip
@@ -377,42 +383,47 @@ loss_where_asked = Exercise(
     cases=loss_cases,
     returns={"loss": ""},
     mistakes=(
-        Mistake("the mean is taken first: the mask then scales one number and takes nothing out",
+        Mistake("the mean is taken first, so the mask scales one number and takes nothing out",
                 PEOPLE, lambda losses, labels: (losses.mean() * (labels != -100)).mean()),
         Mistake("this is the mean over all positions: the labels are not used", PEOPLE,
                 lambda losses, labels: losses.mean()),
-        Mistake("the sum over what is asked is divided by all B times T positions: too small",
+        Mistake("the sum is divided by all B times T positions, so the loss is too small",
                 PEOPLE, lambda losses, labels: (losses * (labels != -100)).mean()),
-        Mistake("this is the sum over what is asked, not the mean: it grows with the batch", PEOPLE,
+        Mistake("this is a sum, not a mean, so it grows with the batch", PEOPLE,
                 lambda losses, labels: (losses * (labels != -100)).sum()),
-        Mistake("the sum is divided by B, the rows, not by the number of questions", PEOPLE,
+        Mistake("the sum is divided by B, the number of rows: divide by the number of questions",
+                PEOPLE,
                 lambda losses, labels: (losses * (labels != -100)).sum() / len(losses)),
-        Mistake("the sum is divided by T, the positions, not by the number of questions", PEOPLE,
+        Mistake("the sum is divided by T, the length of a row: divide by the number of questions",
+                PEOPLE,
                 lambda losses, labels: (losses * (labels != -100)).sum() / losses.shape[1]),
-        Mistake("a mean of the rows' means: rows with few questions then weigh too much", PEOPLE,
+        Mistake("this is a mean of the rows' means, so rows with few questions weigh too much",
+                PEOPLE,
                 mean_of_rows),
-        Mistake("a batch that asks nothing gives NaN, 0/0: its loss is to be 0", PEOPLE,
+        Mistake("a batch that asks nothing gives 0/0, which is NaN: its loss should be 0", PEOPLE,
                 lambda losses, labels: losses[labels != -100].mean()),
-        Mistake("0 is taken for `no label`: it is an id like any other, -100 alone is none", PEOPLE,
+        Mistake("labels of 0 are ignored as well: 0 is an id, and only -100 means `no label`",
+                PEOPLE,
                 mean_over(lambda labels: labels > 0)),
-        Mistake("0 is ignored, and -100 is not: this is ignore_index=0", PEOPLE,
+        Mistake("labels of 0 are ignored, and -100 is not: this is ignore_index=0", PEOPLE,
                 mean_over(lambda labels: labels != 0)),
-        Mistake("it is the wrong way round: the mean is over what was not asked", PEOPLE,
+        Mistake("this is the wrong way round: the mean is over tokens that weren't asked about",
+                PEOPLE,
                 mean_over(lambda labels: labels == -100)),
-        Mistake("1 is added to the number of questions to keep off 0/0, so every loss is too small",
+        Mistake("1 is added to the number of questions to avoid 0/0, so every loss is too small",
                 PEOPLE, lambda losses, labels: (
                     (losses * (labels != -100)).sum() / ((labels != -100).sum() + 1))),
     ),
     hints=(
-        "After `losses.mean()` there is one number left. What can a mask still take out of it?",
-        "First set what was not asked to 0, then add up, and divide by the number of questions: "
+        "After `losses.mean()` only one number is left. What can a mask still take out of it?",
+        "Set the losses that don't count to 0, add up, and divide by the number of questions, but "
         "at least by 1.",
         "(losses * asked).sum() / asked.sum().clamp(min=1)",
     ),
 )  # fmt: skip
 
 
-# 6: what stands beside A
+# 6: what comes after A
 
 
 def reference_second(
@@ -496,28 +507,30 @@ second_text = Exercise(
     cases=second_cases,
     returns={"b": "", "label": ""},
     mistakes=(
-        Mistake("the labels are inverted: in BERT 0 means next and 1 means random", PEOPLE,
+        Mistake("the labels are swapped: in BERT, 0 means next and 1 means random", PAIRS,
                 relabelled(lambda right, coin: 1 - right)),
-        Mistake("a random B can be of A's own document: the number has to step over it", PAIRS,
+        Mistake("a random B can be from A's own document: step over that document", PAIRS,
                 random_from(lambda own, other, n: other)),
-        Mistake("the random B is of A's own document: it should come from another one", PEOPLE,
+        Mistake("the random B is always from A's own document: take it from another document",
+                PAIRS,
                 random_from(lambda own, other, n: own)),
-        Mistake("the step over A's document comes one too late: if `other` is `own`, B is of A's",
+        Mistake("the step over A's document comes one too late: if `other` is `own`, B is from A's",
                 PAIRS, random_from(lambda own, other, n: other + (other > own))),
-        Mistake("every number is moved on by one, also those before A's document", PAIRS,
+        Mistake("every number is raised by one, even for documents before A's", PAIRS,
                 random_from(lambda own, other, n: other + 1)),
-        Mistake("counting the other documents starts after A's, not at the first", PAIRS,
+        Mistake("the other documents are counted from A's on: count from the first document", PAIRS,
                 random_from(lambda own, other, n: (own + 1 + other) % n)),
-        Mistake("nothing follows a document's last sentence, but B is taken from the next document",
+        Mistake("after the last sentence, B is from the next document: that doesn't continue A",
                 PAIRS, over_the_border),
-        Mistake("the label is the coin's alone, but after a last sentence B is random in any case",
+        Mistake("the label only depends on the coin, but after a last sentence B is always random",
                 PAIRS, relabelled(lambda right, coin: int(coin >= 0.5))),
-        Mistake("with label 0, B is A itself, not the sentence after it", PAIRS, a_itself),
-        Mistake("with label 1, B still follows A: half of the labels are false", PEOPLE,
+        Mistake("with label 0, B is A itself: take the sentence after it", PAIRS, a_itself),
+        Mistake("with label 1, B still follows A, so half of the labels are false", PAIRS,
                 always_following),
-        Mistake("the coin is read the wrong way round: below 0.5 B is the next sentence", PAIRS,
+        Mistake("the coin is read the wrong way round: below 0.5, B is the next sentence", PAIRS,
                 at_a_coin_of(lambda coin: coin >= 0.5)),
-        Mistake("a coin of exactly 0.5 gives the next sentence: it is to give a random one", PAIRS,
+        Mistake("a coin of exactly 0.5 gives the next sentence, but it should give a random one",
+                PAIRS,
                 at_a_coin_of(lambda coin: coin <= 0.5)),
         Mistake("B is always random: the coin is not used", PAIRS,
                 at_a_coin_of(lambda coin: False)),
@@ -528,9 +541,9 @@ second_text = Exercise(
                 relabelled(lambda right, coin: 1)),
     ),
     hints=(
-        "There are two reasons for a random B. And with four documents, `other` is 0, 1 or 2.",
-        "Nothing follows the last sentence. From A's own document on, the others have moved up by "
-        "one place.",
+        "B can be random for two reasons. And with four documents, `other` is 0, 1 or 2.",
+        "Nothing follows the last sentence. And the documents after A's have each moved up by one "
+        "place.",
         "documents[other + (other >= own)], and then the sentence int(lot * len(document))",
     ),
 )  # fmt: skip
@@ -624,37 +637,39 @@ rows_of_step = Exercise(
     mistakes=(
         Mistake("every pass has the same order: its generator is seeded by the seed alone",
                 SEED_STEP, order_by(lambda seed, number: seed)),
-        Mistake("the seed and the pass are added: pass 1 of seed 0 is then pass 0 of seed 1",
+        Mistake("the seed and the pass are added, so pass 1 of seed 0 is pass 0 of seed 1",
                 SEED_STEP, order_by(lambda seed, number: seed + number)),
-        Mistake("the seed is not used: the order depends on the pass alone", SEED_STEP,
+        Mistake("the seed is not used: the order only depends on the pass", SEED_STEP,
                 order_by(lambda seed, number: number)),
         Mistake("the pass comes before the seed: the exercise asks for [seed, number of the pass]",
                 SEED_STEP, order_by(lambda seed, number: [number, seed])),
         Mistake("passes are counted from 1: the first is number 0", SEED_STEP,
                 order_by(lambda seed, number: [seed, number + 1])),
-        Mistake("one generator draws all orders: that is a state, and a pass needs those before it",
+        Mistake("one generator draws all orders: that is a state, and a pass needs all earlier "
+                "passes",
                 SEED_STEP, rows_by(one_generator)),
-        Mistake("a new order is drawn for each step: some rows of a pass come twice, some never",
+        Mistake("each step has a new order, so some rows come twice in a pass, and some never",
                 SEED_STEP, order_of_step),
-        Mistake("each step takes the front of its own order: rows come twice in a pass",
+        Mistake("each step takes the front of a new order, so rows come twice in a pass",
                 SEED_STEP, first_of_step),
-        Mistake("rows are drawn anew in each step: some come twice before others come once",
+        Mistake("rows are drawn anew in each step, so some come twice before others come once",
                 SEED_STEP, drawn_anew),
         Mistake("a batch that crosses the end of a pass starts the old order again, not a new one",
                 SEED_STEP, wrapped),
-        Mistake("rows at the end of a pass are left out, where they do not fill a batch", SEED_STEP,
+        Mistake("rows at the end of a pass are left out if they don't fill a batch", SEED_STEP,
                 without_tail),
-        Mistake("batches overlap: step s starts at row s, not at s times the batch size", SEED_STEP,
+        Mistake("batches overlap: step s starts at row s, but it should be s times the batch size",
+                SEED_STEP,
                 overlapping),
-        Mistake("nothing is shuffled: rows come in the order of the corpus", SEED_STEP,
+        Mistake("nothing is shuffled: the rows come in the order of the corpus", SEED_STEP,
                 rows_by(lambda place, num_rows, seed: place % num_rows)),
-        Mistake("the order is inverted: this is the place of each row, not the row at each place",
+        Mistake("the order is inverted: these are the places of rows, not the rows at places",
                 SEED_STEP, rows_by(inverse)),
     ),
     hints=(
-        "Write down the passes one after the other: which places of that endless list are step s?",
+        "Write down the passes one after the other. Which places of this endless list are step s?",
         "Place p is in pass p // num_rows, at p % num_rows. A batch may begin in one pass and end "
-        "in the next, so ask for each place by itself.",
+        "in the next, so compute this for each place.",
         "number, at = divmod(place, num_rows); "
         "np.random.default_rng([seed, number]).permutation(num_rows)[at]",
     ),
@@ -669,3 +684,185 @@ EXERCISES = (
     second_text,
     rows_of_step,
 )
+
+
+# Blanks in the chapter
+
+
+def reference_ask(ids: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    seen, labels = ids.copy(), np.full_like(ids, -100)
+    labels[places] = ids[places]
+    seen[places] = MASK
+    return seen, labels
+
+
+def asked_with(put_labels):
+    """The right row for the model to see, with other labels."""
+
+    def answer(ids, places):
+        seen, labels = reference_ask(ids, places)
+        return seen, put_labels(ids, seen, labels, places)
+
+    return answer
+
+
+def ask_cases(seed: int) -> list[Case]:
+    rng = np.random.default_rng(seed)
+    cases = []
+    for length, number in ((9, 2), (13, 3)):
+        ids = np.r_[CLS, rng.integers(5, VOCABULARY, length), SEP]
+        cases.append((ids, np.sort(1 + rng.permutation(length)[:number])))
+    return cases
+
+
+ask = Exercise(
+    name="ask",
+    chapter=5,
+    reference=reference_ask,
+    cases=ask_cases,
+    returns={"seen": "T", "labels": "T"},
+    mistakes=(
+        Mistake("the labels are [MASK]: take them from `ids`, where the words are still there",
+                BY_HAND, asked_with(lambda ids, seen, labels, places: np.where(
+                    labels != -100, seen, -100))),
+        Mistake("every token has a label, so the loss also counts the words that are in plain "
+                "sight",
+                BY_HAND, asked_with(lambda ids, seen, labels, places: ids)),
+        Mistake("labels elsewhere are 0: torch ignores -100, and 0 is an id like any other",
+                BY_HAND,
+                asked_with(lambda ids, seen, labels, places: np.where(labels == -100, 0, labels))),
+        Mistake("labels elsewhere are -1, but torch ignores -100", BY_HAND,
+                asked_with(lambda ids, seen, labels, places: np.where(labels == -100, -1, labels))),
+        Mistake("the labels are places in the row: a label is the id of the hidden token", BY_HAND,
+                asked_with(lambda ids, seen, labels, places: np.where(
+                    labels != -100, np.arange(len(ids)), -100))),
+        Mistake("nothing is hidden: the model can read the answers", BY_HAND,
+                lambda ids, places: (ids, reference_ask(ids, places)[1])),
+        Mistake("the row and the labels are swapped: return what the model sees first", BY_HAND,
+                lambda ids, places: reference_ask(ids, places)[::-1]),
+    ),
+)  # fmt: skip
+
+
+def reference_disguise(
+    ids: np.ndarray, chosen: np.ndarray, draws: np.ndarray, others: np.ndarray,
+    hide: float = 0.8, replace: float = 0.1,
+) -> np.ndarray:  # fmt: skip
+    seen = np.where(chosen & (draws < hide), MASK, ids)
+    is_replaced = chosen & (draws >= hide) & (draws < hide + replace)
+    return np.where(is_replaced, others, seen)
+
+
+def disguised(is_hidden, is_replaced):
+    """Another rule for the draws of the chosen tokens."""
+
+    def answer(ids, chosen, draws, others, hide=0.8, replace=0.1):
+        seen = np.where(chosen & is_hidden(draws, hide, replace), MASK, ids)
+        return np.where(chosen & is_replaced(draws, hide, replace), others, seen)
+
+    return answer
+
+
+def below_hide(draws, hide, replace):
+    return draws < hide
+
+
+def between(draws, hide, replace):
+    return (draws >= hide) & (draws < hide + replace)
+
+
+def disguise_cases(seed: int) -> list[Case]:
+    rng = np.random.default_rng(seed)
+    cases = []
+    for shape, shares in (((6, 40), ()), ((4, 30), (0.5, 0.25)), ((3, 20), (0.25, 0.75))):
+        ids, others = rng.integers(5, VOCABULARY, (2, *shape))
+        draws = rng.permuted(np.arange(ids.size) / ids.size).reshape(shape)  # on the borders, too
+        cases.append((ids, rng.random(shape) < 0.6, draws, others, *shares))
+    return cases
+
+
+disguise = Exercise(
+    name="disguise",
+    chapter=5,
+    reference=reference_disguise,
+    cases=disguise_cases,
+    returns={"seen": "B T"},
+    mistakes=(
+        Mistake("tokens that weren't chosen change as well: combine each condition with `chosen`",
+                ONE_DRAW, lambda ids, chosen, *rest: reference_disguise(
+                    ids, np.full_like(chosen, True), *rest)),
+        Mistake("`replace` is a share, not a border: replaced are the draws from `hide` to "
+                "`hide + replace`", ONE_DRAW,
+                disguised(below_hide, lambda d, h, r: (d >= h) & (d < r))),
+        Mistake("everything from `hide` up is replaced, so nothing is kept", ONE_DRAW,
+                disguised(below_hide, lambda d, h, r: d >= h)),
+        Mistake("replaced are all draws below `hide + replace`, also those that hide", ONE_DRAW,
+                disguised(below_hide, lambda d, h, r: d < h + r)),
+        Mistake("the last part is replaced and the middle is kept: it is the other way round",
+                ONE_DRAW, disguised(below_hide, lambda d, h, r: d >= h + r)),
+        Mistake("`replace` hides and `hide` replaces: [MASK] goes to the draws below `hide`",
+                ONE_DRAW, disguised(between, below_hide)),
+        Mistake("every chosen token is hidden: the draws aren't used", ONE_DRAW,
+                disguised(lambda d, h, r: d >= 0, lambda d, h, r: d < 0)),
+        Mistake("0.8 and 0.1 are written into the function: use `hide` and `replace`", ONE_DRAW,
+                lambda ids, chosen, draws, others, hide=0.8, replace=0.1: reference_disguise(
+                    ids, chosen, draws, others)),
+    ),
+)  # fmt: skip
+
+
+def reference_pair(sentences: list, cut: int, other: list | None) -> tuple[list, list, int, int]:
+    a, rest = sentences[:cut], sentences[cut:]
+    if other is None:
+        return a, rest, 0, len(sentences)
+    return a, other, 1, cut
+
+
+def paired(change):
+    """The right pair, changed: `change` takes (a, b, label, used), sentences, cut and other."""
+    return lambda sentences, cut, other: change(
+        *reference_pair(sentences, cut, other), sentences, cut, other
+    )
+
+
+def pair_cases(seed: int) -> list[Case]:
+    rng = np.random.default_rng(seed)
+    cases = []
+    for size, cut in ((5, 2), (4, 1), (3, 2), (1, 1)):
+        sentences = [[int(i) for i in rng.integers(5, VOCABULARY, 3)] for _ in range(size)]
+        other = [[int(i) for i in rng.integers(5, VOCABULARY, 2)] for _ in range(2)]
+        cases += [(sentences, cut, other)] + [(sentences, cut, None)] * (size > 1)
+    return cases
+
+
+make_pair = Exercise(
+    name="make_pair",
+    chapter=5,
+    reference=reference_pair,
+    cases=pair_cases,
+    returns={"a": "", "b": "", "label": "", "used": ""},
+    mistakes=(
+        Mistake("the labels are swapped: in BERT, 0 means that B is what follows A", PAIRS,
+                paired(lambda a, b, label, used, *_: (a, b, 1 - label, used))),
+        Mistake("every label is 0, also where B is from another document", PAIRS,
+                paired(lambda a, b, label, used, *_: (a, b, 0, used))),
+        Mistake("what a random B displaced is lost: only the sentences of A are used up then",
+                PAIRS, paired(lambda a, b, label, used, sentences, *_: (
+                    a, b, label, len(sentences)))),
+        Mistake("after a true pair the next one would begin with its B: all sentences are used up",
+                PAIRS, paired(lambda a, b, label, used, sentences, cut, other: (a, b, label, cut))),
+        Mistake("`used` counts sentences: these are tokens", PAIRS,
+                paired(lambda a, b, label, used, sentences, *_: (
+                    a, b, label, sum(map(len, sentences[:used]))))),
+        Mistake("A has one sentence too many: the slice [:cut] has `cut` of them", PAIRS,
+                paired(lambda a, b, label, used, sentences, cut, other: (
+                    sentences[: cut + 1], b, label, used))),
+        Mistake("A is everything that was gathered, so it contains its own B", PAIRS,
+                paired(lambda a, b, label, used, sentences, *_: (sentences, b, label, used))),
+        Mistake("B is always what follows A: where `other` is given, it takes that place", PAIRS,
+                paired(lambda a, b, label, used, sentences, cut, other: (
+                    a, sentences[cut:], label, used))),
+    ),
+)  # fmt: skip
+
+BLANKS = (ask, disguise, make_pair)
