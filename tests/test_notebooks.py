@@ -38,13 +38,6 @@ IGNORED = {
         "02_embeddings",
         "places = [50 * block + torch.randperm(50, generator=generator) for block in range(20)]",
     ): SHORTER,
-    (
-        "04_encoder",
-        'choices = {"none": identity, "sigmoid": F.sigmoid, "ReLU": F.relu, "GELU": F.gelu}',
-    ): SHORTER,
-    ("04_encoder", "highest = {}"): SHORTER,
-    ("04_encoder", "def to_the_left(generator, text):"): SHORTER,
-    ("04_encoder", "figure, ax = plot(width=7.4, height=3.2)"): SHORTER,
     ("06_pretraining", "history = read_history(RUN)"): SHORTER,
     (
         "06_pretraining",

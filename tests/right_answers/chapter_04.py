@@ -149,6 +149,28 @@ class ByHand(nn.Module):
         return self.normed(self.output(loop_gelu(self.intermediate(x))) + x, self.feed_forward_norm)
 
 
+def two_sums(x, attend, norm_1, feed, norm_2):
+    middle = norm_1(attend(x) + x)
+    return norm_2(feed(middle) + middle)
+
+
+def by_row(x, attend, norm_1, feed, norm_2):
+    return torch.cat([two_sums(row[None], attend, norm_1, feed, norm_2) for row in x])
+
+
+def indexed_stack(x, layers, mask):
+    states = [x] * (len(layers) + 1)
+    for place in range(len(layers)):
+        states[place + 1] = layers[place](states[place], mask)
+    return states
+
+
+def recursive_stack(x, layers, mask):
+    if not layers:
+        return [x]
+    return [x, *recursive_stack(layers[0](x, mask), layers[1:], mask)]
+
+
 RIGHT = {
     "block_parameters": [
         12_596_224,
@@ -163,4 +185,10 @@ RIGHT = {
     "add_and_norm": [builtin_add_and_norm, std_add_and_norm, looped_add_and_norm],
     "Stack": [Copies, Appended],
     "Block": [WithDropout, ByHand],
+    "widen_and_narrow": [
+        lambda x, up, f, down: down(f(up(x))),
+        lambda x, up, f, down: torch.stack([down(f(up(token))) for token in x]),
+    ],
+    "one_block": [two_sums, by_row],
+    "run_stack": [indexed_stack, recursive_stack],
 }

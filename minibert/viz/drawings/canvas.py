@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
+from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Rectangle
 
 from minibert.viz.labels import label
 from minibert.viz.style import PALETTE, Picture
@@ -57,6 +57,11 @@ class Canvas:
         self._box(at, width, height, INK, style="square,pad=0", fill=fill)
         self.text(at, text, size)
 
+    def plus(self, at: Point) -> None:
+        """A sum: a circle with a plus sign."""
+        self.ax.add_patch(Circle(at, 0.28, edgecolor=INK, facecolor="white", linewidth=1.2))
+        self.text(at, "+", weight="bold")
+
     def vector(
         self, at: Point, values: Sequence[float], color: str = STATE, shape: str = "{:.1f}"
     ) -> None:
@@ -76,6 +81,12 @@ class Canvas:
             shrinkA=0, shrinkB=0,
         )  # fmt: skip
         self.ax.add_patch(arrow)
+
+    def path(self, points: Sequence[Point], color: str = STATE) -> None:
+        """An arrow with corners."""
+        *begin, last, end = points
+        self.ax.plot(*zip(*begin, last, strict=True), color=color, linewidth=1.6)
+        self.arrow(last, end, color, 1.6)
 
     def bar(self, at: Point, length: float, color: str = STATE) -> None:
         """A bar that begins at a point, for a share."""
