@@ -73,7 +73,7 @@ def scores_of(query: Tensor, key: Tensor) -> Tensor:
 
 
 def query_cases(seed: int) -> list[Case]:
-    shapes = ((5, 4), (3, 6, 2), (2, 3, 7, 8))
+    shapes = ((5, 4), (3, 6, 3), (2, 3, 7, 8))
     return [tuple(draw(shape, shape, seed=seed)) for shape in shapes]
 
 
@@ -90,6 +90,9 @@ attention_weights = Exercise(
                 lambda q, k: (q @ k.transpose(-2, -1)).softmax(-1)),
         Mistake("the scores are divided by K, not by its square root", WHY_DIVIDE,
                 lambda q, k: (q @ k.transpose(-2, -1) / q.shape[-1]).softmax(-1)),
+        Mistake("the scores are divided by √2, where 2 is the K of the chapter's first example: "
+                "take K from `query.shape[-1]`", WHY_DIVIDE,
+                lambda q, k: (q @ k.transpose(-2, -1) / math.sqrt(2)).softmax(-1)),
         Mistake("the scores are multiplied by √K, not divided", WHY_DIVIDE,
                 lambda q, k: (q @ k.transpose(-2, -1) * math.sqrt(q.shape[-1])).softmax(-1)),
         Mistake("the scores are divided by √T: it is K, the numbers in a query, that they grow "
@@ -469,6 +472,9 @@ attention = Exercise(
                 "comes first", ONE_QUERY, lambda q, k, v: reference_attention(k, q, v)),
         Mistake("the scores are not divided by √K", WHY_DIVIDE,
                 lambda q, k, v: reference_attention(q * math.sqrt(q.shape[-1]), k, v)),
+        Mistake("the scores are divided by √2, where 2 is the K of the example above: take K from "
+                "`query.shape[-1]`", WHY_DIVIDE,
+                lambda q, k, v: reference_attention(q * math.sqrt(q.shape[-1] / 2), k, v)),
         Mistake("the scores are divided by K instead of √K", WHY_DIVIDE,
                 lambda q, k, v: reference_attention(q / math.sqrt(q.shape[-1]), k, v)),
     ),

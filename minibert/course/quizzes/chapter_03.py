@@ -38,7 +38,7 @@ QUESTIONS = (
         "Why does BERT divide the scores by √K?",
         "a",
         (
-            Option("Without it, a wide head starts out nearly one-hot",
+            Option("Without it, the scores of a wide head are too far apart",
                    "The standard deviation of a dot product of random vectors grows like √K. A "
                    "softmax over such large scores puts nearly everything on one token, and the "
                    "other scores get almost no gradient."),
