@@ -491,6 +491,17 @@ def test_outputs_are_those_of_a_whole_run(tmp_path, monkeypatch):
     assert found == [False]
 
 
+def test_chapter_0_lists_every_chapter_and_its_minutes():
+    listed = re.findall(r"^\| \[?(\d+) · .*\| (\d+) \|$", prose(chapter(0)), re.MULTILINE)
+    time = re.compile(r"\*\*Time\*\* (\d+) minutes")
+    said = [(str(n), time.search(chapter(n).cells[0].source)[1]) for n in range(len(NOTEBOOKS))]
+    assert listed == said
+
+
+def chapter(number):
+    return nbformat.read(NOTEBOOKS[number], as_version=4)
+
+
 # Blanks
 
 
