@@ -46,7 +46,8 @@ def definition_pairs() -> tuple[list[TextPair], list[TextPair]]:
     """
     documents = (document for document in read_library() if document.source.name == "wordnet")
     is_held_out = {document.title: document.is_held_out for document in documents}
-    training, held_out = [], []
+    training: list[TextPair] = []
+    held_out: list[TextPair] = []
     for title, synsets in read_synsets():
         for _, _, meaning, examples in synsets:
             if title in is_held_out and meaning and examples:
