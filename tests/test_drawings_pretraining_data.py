@@ -40,7 +40,7 @@ def test_masking_shows_text_and_what_is_seen_and_labels():
             assert text in written
     assert "[MASK]" not in TOKENS and written.count("[MASK]") == 1
     assert written.count("-100") == 5
-    assert "3 are asked about" in picture.alt
+    assert "3 have to be predicted" in picture.alt
     assert "“fish” is replaced by “boats”, label 3530" in picture.alt
     assert "“it” is kept, label 194" in picture.alt
 

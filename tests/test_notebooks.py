@@ -46,6 +46,15 @@ IGNORED = {
     ("06_pretraining", "figure, ax = plot(height=3.2)"): SHORTER,
     (
         "06_pretraining",
+        "slow = [(i + 10, np.mean(mlm_losses[i : i + 20])) for i in range(0, len(mlm_losses), 20)]",
+    ): SHORTER,
+    (
+        "06_pretraining",
+        'for name, model in (("original", original), ("fast", minibert.load(RUN)[0])):',
+    ): SHORTER,
+    ("06_pretraining", "for step, at in snapshots.items():"): SHORTER,
+    (
+        "06_pretraining",
         'dropout = {"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}',
     ): SHORTER,
     ("06_pretraining", "trained = minibert.load(RUN)[0]"): SHORTER,

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from minibert.course.checks.engine import Case, Exercise, Mistake, prediction
 
-BY_HAND = "Text that sets its own exercises"
+BY_HAND = "Text that asks its own questions"
 ONE_DRAW = "80/10/10, with one draw"
 WHAT_FOR = "What 80/10/10 is for"
 HOW_MANY = "How many, and which"
@@ -35,13 +35,13 @@ numbers_chosen = Exercise(
                 BY_HAND, (9, 5, 3, 1)),
         Mistake("15 % is rounded down: take the nearest number", BY_HAND,
                 (8, 5, 3, 1)),
-        Mistake("15 % is rounded down, and the shortest row is asked nothing", BY_HAND,
+        Mistake("15 % is rounded down, and no token of the shortest row is chosen", BY_HAND,
                 (8, 5, 3, 0)),
         Mistake("15 % is rounded up: take the nearest number", BY_HAND,
                 (9, 6, 4, 1)),
-        Mistake("the shortest row is asked nothing: each row has at least one question", BY_HAND,
+        Mistake("no token of the shortest row is chosen: every row has at least one", BY_HAND,
                 (9, 6, 3, 0)),
-        Mistake("these are the tokens that [MASK] hides, 80 % of the chosen ones", ONE_DRAW,
+        Mistake("these are the tokens that become [MASK], 80 % of the chosen tokens", ONE_DRAW,
                 (7, 5, 3, 1)),
     ),
     hints=(
@@ -86,13 +86,13 @@ make_labels = Exercise(
     mistakes=(
         Mistake("labels are set at every token: a model that copies its input is then nearly "
                 "always right", PEOPLE, lambda ids, seen, chosen: ids),
-        Mistake("labels are set only where there is a [MASK]: the questions at visible words are "
-                "lost",
+        Mistake("labels are set only at [MASK]: chosen tokens that were replaced or kept need "
+                "labels, too",
                 PEOPLE, lambda ids, seen, chosen: np.where(seen == MASK, ids, -100)),
         Mistake("labels are made from what the model sees, so most of the answers are [MASK]",
                 BY_HAND, lambda ids, seen, chosen: np.where(chosen, seen, -100)),
-        Mistake("tokens that were chosen and kept have no label: they look untouched, but they "
-                "are asked about", ONE_DRAW,
+        Mistake("tokens that were chosen and kept have no label: they look untouched, but the "
+                "model has to predict them", ONE_DRAW,
                 lambda ids, seen, chosen: np.where(seen != ids, ids, -100)),
         Mistake("this is the wrong way round: labels are set where nothing was chosen", BY_HAND,
                 lambda ids, seen, chosen: np.where(chosen, -100, ids)),
@@ -106,12 +106,12 @@ make_labels = Exercise(
                 lambda ids, seen, chosen: np.where(ids != PAD, ids, -100)),
         Mistake("only [CLS], [SEP] and [PAD] are left out: tokens that weren't chosen have a label",
                 PEOPLE, lambda ids, seen, chosen: np.where(ids > SEP, ids, -100)),
-        Mistake("every label is [MASK]: that is what the model sees, not what it should say",
+        Mistake("every label is [MASK]: that is what the model sees, not what it should predict",
                 BY_HAND,
                 lambda ids, seen, chosen: np.where(chosen, MASK, -100)),
     ),
     hints=(
-        "Which of the three arrays knows what is asked? Which knows the answers?",
+        "Which of the three arrays says what was chosen? Which one holds the answers?",
         "The true id where `chosen` is true, and elsewhere the number that torch's cross-entropy "
         "ignores.",
         "np.where(chosen, ids, -100)",
@@ -197,7 +197,8 @@ choose_tokens = Exercise(
         Mistake("only the first and the last column are left out: a [SEP] also comes between A "
                 "and B",
                 BY_HAND, choose_among(by_place)),
-        Mistake("[UNK] is left out: it is a word of the text and can be chosen", BY_HAND,
+        Mistake("[UNK] is left out: it is a token of the text like any other, so it can be chosen",
+                BY_HAND,
                 choose_among(lambda ids: ids > MASK)),
         Mistake("[CLS], [SEP] and [PAD] take part in the draw, so rows get too few tokens",
                 ONE_DRAW, lambda ids, lots, numbers: text(ids) & lowest(ids >= 0, lots, numbers)),
@@ -291,10 +292,10 @@ mask_tokens = Exercise(
     mistakes=(
         Mistake("this is 81/10/9: two draws overlap, and some tokens are both replaced and kept",
                 PEOPLE, fates(lambda x, y: y >= 0.1, lambda x, y: x < 0.1)),
-        Mistake("this is 81/9/10: two draws overlap, and the kept ones win", PEOPLE,
+        Mistake("this is 81/9/10: two draws overlap, and a token with both answers is kept", PEOPLE,
                 fates(lambda x, y: y >= 0.1, lambda x, y: (x < 0.1) & (y >= 0.1))),
-        Mistake("this is 80/2/18: the second draw replaces 10 % of the rest, and it should be "
-                "half of the rest", PEOPLE,
+        Mistake("this is 80/2/18: of the tokens that aren't hidden, 10 % are replaced, but it "
+                "should be half", PEOPLE,
                 fates(lambda x, y: x < 0.8, lambda x, y: (x >= 0.8) & (y < 0.1))),
         Mistake("the shares are right, but the second draw takes part: only `first` should decide",
                 ONE_DRAW, fates(lambda x, y: x < 0.8, lambda x, y: (x >= 0.8) & (y < 0.5))),
@@ -317,8 +318,9 @@ mask_tokens = Exercise(
                 fates(lambda x, y: x < 0.8, lambda x, y: x < 0.9)),
         Mistake("`chosen` is not used, so tokens that weren't chosen change as well", ONE_DRAW,
                 fates(lambda x, y: x < 0.8, middle, among_chosen=False)),
-        Mistake("random tokens also appear where nothing was chosen", ONE_DRAW, replaced_anywhere),
-        Mistake("[MASK] also appears where nothing was chosen", ONE_DRAW, hidden_anywhere),
+        Mistake("random tokens also appear at positions that weren't chosen", ONE_DRAW,
+                replaced_anywhere),
+        Mistake("[MASK] also appears at positions that weren't chosen", ONE_DRAW, hidden_anywhere),
         Mistake("a draw of exactly 0.8 hides: only draws below 0.8 should", ONE_DRAW,
                 fates(lambda x, y: x <= 0.8, lambda x, y: (x > 0.8) & (x < 0.9))),
         Mistake("a draw of exactly 0.9 replaces: from 0.9 on, the token is kept", ONE_DRAW,
@@ -332,8 +334,8 @@ mask_tokens = Exercise(
                 random_by_text),
     ),
     hints=(
-        "Which tokens are in both sets? How many of a thousand will that be?",
-        "Cut the line from 0 to 1 at 0.8 and at 0.9. The three pieces can't overlap.",
+        "Which tokens are both replaced and kept? How many in a thousand?",
+        "Cut the line from 0 to 1 at 0.8 and at 0.9. The three parts can't overlap.",
         "is_replaced = chosen & (first >= 0.8) & (first < 0.9); is_hidden = chosen & (first < 0.8)",
     ),
 )  # fmt: skip
@@ -391,32 +393,32 @@ loss_where_asked = Exercise(
                 PEOPLE, lambda losses, labels: (losses * (labels != -100)).mean()),
         Mistake("this is a sum, not a mean, so it grows with the batch", PEOPLE,
                 lambda losses, labels: (losses * (labels != -100)).sum()),
-        Mistake("the sum is divided by B, the number of rows: divide by the number of questions",
+        Mistake("the sum is divided by B, the number of rows: divide by the number of labels",
                 PEOPLE,
                 lambda losses, labels: (losses * (labels != -100)).sum() / len(losses)),
-        Mistake("the sum is divided by T, the length of a row: divide by the number of questions",
+        Mistake("the sum is divided by T, the length of a row: divide by the number of labels",
                 PEOPLE,
                 lambda losses, labels: (losses * (labels != -100)).sum() / losses.shape[1]),
-        Mistake("this is a mean of the rows' means, so rows with few questions weigh too much",
+        Mistake("this is a mean of the rows' means, so rows with few labels weigh too much",
                 PEOPLE,
                 mean_of_rows),
-        Mistake("a batch that asks nothing gives 0/0, which is NaN: its loss should be 0", PEOPLE,
+        Mistake("a batch without labels gives 0/0, which is NaN: its loss should be 0", PEOPLE,
                 lambda losses, labels: losses[labels != -100].mean()),
         Mistake("labels of 0 are ignored as well: 0 is an id, and only -100 means `no label`",
                 PEOPLE,
                 mean_over(lambda labels: labels > 0)),
         Mistake("labels of 0 are ignored, and -100 is not: this is ignore_index=0", PEOPLE,
                 mean_over(lambda labels: labels != 0)),
-        Mistake("this is the wrong way round: the mean is over tokens that weren't asked about",
+        Mistake("this is the wrong way round: the mean is over tokens without a label",
                 PEOPLE,
                 mean_over(lambda labels: labels == -100)),
-        Mistake("1 is added to the number of questions to avoid 0/0, so every loss is too small",
+        Mistake("1 is added to the number of labels to avoid 0/0, so every loss is too small",
                 PEOPLE, lambda losses, labels: (
                     (losses * (labels != -100)).sum() / ((labels != -100).sum() + 1))),
     ),
     hints=(
         "After `losses.mean()` only one number is left. What can a mask still take out of it?",
-        "Set the losses that don't count to 0, add up, and divide by the number of questions, but "
+        "Set the losses that don't count to 0, add up, and divide by the number of labels, but "
         "at least by 1.",
         "(losses * asked).sum() / asked.sum().clamp(min=1)",
     ),
@@ -509,12 +511,12 @@ second_text = Exercise(
     mistakes=(
         Mistake("the labels are swapped: in BERT, 0 means next and 1 means random", PAIRS,
                 relabelled(lambda right, coin: 1 - right)),
-        Mistake("a random B can be from A's own document: step over that document", PAIRS,
+        Mistake("a random B can be from A's own document: skip that document", PAIRS,
                 random_from(lambda own, other, n: other)),
         Mistake("the random B is always from A's own document: take it from another document",
                 PAIRS,
                 random_from(lambda own, other, n: own)),
-        Mistake("the step over A's document comes one too late: if `other` is `own`, B is from A's",
+        Mistake("A's document is skipped one too late: if `other` is `own`, B is from A's own",
                 PAIRS, random_from(lambda own, other, n: other + (other > own))),
         Mistake("every number is raised by one, even for documents before A's", PAIRS,
                 random_from(lambda own, other, n: other + 1)),
@@ -725,15 +727,16 @@ ask = Exercise(
         Mistake("the labels are [MASK]: take them from `ids`, where the words are still there",
                 BY_HAND, asked_with(lambda ids, seen, labels, places: np.where(
                     labels != -100, seen, -100))),
-        Mistake("every token has a label, so the loss also counts the words that are in plain "
-                "sight",
+        Mistake("every token has a label, so the loss also counts words that the model can "
+                "see",
                 BY_HAND, asked_with(lambda ids, seen, labels, places: ids)),
         Mistake("labels elsewhere are 0: torch ignores -100, and 0 is an id like any other",
                 BY_HAND,
                 asked_with(lambda ids, seen, labels, places: np.where(labels == -100, 0, labels))),
         Mistake("labels elsewhere are -1, but torch ignores -100", BY_HAND,
                 asked_with(lambda ids, seen, labels, places: np.where(labels == -100, -1, labels))),
-        Mistake("the labels are places in the row: a label is the id of the hidden token", BY_HAND,
+        Mistake("the labels are positions in the row: a label is the id of the hidden token",
+                BY_HAND,
                 asked_with(lambda ids, seen, labels, places: np.where(
                     labels != -100, np.arange(len(ids)), -100))),
         Mistake("nothing is hidden: the model can read the answers", BY_HAND,
@@ -791,14 +794,15 @@ disguise = Exercise(
         Mistake("tokens that weren't chosen change as well: combine each condition with `chosen`",
                 ONE_DRAW, lambda ids, chosen, *rest: reference_disguise(
                     ids, np.full_like(chosen, True), *rest)),
-        Mistake("`replace` is a share, not a border: replaced are the draws from `hide` to "
-                "`hide + replace`", ONE_DRAW,
+        Mistake("`replace` is a share, not a border: the draws from `hide` to "
+                "`hide + replace` are replaced", ONE_DRAW,
                 disguised(below_hide, lambda d, h, r: (d >= h) & (d < r))),
         Mistake("everything from `hide` up is replaced, so nothing is kept", ONE_DRAW,
                 disguised(below_hide, lambda d, h, r: d >= h)),
-        Mistake("replaced are all draws below `hide + replace`, also those that hide", ONE_DRAW,
+        Mistake("all draws below `hide + replace` are replaced, even those that should hide",
+                ONE_DRAW,
                 disguised(below_hide, lambda d, h, r: d < h + r)),
-        Mistake("the last part is replaced and the middle is kept: it is the other way round",
+        Mistake("the last part is replaced and the middle is kept: it should be the reverse",
                 ONE_DRAW, disguised(below_hide, lambda d, h, r: d >= h + r)),
         Mistake("`replace` hides and `hide` replaces: [MASK] goes to the draws below `hide`",
                 ONE_DRAW, disguised(between, below_hide)),
@@ -844,12 +848,12 @@ make_pair = Exercise(
     mistakes=(
         Mistake("the labels are swapped: in BERT, 0 means that B is what follows A", PAIRS,
                 paired(lambda a, b, label, used, *_: (a, b, 1 - label, used))),
-        Mistake("every label is 0, also where B is from another document", PAIRS,
+        Mistake("every label is 0, even if B is from another document", PAIRS,
                 paired(lambda a, b, label, used, *_: (a, b, 0, used))),
-        Mistake("what a random B displaced is lost: only the sentences of A are used up then",
+        Mistake("the sentences that a random B displaced are lost: only those of A are used up",
                 PAIRS, paired(lambda a, b, label, used, sentences, *_: (
                     a, b, label, len(sentences)))),
-        Mistake("after a true pair the next one would begin with its B: all sentences are used up",
+        Mistake("after a true pair, the next one would begin with its B: all sentences are used up",
                 PAIRS, paired(lambda a, b, label, used, sentences, cut, other: (a, b, label, cut))),
         Mistake("`used` counts sentences: these are tokens", PAIRS,
                 paired(lambda a, b, label, used, sentences, *_: (
@@ -857,9 +861,9 @@ make_pair = Exercise(
         Mistake("A has one sentence too many: the slice [:cut] has `cut` of them", PAIRS,
                 paired(lambda a, b, label, used, sentences, cut, other: (
                     sentences[: cut + 1], b, label, used))),
-        Mistake("A is everything that was gathered, so it contains its own B", PAIRS,
+        Mistake("A is all of the gathered sentences, so it contains its own B", PAIRS,
                 paired(lambda a, b, label, used, sentences, *_: (sentences, b, label, used))),
-        Mistake("B is always what follows A: where `other` is given, it takes that place", PAIRS,
+        Mistake("B is always the text that follows A: if `other` is given, B is `other`", PAIRS,
                 paired(lambda a, b, label, used, sentences, cut, other: (
                     a, sentences[cut:], label, used))),
     ),

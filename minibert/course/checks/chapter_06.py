@@ -23,7 +23,7 @@ from minibert.course.checks.engine import (
 )
 
 LOSS = "The loss, by hand"
-ASKED = "Only where something is asked"
+ASKED = "Only at the hidden tokens"
 NSP = "Two sentences: the pooler and NSP"
 ADAM = "Adam, and its first steps"
 AROUND = "Schedule and clipping"
@@ -62,14 +62,14 @@ first_loss = Exercise(
         Mistake("the two losses were multiplied: BERT adds them", NSP,
                 math.log(30522) * math.log(2)),
         Mistake("you added the numbers of answers: take the logarithm of each", LOSS, 30524),
-        Mistake("the sign is wrong: the loss is minus the logarithm of a share, which is positive",
+        Mistake("the sign is wrong: minus the logarithm of a probability is positive",
                 LOSS, -11.0),
         Mistake("a loss of 0 means that the model is certain, and right every time", LOSS, 0),
     ),
     hints=(
-        "It has learned nothing. What share does it give to each answer, in each of its two tasks?",
-        "1 / 30522 for every token, 1 / 2 for each answer of NSP. The loss is minus the logarithm "
-        "of a share, and the two losses are added.",
+        "It knows nothing yet. What probability does it give to each answer, in each task?",
+        "1 / 30522 for every token, 1 / 2 for each answer of NSP. A loss is minus the logarithm "
+        "of a probability, and the two losses are added.",
         "math.log(30522) + math.log(2)",
     ),
 )  # fmt: skip
@@ -105,12 +105,12 @@ cross_entropy = Exercise(
     mistakes=(
         Mistake("the softmax was taken twice: F.cross_entropy wants logits, and has its own",
                 LOSS, lambda x, y: F.cross_entropy(x.softmax(-1), y)),
-        Mistake("the shares add up to 1 over the tokens, not over the vocabulary: wrong dim",
+        Mistake("the softmax runs over the tokens, not over the vocabulary: wrong dim",
                 LOSS, lambda x, y: -of_right(x.log_softmax(0), y).mean()),
         Mistake("exp(200) is too large for a float32: subtract the row's largest logit first",
                 LOSS, lambda x, y: -of_right(x.exp() / x.exp().sum(-1, keepdim=True), y)
                 .log().mean()),
-        Mistake("the sum of exponentials is inf where logits are large: torch.logsumexp avoids it",
+        Mistake("the sum of exponentials is inf if logits are large: torch.logsumexp avoids that",
                 LOSS, lambda x, y: (x.exp().sum(-1).log() - of_right(x, y)).mean()),
         Mistake("the loss is in bits (log2): for nats, take the natural logarithm", LOSS,
                 lambda x, y: reference_cross_entropy(x, y) / math.log(2)),
@@ -120,9 +120,9 @@ cross_entropy = Exercise(
                 lambda x, y: len(y) * reference_cross_entropy(x, y)),
         Mistake("the sign is wrong: the loss is minus the logarithm", LOSS,
                 lambda x, y: -reference_cross_entropy(x, y)),
-        Mistake("this is the mean share of the right tokens: its logarithm is missing", LOSS,
+        Mistake("this is the mean probability of the right tokens: its logarithm is missing", LOSS,
                 lambda x, y: of_right(x.softmax(-1), y).mean()),
-        Mistake("the shares were averaged first: take each token's logarithm, then the mean",
+        Mistake("the probabilities were averaged: take each token's logarithm, then the mean",
                 LOSS, lambda x, y: -of_right(x.softmax(-1), y).mean().log()),
         Mistake("these are minus the logits of the right tokens: the softmax is missing", LOSS,
                 lambda x, y: -of_right(x, y).mean()),
@@ -134,8 +134,8 @@ cross_entropy = Exercise(
                 lambda x, y: -(x.softmax(-1) * x.log_softmax(-1)).sum(-1).mean()),
     ),
     hints=(
-        "Turn logits into shares. Only one share in each row matters.",
-        "Take a softmax over the vocabulary, pick the right token's share, and average -log of it.",
+        "Turn logits into probabilities. Only one of them in each row matters.",
+        "Take a softmax over the vocabulary, pick the right token's probability, average its -log.",
         "-logits.log_softmax(-1)[torch.arange(len(right)), right].mean()",
     ),
 )  # fmt: skip
@@ -194,15 +194,15 @@ pretraining_loss = Exercise(
                 lambda p, n, y, z: mlm_without_zeros(p, y) + nsp_without_zeros(n, z)),
         Mistake("NSP ignores 0, which is \"is next\": then every pair is called random",
                 NSP, lambda p, n, y, z: mlm(p, y) + nsp_without_zeros(n, z)),
-        Mistake("MLM ignores 0, a token like any other: -100 says that nothing is asked",
+        Mistake("MLM ignores 0, a token like any other: only -100 is to be ignored",
                 ASKED, lambda p, n, y, z: mlm_without_zeros(p, y) + F.cross_entropy(n, z)),
-        Mistake("all positions count in MLM, as if 0 were right where nothing is asked",
+        Mistake("all positions count in MLM, as if 0 were the answer at the label -100",
                 ASKED, lambda p, n, y, z: mlm(p, y.clamp(min=0)) + F.cross_entropy(n, z)),
-        Mistake("MLM is divided by all positions: divide by the tokens asked", ASKED,
+        Mistake("MLM is divided by all positions: divide by the hidden tokens", ASKED,
                 lambda p, n, y, z: mlm(p, y, "sum") / y.numel() + F.cross_entropy(n, z)),
-        Mistake("MLM is a sum: take the mean over the tokens asked", ASKED,
+        Mistake("MLM is a sum: take the mean over the hidden tokens", ASKED,
                 lambda p, n, y, z: mlm(p, y, "sum") + F.cross_entropy(n, z)),
-        Mistake("each row's mean was averaged: every token asked should count the same", AROUND,
+        Mistake("each row's mean was averaged: every hidden token should count the same", AROUND,
                 lambda p, n, y, z: torch.stack(
                     [F.cross_entropy(*row) for row in zip(p, y, strict=True)]
                 ).mean() + F.cross_entropy(n, z)),
@@ -350,7 +350,7 @@ adam_step = Exercise(
                 adam_with(step=lambda a: a["step"] - 1)),
         Mistake("the two betas are swapped: the first is for m, the second for v", ADAM,
                 adam_with(betas=lambda a: a["betas"][::-1])),
-        Mistake("old and new are swapped in the averages: beta is the old one's share", ADAM,
+        Mistake("old and new are swapped in the averages: beta belongs to the old average", ADAM,
                 mostly_new),
         Mistake("the step used the old averages: let the new gradient in first", ADAM,
                 one_step_behind),
@@ -657,16 +657,16 @@ accumulated_step = Exercise(
     mistakes=(
         Mistake("this is the mean of the parts' means: tokens of a part with few count more",
                 PARTS, update_with(lambda s: sum(F.cross_entropy(*p) for p in s) / len(s))),
-        Mistake("the parts' means were added: add losses, and divide once by all tokens asked",
+        Mistake("the parts' means were added: add losses, and divide once by all hidden tokens",
                 PARTS, update_with(lambda s: sum(F.cross_entropy(*p) for p in s))),
-        Mistake("a part that asks nothing has a mean of 0/0 = NaN, and 0 * NaN = NaN: take sums",
+        Mistake("a part without hidden tokens has mean 0/0 = NaN, and 0 * NaN = NaN: take sums",
                 PARTS, update_with(lambda s: sum(
                     F.cross_entropy(*p) * tokens_in([p]) for p in s) / tokens_in(s))),
-        Mistake("losses were summed but not divided by the number of tokens asked", PARTS,
+        Mistake("losses were summed but not divided by the number of hidden tokens", PARTS,
                 update_with(summed)),
-        Mistake("the sum was divided by the number of parts: divide by the tokens asked", PARTS,
+        Mistake("the sum was divided by the number of parts: divide by the hidden tokens", PARTS,
                 update_with(lambda s: summed(s) / len(s))),
-        Mistake("the sum was divided by all positions: divide by the tokens asked", ASKED,
+        Mistake("the sum was divided by all positions: divide by the hidden tokens", ASKED,
                 update_with(lambda s: summed(s) / sum(len(labels) for _, labels in s))),
         Mistake("positions with the label -100 count, as if 0 were right there", ASKED,
                 update_with(lambda s: one_mean([(x, y.clamp(min=0)) for x, y in s]))),
@@ -681,7 +681,7 @@ accumulated_step = Exercise(
                 parts_clipped),
         Mistake("the running sum was clipped after each part: clip once, after the last part",
                 AROUND, clipped_on_the_way),
-        Mistake("the gradient was clipped and then divided by the tokens asked: divide first",
+        Mistake("the gradient was clipped and then divided by the hidden tokens: divide first",
                 AROUND, clipped_before_dividing),
         Mistake("each number was clipped, which changes the direction: limit the length",
                 AROUND, update_with(clip=lambda g, limit: [x.clamp(-limit, limit) for x in g])),
@@ -700,7 +700,7 @@ accumulated_step = Exercise(
     ),
     hints=(
         "Count, go through the parts, clip, step. Which of these happen only once?",
-        "Count the tokens asked in all parts. Each part's loss is a sum, divided by that count, "
+        "Count the hidden tokens in all parts. Each part's loss is a sum, divided by that count, "
         "and backward() adds up. Then clip weight and bias as one, then step.",
         "(F.cross_entropy(states @ weight.T + bias, labels, reduction='sum') / count).backward(), "
         "then nn.utils.clip_grad_norm_([weight, bias], limit)",
@@ -752,24 +752,24 @@ masked_loss = Exercise(
         Mistake("the loss is right, but the head saw every position: pick the states before the "
                 "head", ASKED,
                 lambda head, x, y: F.cross_entropy(head(x).flatten(0, 1), y.flatten())),
-        Mistake("these are the positions where nothing is asked: -100 means that a position "
-                "doesn't count", ASKED,
+        Mistake("these are the positions that don't count: the label -100 means that nothing "
+                "is hidden there", ASKED,
                 lambda head, x, y: F.cross_entropy(head(x[y == -100]), y[y == -100])),
-        Mistake("0 was left out, too: it's a token, and only -100 means that nothing is asked",
+        Mistake("0 was left out, too: it's a token like any other, and only -100 is ignored",
                 ASKED, lambda head, x, y: F.cross_entropy(head(x[y > 0]), y[y > 0])),
-        Mistake("the places were chosen by `labels != 0`: what isn't asked has the label -100",
+        Mistake("the places were chosen by `labels != 0`: the label to leave out is -100",
                 ASKED, lambda head, x, y: F.cross_entropy(head(x[y != 0]), y[y != 0])),
-        Mistake("this is a sum: divide by the number of tokens asked, or leave the mean to "
+        Mistake("this is a sum: divide by the number of hidden tokens, or leave the mean to "
                 "F.cross_entropy", LOSS,
                 lambda head, x, y: F.cross_entropy(head(x[y != -100]), y[y != -100],
                                                    reduction="sum")),
         Mistake("the softmax was taken twice: F.cross_entropy wants logits, and takes a softmax "
                 "itself", LOSS,
                 lambda head, x, y: F.cross_entropy(head(x[y != -100]).softmax(-1), y[y != -100])),
-        Mistake("the sum was divided by all positions, although most of them ask nothing", ASKED,
+        Mistake("the sum was divided by all positions: divide by the hidden tokens", ASKED,
                 lambda head, x, y: F.cross_entropy(head(x[y != -100]), y[y != -100],
                                                    reduction="sum") / y.numel()),
-        Mistake("each row's mean was averaged: every token asked should count the same", ASKED,
+        Mistake("each row's mean was averaged: every hidden token should count the same", ASKED,
                 lambda head, x, y: torch.stack([
                     reference_masked_loss(head, *row) for row in zip(x, y, strict=True)
                 ]).mean()),
@@ -820,7 +820,8 @@ clip = Exercise(
         Mistake("long gradients stay long and short ones shrink: the factor is the smaller of 1 "
                 "and limit / length", AROUND, clip_with(lambda gradients, limit: [
                     g * (limit / length_of(gradients)).clamp(min=1.0) for g in gradients])),
-        Mistake("the lengths of the tensors were added: their squares add up, not they", AROUND,
+        Mistake("the lengths of the tensors were added: add their squares, then take the root",
+                AROUND,
                 clip_by(lambda gradients: torch.stack([g.norm() for g in gradients]).sum())),
         Mistake("the root is missing: this is the squared length", AROUND,
                 clip_by(lambda gradients: length_of(gradients) ** 2)),
@@ -916,9 +917,9 @@ training_step = Exercise(
     mistakes=(
         Mistake("gradients of earlier steps are still there, because `backward` adds to them: "
                 "begin with optimizer.zero_grad()", LOOP, in_order("loss back clip move")),
-        Mistake("the step comes before its gradient: it uses that of the batch before", LOOP,
+        Mistake("the step comes before the gradient: it uses the gradient of the last batch", LOOP,
                 in_order("loss move zero back clip")),
-        Mistake("the gradient wasn't clipped in time: clip it after backward and before the step",
+        Mistake("the gradient wasn't clipped before the step: clip between backward and step",
                 LOOP, in_order("zero loss back move")),
         Mistake("the weights don't move: backward or step is missing, or zero_grad comes between "
                 "them", LOOP, in_order("zero loss back clip")),

@@ -8,8 +8,8 @@ QUESTIONS = (
         "and “it” as it was. Which of the three does BERT have to predict?",
         "c",
         (
-            Option("Only “bank”, because only “bank” is hidden", "Then no question would be left "
-                   "at a visible word, and 80/10/10 would have no purpose."),
+            Option("Only “bank”, because only “bank” is hidden", "Then BERT would never have to "
+                   "predict a visible word, and 80/10/10 would have no purpose."),
             Option("“bank” and “fish”, because these two changed", "“it” was chosen as well. It "
                    "looks untouched, and BERT doesn't know that it was."),
             Option("All three: “bank”, “fish” and “it”", "Every chosen token has its true id as "
@@ -34,31 +34,31 @@ QUESTIONS = (
             Option("A transformer can't predict two words in one pass", "It can. BERT predicts "
                    "all chosen tokens of a batch together."),
         ),
-        "Text that sets its own exercises",
+        "Text that asks its own questions",
     ),
     Question(
-        "At a token that it has to predict, BERT sees the word “the”. Without reading anything "
-        "else, how likely is it that “the” is the right answer?",
+        "BERT has to predict a token, and at its position it sees the word “the”. Without reading "
+        "anything else, how likely is it that “the” is the right answer?",
         "d",
         (
             Option("10 %, because one chosen token in ten is kept", "That is the share of all "
                    "chosen tokens. Here you already know that the token is visible."),
-            Option("50 %, because as many are kept as are replaced", "True on average over all "
-                   "words. But a random token is hardly ever “the”, while “the” is kept often."),
+            Option("50 %, because as many are kept as are replaced", "That's true on average over "
+                   "all words. But a random token is almost never “the”, and “the” is often kept."),
             Option("It depends on the sentence alone", "The sentence matters for rare words. For "
-                   "“the”, frequency alone nearly decides."),
+                   "“the”, its frequency alone all but settles the matter."),
             Option("More than 99 %", "Random tokens are drawn evenly from the vocabulary, so 1 in "
                    "8192 of them is “the”. In the text it's 1 in 14."),
         ),
         "What 80/10/10 is for",
     ),
     Question(
-        "A is the last sentence of its document, and the coin says that B should be what follows. "
-        "What becomes of this pair?",
+        "A is the last sentence of its document, and the coin says that B should follow A. What "
+        "becomes of this pair?",
         "b",
         (
             Option("B is the first sentence of the next document, label 0", "The next document "
-                   "doesn't continue this one, so label 0 would be false."),
+                   "doesn't continue A's, so label 0 would be false."),
             Option("B is a random text, label 1", "Nothing follows A, so the coin doesn't "
                    "matter. That's why more than half of the pairs have label 1."),
             Option("B is empty, label 0", "Every pair has two texts."),
@@ -68,8 +68,8 @@ QUESTIONS = (
         "Pairs for next sentence prediction",
     ),
     Question(
-        "Each batch is a function of (seed, step). A run was killed after step 700. What does it "
-        "need to continue with the batches of an unbroken run?",
+        "Each batch is a function of (seed, step). A run was killed after step 700. What does its "
+        "loader need, so that it makes the same batches as if nothing had happened?",
         "b",
         (
             Option("The state of the random generator after step 700", "A loader with one long "

@@ -24,44 +24,45 @@ QUESTIONS = (
         "A sequence has 64 tokens, and 10 are hidden. Where does BERT need logits in training?",
         "a",
         (
-            Option("At the 10 hidden tokens", "Only there does the loss ask something. Logits "
+            Option("At the 10 hidden tokens", "The loss is computed only there. Logits "
                    "elsewhere cost time and memory, and change neither loss nor gradient."),
             Option("At all 64 tokens", "You can compute them, but the label -100 throws 54 of them "
                    "away."),
             Option("At the 10 hidden tokens and `[CLS]`", "`[CLS]` goes to the pooler, whose head "
                    "has two outputs. It gets no scores over the vocabulary."),
             Option("At the 54 visible tokens, which are the context", "The context acts through "
-                   "attention, below the head. No one asks what a visible token is."),
+                   "attention, below the head. The loss doesn't ask about visible tokens."),
         ),
-        "Only where something is asked",
+        "Only at the hidden tokens",
     ),
     Question(
-        "Why does BERT's own Adam, which has no bias correction, need a warm-up?",
+        "BERT's own Adam has no bias correction. What does a warm-up do for it?",
         "b",
         (
-            Option("Its first steps are too short, and warm-up makes them longer", "Both averages "
-                   "are too small, but the square root of `v` is too small by more. Warm-up can "
-                   "only shorten steps."),
-            Option("Its first steps are too long, and warm-up makes them shorter",
+            Option("Its first steps are too short, and the warm-up makes them longer", "Both "
+                   "averages are too small, but the square root of `v` is too small by more. A "
+                   "warm-up can only shorten steps."),
+            Option("Its first steps are too long, and the warm-up makes them shorter",
                    "`v` is too small for about 1000 steps, and the step divides by its root. A low "
-                   "rate at the start balances that."),
-            Option("The gradients of the first batches are too long, and warm-up clips them",
-                   "Clipping limits gradients. Warm-up changes the learning rate."),
-            Option("The first batches are the hardest", "Batches come in random order."),
+                   "learning rate at the start makes up for that."),
+            Option("The first gradients are too long, and the warm-up clips them",
+                   "Clipping limits gradients. A warm-up changes the learning rate."),
+            Option("The first batches are the hardest, and the warm-up softens them",
+                   "Batches come in random order."),
         ),
         "Adam, and its first steps",
     ),
     Question(
         "A BERT's loss has stayed at the unigram entropy for 1000 steps. You shuffle the visible "
-        "words of the test text. What happens to its loss?",
+        "words of the test text. What do you expect of its loss?",
         "b",
         (
             Option("It rises, because word order matters", "It matters to a trained BERT. This one "
-                   "doesn't use the words around a blank at all."),
-            Option("It stays the same", "At the unigram entropy a model knows how often each token "
-                   "occurs, and guesses the same whatever is around the blank."),
+                   "doesn't use the words around a blank."),
+            Option("It stays the same", "At the unigram entropy, a model most likely knows how "
+                   "often each token occurs, and guesses the same whatever is around the blank."),
             Option("It falls, because shuffling makes the task easier", "Shuffling takes "
-                   "information away. It can't help."),
+                   "information away, so it doesn't help."),
             Option("It goes back to log V", "The model keeps its frequencies. They don't depend "
                    "on the words around."),
         ),
@@ -78,9 +79,9 @@ QUESTIONS = (
                    "trouble is where and how they were tested."),
             Option("Yes, because 80/10/10 is harder", "A tenth of the chosen tokens are visible, "
                    "so it's easier."),
-            Option("You can't tell: test both on the same held-out blanks", "Same text, same "
-                   "blanks, same view. Training batches are known text, and leave a tenth of the "
-                   "answers visible."),
+            Option("You can't tell: test both on the same held-out blanks", "A fair test has "
+                   "the same text, blanks and visible words. Training batches are known text and "
+                   "leave a tenth of the answers visible."),
         ),
         "Mistakes people make here",
     ),

@@ -17,7 +17,7 @@ PARTS = {"A": "#c7c7c7", "B": "#ececec"}
 
 
 def fate(token: str, seen: str, label: int) -> str:
-    """What happened to a token: "hidden", "replaced", "kept", or "" if it isn't asked about."""
+    """What happened to a token: "hidden", "replaced", "kept", or "" if it was not chosen."""
     if label == IGNORE_INDEX:
         return ""
     if seen == MASK:
@@ -55,7 +55,7 @@ def draw_masking(tokens: Sequence[str], seen: Sequence[str], labels: Sequence[in
         if happened
     ]
     return canvas.picture(
-        f"One row of {len(tokens)} tokens, of which {len(said)} are asked about. "
+        f"One row of {len(tokens)} tokens, of which {len(said)} have to be predicted. "
         f"{'. '.join(said)}. Every other token is seen as it is and has the label {IGNORE_INDEX}."
     )
 
