@@ -43,18 +43,19 @@ weights_shape = Exercise(
     returns={"the shape": ""},
     run=prediction,
     mistakes=(
-        Mistake("K is summed over in the dot product: it is not in the shape any more", ONE_QUERY,
+        Mistake("the dot product sums over K, so K is no longer in the shape", ONE_QUERY,
                 (2, 3, 5, 4)),
-        Mistake("a score belongs to a pair of tokens, not to a pair of numbers of one: T by T, "
-                "not K by K", ONE_QUERY, (2, 3, 4, 4)),
+        Mistake("a score belongs to a pair of tokens, so the last two dimensions are T by T, not "
+                "K by K", ONE_QUERY, (2, 3, 4, 4)),
         Mistake("each head has its own weights: H stays in the shape", HEADS, (2, 5, 5)),
         Mistake("a sequence looks only at itself: B stays in the shape", ONE_QUERY, (3, 5, 5)),
-        Mistake("heads come before tokens once they are split: (B, H, ...)", HEADS, (2, 5, 3, 5)),
+        Mistake("after the split, heads come before tokens: (B, H, ...)", HEADS, (2, 5, 3, 5)),
         Mistake("one query has T weights, but there are T queries", ONE_QUERY, (2, 3, 5)),
     ),
     hints=(
         "Which token looks, and which is looked at? Count the ways to choose both.",
-        "query is (B, H, T, K), and so is key. A dot product of two K's leaves one number.",
+        "query and key are both (B, H, T, K). The dot product of two vectors of K numbers is one "
+        "number.",
         "(B, H, T, K) @ (B, H, K, T) -> (B, H, T, T).",
     ),
 )  # fmt: skip
@@ -95,25 +96,26 @@ attention_weights = Exercise(
                 lambda q, k: (q @ k.transpose(-2, -1) / math.sqrt(2)).softmax(-1)),
         Mistake("the scores are multiplied by √K, not divided", WHY_DIVIDE,
                 lambda q, k: (q @ k.transpose(-2, -1) * math.sqrt(q.shape[-1])).softmax(-1)),
-        Mistake("the scores are divided by √T: it is K, the numbers in a query, that they grow "
-                "with", WHY_DIVIDE,
+        Mistake("the scores are divided by √T, but they grow with K, the length of a query",
+                WHY_DIVIDE,
                 lambda q, k: (q @ k.transpose(-2, -1) / math.sqrt(q.shape[-2])).softmax(-1)),
         Mistake("these are scores: the softmax is missing", ONE_QUERY, scores_of),
-        Mistake("query and key are swapped: row i is what the others think of token i", ONE_QUERY,
+        Mistake("query and key are swapped: row i must hold what token i gives to the others",
+                ONE_QUERY,
                 lambda q, k: scores_of(k, q).softmax(-1)),
-        Mistake("a sigmoid looks at each score separately: rows do not add up to 1", ONE_QUERY,
+        Mistake("a sigmoid treats each score separately, so the rows don't add up to 1", ONE_QUERY,
                 lambda q, k: scores_of(q, k).sigmoid()),
-        Mistake("these are logarithms of weights: softmax, not log_softmax", ONE_QUERY,
+        Mistake("these are logarithms of weights: use softmax instead of log_softmax", ONE_QUERY,
                 lambda q, k: scores_of(q, k).log_softmax(-1)),
         Mistake("the whole matrix adds up to 1: each query has its own softmax", ONE_QUERY,
                 lambda q, k: scores_of(q, k).flatten(-2).softmax(-1).view(scores_of(q, k).shape)),
-        Mistake("exponentials are taken, but not divided by their sum", ONE_QUERY,
+        Mistake("the exponentials aren't divided by their sum", ONE_QUERY,
                 lambda q, k: scores_of(q, k).exp()),
         Mistake("scores are divided by their sum without the exponential", ONE_QUERY,
                 lambda q, k: scores_of(q, k) / scores_of(q, k).sum(-1, keepdim=True)),
     ),
     hints=(
-        "Two steps: how well each query fits each key, and then shares.",
+        "First compute how well each query matches each key. Then make shares.",
         "Scores are dot products over √K. Shares come from a softmax along the keys.",
         "(query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])).softmax(dim=-1)",
     ),
@@ -156,44 +158,44 @@ masked_attention = Exercise(
     cases=masked_cases,
     returns={"context": "B T K"},
     mistakes=(
-        Mistake("padding still gets attention: a score of 0 is not a weight of 0, as exp(0) = 1",
+        Mistake("padding still gets attention: exp(0) is 1, so a score of 0 isn't a weight of 0",
                 MASKS, masked_with(0.0)),
         Mistake("padding still gets a little attention: -1 is not low enough", MASKS,
                 masked_with(-1.0)),
-        Mistake("a row that may see nothing is 0/0, NaN: with the lowest finite number it gets "
-                "equal shares", MASKS, masked_with(-math.inf)),
+        Mistake("a row that may see nothing becomes 0/0, which is NaN: with the lowest finite "
+                "number it gets equal shares", MASKS, masked_with(-math.inf)),
         Mistake("the mask is inverted: padding is seen, and tokens are not", MASKS,
                 lambda q, k, v, m: reference_masked(q, k, v, 1 - m)),
-        Mistake("the mask falls on queries, not on keys", MASKS,
+        Mistake("the mask hides queries, but it should hide keys", MASKS,
                 lambda q, k, v, m: scores_of(q, k).masked_fill(m[:, :, None] == 0, LOWEST)
                 .softmax(-1) @ v),
-        Mistake("padding is taken out after the softmax, so rows no longer add up to 1", MASKS,
+        Mistake("padding is removed after the softmax, so rows no longer add up to 1", MASKS,
                 lambda q, k, v, m: scores_of(q, k).softmax(-1)
                 .masked_fill(m[:, None, :] == 0, 0.0) @ v),
         Mistake("the mask is not used", MASKS, lambda q, k, v, m: scores_of(q, k).softmax(-1) @ v),
         Mistake("a row that may see nothing is 0: with the lowest finite number it gets equal "
                 "shares", MASKS,
                 lambda q, k, v, m: masked_with(-math.inf)(q, k, v, m).nan_to_num()),
-        Mistake("a row that may see nothing still weighs by its scores: the number is not low "
-                "enough to drown them", MASKS,
+        Mistake("a row that may see nothing still depends on its scores: the number isn't low "
+                "enough", MASKS,
                 lambda q, k, v, m: (scores_of(q, k) - 1e4 * (1 - m[:, None, :])).softmax(-1) @ v),
-        Mistake("0 times -inf is NaN: fill in the low number where padding is, and nothing "
-                "elsewhere", MASKS, lambda q, k, v, m: (
+        Mistake("0 times -inf is NaN: write the low number only where there is padding", MASKS,
+                lambda q, k, v, m: (
                     scores_of(q, k) + (1 - m[:, None, :]) * -math.inf).softmax(-1) @ v),
         Mistake("the mask was added to the scores as ones and zeros", MASKS,
                 lambda q, k, v, m: (scores_of(q, k) + m[:, None, :]).softmax(-1) @ v),
-        Mistake("keys were averaged, not values", ONE_QUERY,
+        Mistake("the context is made of keys: average the values", ONE_QUERY,
                 lambda q, k, v, m: reference_masked(q, k, k, m)),
         Mistake("the scores are not divided by √K", WHY_DIVIDE,
                 lambda q, k, v, m: reference_masked(q * math.sqrt(q.shape[-1]), k, v, m)),
-        Mistake("rows of padding are set to 0: leave them, no token looks at them", MASKS,
+        Mistake("rows of padding are set to 0: leave them, because no token looks at them", MASKS,
                 lambda q, k, v, m: reference_masked(q, k, v, m) * m[:, :, None]),
     ),
     hints=(
-        "What is exp(0)? And which of the two T's of (B, T, T) is padding's, if it must not be "
-        "looked at?",
+        "What is exp(0)? And which of the two T's in (B, T, T) has to be hidden, so that no token "
+        "looks at padding?",
         "Before the softmax, give padding the lowest number there is. The mask (B, T) has to line "
-        "up with keys: the last dimension.",
+        "up with the keys, which are the last dimension.",
         "scores.masked_fill(attention_mask[:, None, :] == 0, torch.finfo(scores.dtype).min)",
     ),
 )  # fmt: skip
@@ -216,12 +218,12 @@ split = Exercise(
     mistakes=(
         Mistake("a reshape to (B, H, T, K) mixes tokens: split D into (H, K) first, then move H",
                 HEADS, lambda x, h: x.reshape(x.shape[0], h, x.shape[1], -1)),
-        Mistake("each head got every H-th number: D is cut into H runs of K, so (H, K), not (K, H)",
+        Mistake("each head got every H-th number: cut D into H runs of K, so (H, K), not (K, H)",
                 HEADS, lambda x, h: x.unflatten(-1, (-1, h)).permute(0, 3, 1, 2)),
         Mistake("the heads are in reverse order", HEADS, lambda x, h: split_heads(x, h).flip(1)),
     ),
     hints=(
-        "Only two things happen: D becomes (H, K), and one dimension moves.",
+        "Only two things happen. D becomes (H, K), and one dimension moves.",
         "First (B, T, D) -> (B, T, H, K), then H goes before T.",
         "x.unflatten(-1, (num_heads, -1)).transpose(1, 2)",
     ),
@@ -244,7 +246,7 @@ merge = Exercise(
         Mistake("the heads are in reverse order", HEADS, lambda x: merge_heads(x.flip(1))),
     ),
     hints=(
-        "It undoes `split_heads`, step by step, last step first.",
+        "Undo `split_heads` step by step, starting with its last step.",
         "(B, H, T, K) -> (B, T, H, K) -> (B, T, D).",
         "x.transpose(1, 2).flatten(-2)",
     ),
@@ -269,9 +271,9 @@ pooled_query = Exercise(
     ],
     returns={"query": "B D"},
     mistakes=(
-        Mistake("padding is in the mean: it has numbers too", NOT_AN_AVERAGE,
+        Mistake("padding is in the mean, because it has numbers too: leave it out", NOT_AN_AVERAGE,
                 lambda x, m: x.mean(1)),
-        Mistake("padding is out of the sum, but still counted: divide by the real tokens, not by T",
+        Mistake("padding is out of the sum but still counted: divide by the real tokens, not by T",
                 NOT_AN_AVERAGE, lambda x, m: (x * m[..., None]).mean(1)),
         Mistake("this is the sum of the real tokens, not their mean", NOT_AN_AVERAGE,
                 lambda x, m: (x * m[..., None]).sum(1)),
@@ -284,8 +286,8 @@ pooled_query = Exercise(
                 lambda x, m: x.masked_fill(m[..., None] == 0, LOWEST).amax(1)),
     ),
     hints=(
-        "A sentence of two words in a batch of five has a mean of two vectors.",
-        "Take padding out of the sum, and out of the count.",
+        "If a sentence has two words and three tokens of padding, average only two vectors.",
+        "Leave padding out of the sum and out of the count.",
         "(x * attention_mask[..., None]).sum(1) / attention_mask.sum(1, keepdim=True)",
     ),
 )  # fmt: skip
@@ -368,23 +370,23 @@ self_attention = Exercise(
                     part(x)[:, None] for part in (self.query, self.key, self.value)))),
         Mistake("the mask is not used", MASKS,
                 variant(context=lambda self, q, k, v, m: scores_of(q, k).softmax(-1) @ v)),
-        Mistake("padding still gets attention: a score of 0 is not a weight of 0, as exp(0) = 1",
+        Mistake("padding still gets attention: exp(0) is 1, so a score of 0 isn't a weight of 0",
                 MASKS, variant(context=lambda self, q, k, v, m: scores_of(q, k)
                                .masked_fill(m[:, None, None] == 0, 0.0).softmax(-1) @ v)),
-        Mistake("the mask falls on queries, not on keys", MASKS,
+        Mistake("the mask hides queries, but it should hide keys", MASKS,
                 variant(context=lambda self, q, k, v, m: scores_of(q, k)
                         .masked_fill(m[:, None, :, None] == 0, LOWEST).softmax(-1) @ v)),
-        Mistake("padding is taken out after the softmax, so rows no longer add up to 1", MASKS,
+        Mistake("padding is removed after the softmax, so rows no longer add up to 1", MASKS,
                 variant(context=lambda self, q, k, v, m: scores_of(q, k).softmax(-1)
                         .masked_fill(m[:, None, None] == 0, 0.0) @ v)),
         Mistake("the mask is inverted: padding is seen, and tokens are not", MASKS,
                 variant(context=lambda self, q, k, v, m: Reference.context(self, q, k, v, 1 - m))),
-        Mistake("keys were averaged, not values", ONE_QUERY,
+        Mistake("the context is made of keys: average the values", ONE_QUERY,
                 variant(context=lambda self, q, k, v, m: Reference.context(self, q, k, k, m))),
         Mistake("these are scores: the softmax is missing", ONE_QUERY,
                 variant(context=lambda self, q, k, v, m: scores_of(q, k)
                         .masked_fill(m[:, None, None] == 0, 0.0) @ v)),
-        Mistake("rows of padding are set to 0: leave them, no token looks at them", MASKS,
+        Mistake("rows of padding are set to 0: leave them, because no token looks at them", MASKS,
                 variant(forward=lambda self, x, m: Reference.forward(self, x, m) * m[..., None])),
         Mistake("heads were made and merged by reshapes, which mix tokens: move H", HEADS,
                 variant(
@@ -414,9 +416,9 @@ self_attention = Exercise(
                 variant(forward=lambda self, x, m: x + Reference.forward(self, x, m))),
     ),
     hints=(
-        "You have every part: project, split, attend with the mask, merge, project.",
+        "You already have every part. Project, split, attend with the mask, merge, project.",
         "Four nn.Linear(hidden_size, hidden_size) named query, key, value, output. The mask (B, T) "
-        "must meet scores (B, H, T, T).",
+        "must broadcast over scores (B, H, T, T).",
         "return self.output(merge_heads(masked(query, key, value, attention_mask[:, None, None])))",
     ),
 )  # fmt: skip

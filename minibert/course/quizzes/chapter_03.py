@@ -41,10 +41,10 @@ QUESTIONS = (
             Option("Without it, the scores of a wide head are too far apart",
                    "The standard deviation of a dot product of random vectors grows like √K. A "
                    "softmax over such large scores puts nearly everything on one token, and the "
-                   "other scores get almost no gradient."),
+                   "gradients of some queries nearly vanish while others get far too long."),
             Option("Without it, a row of weights doesn't add up to 1", "The softmax takes care of "
                    "that, whatever the size of the scores."),
-            Option("To save computing time", "The division costs a little time. It saves none."),
+            Option("To save computing time", "The division takes a little time and saves none."),
             Option("So that heads of different layers can be compared", "Nothing compares scores "
                    "across layers."),
         ),
