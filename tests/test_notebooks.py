@@ -182,11 +182,22 @@ IGNORED = {
         "step_ms = {name: one_step(make(name, seed=0)) for name in NAMES}",
     ): TIMES,
     ("13_modern_encoder", 'table((*ALONE, "all"), "BERT")'): SHORTER,
-    ("13_modern_encoder", "figure, ax = plot(width=7.4, height=3.6)"): SHORTER,
+    (
+        "13_modern_encoder",
+        "steps = np.arange(EVERY, STEPS + 1, EVERY)  # when we measured",
+    ): SHORTER,
     ("13_modern_encoder", 'table((*WITH_ROPE, "all"), "RoPE")'): SHORTER,
     ("13_modern_encoder", "seconds = min(step_ms.values()) * STEPS / 1000"): SHORTER,
-    ("13_modern_encoder", "long = measure_on(128, batches=1 if SMOKE else 16)"): SHORTER,
+    ("13_modern_encoder", "LENGTHS = (64, 128) if SMOKE else (64, 128, 512, 2048)"): SHORTER,
     ("13_modern_encoder", "accuracy = {"): SHORTER,
+    (
+        "13_modern_encoder",
+        "long = measure_on(128 if SMOKE else 2048, batches=1 if SMOKE else 8)",
+    ): SHORTER,
+    (
+        "13_modern_encoder",
+        "print(f\"{'':21}alone      after the speech   with windows\")",
+    ): SHORTER,
 }
 
 

@@ -1,4 +1,4 @@
-"""Right answers to the exercises of chapter 13, at least two ways each besides the reference."""
+"""Right answers to the exercises and blanks of chapter 13, two ways each or more."""
 
 import math
 from functools import reduce
@@ -181,6 +181,39 @@ def by_hand_gain(base, changed, base_ms, changed_ms):
     return interval(gains if base_ms > changed_ms else -gains)
 
 
+def complex_turn(x, angles):
+    """A turn is a product with a complex number of length 1."""
+    half = x.shape[-1] // 2
+    arrows = torch.complex(x[..., :half].contiguous(), x[..., half:].contiguous())
+    turned = arrows * torch.polar(torch.ones_like(angles), angles)
+    return torch.cat([turned.real, turned.imag], dim=-1)
+
+
+def their_turn(x, angles):
+    """By Hugging Face's function, which takes the cosines and sines of both halves."""
+    both = torch.cat([angles, angles], dim=-1)
+    apart = both.reshape(-1, *both.shape[-2:]) if both.dim() > 2 else both[None, None]
+    if x.dim() == 1:
+        return apply_rotary_pos_emb(x[None, None, None], x[None, None, None], apart.cos(),
+                                    apart.sin())[0][0, 0, 0]  # fmt: skip
+    return apply_rotary_pos_emb(x, x, apart.cos(), apart.sin())[0]
+
+
+def package_gate(x, w_1, w_2, w_3):
+    """The package's fused matrix, and its rows in the order of the formula."""
+    return package_gated(x, torch.cat([w_1, w_2], dim=1).T, w_3.T)
+
+
+def erf_gate(x, w_1, w_2, w_3):
+    wide = torch.einsum("...d,df->...f", x, w_1)
+    return torch.matmul(wide * (1 + torch.erf(wide / 2**0.5)) / 2 * torch.matmul(x, w_2), w_3)
+
+
+def loop_window(length, window):
+    rows = [[abs(i - j) <= window / 2 for j in range(length)] for i in range(length)]
+    return torch.tensor(rows)
+
+
 RIGHT = {
     "window_counts": [[129, 8, 128], counted_window()],
     "rotary_attention": [
@@ -193,4 +226,11 @@ RIGHT = {
     "layer_plan": [package_layer_plan, loop_layer_plan],
     "unpadded": [blocks_unpadded, bounds_unpadded],
     "gain_at_equal_time": [tested_gain, by_hand_gain],
+    "turn_pairs": [complex_turn, their_turn],
+    "gated_feed_forward": [erf_gate, package_gate],
+    "window_mask": [
+        loop_window,
+        lambda length, window: local_mask(None, torch.zeros(1, length), window)[0],
+        lambda length, window: torch.ones(length, length).tril(window // 2).triu(-window // 2) > 0,
+    ],
 }

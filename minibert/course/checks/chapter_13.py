@@ -1,4 +1,4 @@
-"""The exercises of chapter 13, a modern encoder."""
+"""The exercises and blanks of chapter 13, a modern encoder."""
 
 from __future__ import annotations
 
@@ -124,6 +124,12 @@ def turn(x: Tensor, angles: Tensor) -> Tensor:
 def turn_neighbours(x: Tensor, angles: Tensor) -> Tensor:
     """Pair i consists of the numbers 2i and 2i + 1."""
     return turn(torch.cat([x[..., 0::2], x[..., 1::2]], dim=-1), angles)
+
+
+def turn_neighbours_in_place(x: Tensor, angles: Tensor) -> Tensor:
+    """Pair i consists of the numbers 2i and 2i + 1, and they stay where they are."""
+    halves = turn_neighbours(x, angles).chunk(2, dim=-1)
+    return torch.stack(halves, dim=-1).flatten(-2)
 
 
 def turn_back(x: Tensor, angles: Tensor) -> Tensor:
@@ -651,8 +657,8 @@ def plan_with(
 
     def answer(attention_mask, num_layers, every, window, thetas):
         real, place = attention_mask.bool(), torch.arange(attention_mask.shape[1])
-        window_mask = near(place - place[:, None], window)
-        local = join((seen_near or seen)(real), window_mask)
+        inside = near(place - place[:, None], window)
+        local = join((seen_near or seen)(real), inside)
         whole = [is_global(number, every) for number in range(num_layers)]
         masks = torch.stack([seen(real) if g else local for g in whole])
         return masks, [pick(g, thetas) for g in whole]
@@ -1133,3 +1139,137 @@ EXERCISES = (
     unpadded,
     gain_at_equal_time,
 )
+
+
+# Blanks in the chapter
+
+
+def turn_pairs_cases(seed: int) -> list[Case]:
+    """Angles of one vector, and of a batch with heads, where they are the same for each head."""
+    x, angles = draw((6,), (3,), seed=seed)
+    batch, turns = draw((2, 3, 4, 8), (2, 1, 4, 4), seed=seed + 1)
+    return [(x, angles), (batch, turns)]
+
+
+turn_pairs = Exercise(
+    name="turn_pairs",
+    chapter=13,
+    reference=turn,
+    cases=turn_pairs_cases,
+    returns={"turned": "... K"},
+    mistakes=(
+        Mistake("the turn goes backwards: the first half is a cos − b sin, with a minus, and the "
+                "second is b cos + a sin", ROPE, turn_back),
+        Mistake("the minus is missing, so your arrows change their lengths: the first half is "
+                "a cos − b sin", ROPE, turn_without_minus),
+        Mistake("there is a minus in both halves: the second half is b cos + a sin", ROPE,
+                turn_with_two_minuses),
+        Mistake("a and b are swapped in the second half: it is b cos + a sin", ROPE,
+                turn_with_halves_swapped),
+        Mistake("your pairs are neighbours, 0 and 1, 2 and 3: here, pair i is made of the numbers "
+                "i and i + K / 2, so take the two halves with chunk", PEOPLE,
+                turn_neighbours_in_place),
+        Mistake("your pairs are neighbours, and their results are in the two halves: here, pair i "
+                "is made of the numbers i and i + K / 2, so take them with chunk", PEOPLE,
+                turn_neighbours),
+        Mistake("the two halves came back in the wrong order: the half that began with a comes "
+                "first", ROPE, lambda x, angles: turn(x, angles).roll(x.shape[-1] // 2, -1)),
+        Mistake("cos and sin are swapped: at an angle of 0, nothing should turn", ROPE,
+                lambda x, angles: turn(x, torch.pi / 2 - angles)),
+        Mistake("these are the products with the cosine alone: a turn needs the sine as well", ROPE,
+                lambda x, angles: x * torch.cat([angles, angles], dim=-1).cos()),
+    ),
+)  # fmt: skip
+
+
+def reference_gated_feed_forward(x: Tensor, w_1: Tensor, w_2: Tensor, w_3: Tensor) -> Tensor:
+    return (F.gelu(x @ w_1) * (x @ w_2)) @ w_3
+
+
+def gate_with(between: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Tensor]:
+    """Something else between the two wide vectors and the last matrix."""
+    return lambda x, w_1, w_2, w_3: between(x @ w_1, x @ w_2) @ w_3
+
+
+def gate_cases(seed: int) -> list[Case]:
+    cases = []
+    for shape, wide in (((3,), 5), ((2, 4, 3), 6)):
+        D = shape[-1]
+        cases.append(tuple(draw(shape, (D, wide), (D, wide), (wide, D), seed=seed + wide)))
+    return cases
+
+
+gated_feed_forward = Exercise(
+    name="gated_feed_forward",
+    chapter=13,
+    reference=reference_gated_feed_forward,
+    cases=gate_cases,
+    returns={"output": "... D"},
+    mistakes=(
+        Mistake("GELU is on the gate: it belongs to the first vector, x W_1", GATE,
+                gate_with(lambda wide, gate: wide * F.gelu(gate))),
+        Mistake("GELU comes after the product: first GELU, then the gate multiplies", GATE,
+                gate_with(lambda wide, gate: F.gelu(wide * gate))),
+        Mistake("GELU is on both vectors: the gate has none, so that it can turn a sign around",
+                GATE, gate_with(lambda wide, gate: F.gelu(wide) * F.gelu(gate))),
+        Mistake("GELU is missing", GATE, gate_with(lambda wide, gate: wide * gate)),
+        Mistake("the gate is added: it multiplies, so that 0 lets nothing through", GATE,
+                gate_with(lambda wide, gate: F.gelu(wide) + gate)),
+        Mistake("the gate is missing: this is BERT's feed-forward, with W_1 and W_3", GATE,
+                gate_with(lambda wide, gate: F.gelu(wide))),
+        Mistake("a sigmoid limits your gate to 0 to 1: here it can be any number", GATE,
+                gate_with(lambda wide, gate: F.gelu(wide) * gate.sigmoid())),
+        Mistake("this is ReGLU, with ReLU: use F.gelu", GATE,
+                gate_with(lambda wide, gate: F.relu(wide) * gate)),
+        Mistake("x was added: the residual sum belongs to the block, not to the feed-forward", NORM,
+                lambda x, *matrices: x + reference_gated_feed_forward(x, *matrices)),
+    ),
+)  # fmt: skip
+
+
+def reference_window_mask(length: int, window: int) -> Tensor:
+    place = torch.arange(length)
+    return (place[:, None] - place).abs() <= window // 2
+
+
+def mask_where(seen: Near) -> Callable[[int, int], Tensor]:
+    """Another rule for what is in the window."""
+
+    def answer(length: int, window: int) -> Tensor:
+        place = torch.arange(length)
+        return seen(place - place[:, None], window)
+
+    return answer
+
+
+window_mask = Exercise(
+    name="window_mask",
+    chapter=13,
+    reference=reference_window_mask,
+    cases=lambda seed: [(8, 4), (11, 6)],
+    returns={"mask": "T T"},
+    mistakes=(
+        Mistake("your window is twice as wide: half of it is on each side", PEOPLE,
+                mask_where(lambda d, w: d.abs() <= w)),
+        Mistake("a key at a distance of exactly half the window is still seen, so <= and not <",
+                LOCAL, mask_where(lambda d, w: d.abs() < w // 2)),
+        Mistake("only keys to the left are seen: take the absolute value of the distance", LOCAL,
+                mask_where(lambda d, w: (d <= 0) & (-d <= w // 2))),
+        Mistake("only keys to the right are seen: take the absolute value of the distance", LOCAL,
+                mask_where(lambda d, w: (d >= 0) & (d <= w // 2))),
+        Mistake("one side has no limit: a distance may be negative, so take its absolute value",
+                LOCAL, mask_where(lambda d, w: -d <= w // 2)),
+        Mistake("the left side has no limit: a distance may be negative, so take its absolute "
+                "value", LOCAL, mask_where(lambda d, w: d <= w // 2)),
+        Mistake("True and False are swapped: True means that a key is seen", LOCAL,
+                mask_where(lambda d, w: d.abs() > w // 2)),
+        Mistake("a token can't see itself in your mask, but a distance of 0 is inside the window",
+                LOCAL, mask_where(lambda d, w: (d.abs() <= w // 2) & (d != 0))),
+        Mistake("the text was cut into blocks: the window moves along with its token", LOCAL,
+                mask_where(in_blocks)),
+        Mistake("only keys at exactly half the window are seen: those in between are, too", LOCAL,
+                mask_where(lambda d, w: d.abs() == w // 2)),
+    ),
+)  # fmt: skip
+
+BLANKS = (turn_pairs, gated_feed_forward, window_mask)
