@@ -230,7 +230,7 @@ PRICE = 3.0
 
 
 def operations(config: BertConfig, length: int, masked: float = 0.15) -> float:
-    """Those of a token of masked pretraining, forward and backward: chapter 11, section 9."""
+    """Those of a token of masked pretraining, forward and backward: chapter 11, section 7."""
     D, F = config.hidden_size, config.intermediate_size
     layer = 2 * (4 * D * D + 2 * D * F) + 4 * length * D
     head = masked * 2 * (D * D + D * config.vocab_size)

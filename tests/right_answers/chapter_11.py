@@ -1,11 +1,14 @@
 """Right answers to the exercises of chapter 11, at least two ways each besides the reference."""
 
 import functools
+import json
 import math
+import struct
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import BertConfig as TheirConfig
 from transformers import BertForPreTraining as TheirModel
@@ -170,6 +173,41 @@ def counted_cost(layers, hidden, length, vocabulary, asked, tokens, speed, used,
     return operations, hours, hours * price
 
 
+def struct_read_tensor(raw, name):
+    (length,) = struct.unpack_from("<Q", raw)
+    entry = json.loads(raw[8 : 8 + length].decode())[name]
+    data = memoryview(raw)[8 + length :][slice(*entry["data_offsets"])]
+    kind = {"F32": np.float32, "I64": np.int64}[entry["dtype"]]
+    return torch.from_numpy(np.frombuffer(data, kind).reshape(entry["shape"]).copy())
+
+
+def safetensors_read_tensor(raw, name):
+    return load(raw)[name]
+
+
+def loop_difference(mine, theirs, attention_mask):
+    found = 0.0
+    for a, b, mask in zip(mine, theirs, attention_mask.tolist(), strict=True):
+        apart = (a - b).abs().amax(-1).tolist()
+        found = max(found, *(x for x, real in zip(apart, mask, strict=True) if real))
+    return torch.tensor(found)
+
+
+def multiplied_difference(mine, theirs, attention_mask):
+    return ((mine - theirs) * attention_mask.unsqueeze(-1)).abs().amax()
+
+
+def sorted_matches(queries, texts, number):
+    cosines = F.cosine_similarity(queries[:, None], texts[None], dim=-1)
+    return cosines.argsort(dim=-1, descending=True)[:, :number]
+
+
+def nearest_unit_matches(queries, texts, number):
+    """The closest points on the unit sphere are those with the largest cosines."""
+    apart = torch.cdist(F.normalize(queries), F.normalize(texts))
+    return apart.topk(number, largest=False).indices
+
+
 RIGHT = {
     "bytes_a_weight": [[16, 16], counted_bytes()],
     "from_tensorflow": [by_cases_from_tensorflow, by_their_names_from_tensorflow],
@@ -178,4 +216,7 @@ RIGHT = {
     "fresh_bias": [loop_bias, one_hot_bias],
     "process_loss": [mean_of_counts, weighed_losses],
     "training_cost": [by_parts_cost, counted_cost],
+    "read_tensor": [struct_read_tensor, safetensors_read_tensor],
+    "largest_difference": [loop_difference, multiplied_difference],
+    "best_matches": [sorted_matches, nearest_unit_matches],
 }

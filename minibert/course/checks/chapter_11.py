@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load, save
 from torch import Tensor
 
 from minibert.course.checks.engine import Case, Exercise, Mistake, call, draw, prediction
@@ -17,7 +19,7 @@ NAMES = "From their names to yours"
 LAYERS = "Layer by layer"
 VECTORS = "Sentence vectors"
 FRESH = "Guessing words: a fresh head"
-GPU = "To a GPU, and past it"
+GPU = "Optional: to a GPU, and past it"
 COST = "What it would cost"
 
 Weights = dict[str, Tensor]
@@ -33,7 +35,7 @@ def draw_weights(shapes: dict[str, tuple[int, ...]], seed: int) -> Weights:
     return dict(zip(shapes, draw(*shapes.values(), seed=seed), strict=True))
 
 
-# 1: memory, before anything is bought
+# 1: memory, before you buy any
 
 bytes_a_weight = Exercise(
     name="bytes_a_weight",
@@ -43,28 +45,31 @@ bytes_a_weight = Exercise(
     returns={"the answer": ""},
     run=prediction,
     mistakes=(
-        Mistake("these are the weights alone: a training also keeps a gradient for each, and "
-                "AdamW's two averages", GPU, (4, 2)),
-        Mistake("AdamW's two averages are missing: they are twice as large as the weights", GPU,
-                (8, 4)),
-        Mistake("AdamW keeps two averages for each weight, of the gradient and of its square", GPU,
-                (12, 12)),
-        Mistake("the gradients are missing: there is one for each weight", GPU, (12, 14)),
-        Mistake("in mixed precision not everything is halved: what the optimiser keeps stays in "
-                "float32, and it keeps the weights as well", GPU, (16, 8)),
-        Mistake("in mixed precision the optimiser keeps a float32 copy of the weights: a small "
-                "step would be lost in bfloat16", GPU, (16, 12)),
-        Mistake("in mixed precision the gradients are in bfloat16 too", GPU, (16, 18)),
-        Mistake("this is what the optimiser keeps: weights and gradients come on top", GPU, (8, 8)),
-        Mistake("in mixed precision the weights are there twice, in bfloat16 and in float32", GPU,
-                (16, 14)),
-        Mistake("these are bits: a byte has eight", GPU, (128, 128)),
-        Mistake("these are numbers for each weight: each takes bytes, two or four", GPU, (4, 5)),
+        Mistake("these are the weights alone: training also keeps a gradient for each weight, and "
+                "AdamW's two averages", COST, (4, 2)),
+        Mistake("AdamW's two averages are missing: together they take twice as much as the weights",
+                COST, (8, 4)),
+        Mistake("one average is missing: AdamW keeps two for each weight, of the gradient and of "
+                "its square", COST, (12, 12)),
+        Mistake("the gradients are missing: there is one for each weight", COST, (12, 14)),
+        Mistake("mixed precision doesn't halve everything: the optimiser's averages stay in "
+                "float32, and so does its copy of the weights", COST, (16, 8)),
+        Mistake("in mixed precision the optimiser needs a float32 copy of the weights, because "
+                "bfloat16 loses small steps", GPU, (16, 12)),
+        Mistake("in this kind of mixed precision the gradients are in bfloat16, too", COST,
+                (16, 18)),
+        Mistake("this is what the optimiser keeps: add the weights and the gradients", COST,
+                (8, 8)),
+        Mistake("in mixed precision there are two copies of the weights, in bfloat16 and in "
+                "float32", COST, (16, 14)),
+        Mistake("these are bits: a byte has eight", COST, (128, 128)),
+        Mistake("this is how many numbers there are per weight: each takes two or four bytes", COST,
+                (4, 5)),
     ),
     hints=(
-        "How many numbers of the same shape as the weights does a training keep?",
-        "Weight, gradient, and AdamW's two averages. In mixed precision the first two are in two "
-        "bytes, the averages in four, and the optimiser has a copy of the weights in four.",
+        "How many numbers does training keep for each weight?",
+        "The weight, its gradient, and AdamW's two averages. In mixed precision the first two take "
+        "two bytes each. The averages take four each, and so does the optimiser's copy.",
         "4 + 4 + 4 + 4, and 2 + 2 + 4 + 4 + 4",
     ),
 )  # fmt: skip
@@ -105,7 +110,7 @@ def converted_with(
     rename: Callable[[str], str] | None = None,
     turn: Callable[[str, Tensor], Tensor] | None = None,
 ) -> Callable[[Weights], Weights]:
-    """Other variables left out, other names, or other tensors turned."""
+    """Other variables left out, other names, or other tensors transposed."""
 
     def answer(variables):
         found = {}
@@ -145,7 +150,7 @@ def next_layer(name: str) -> str:
 
 
 def numbered_in_order(variables: Weights) -> Weights:
-    """Layers get numbers in the order in which their names are sorted: 0, 1, 10, 11, 2."""
+    """Layers numbered in the order of their sorted names: 0, 1, 10, 11, 2."""
     layers = sorted({m[0] for name in variables if (m := re.search(r"layer_\d+", name))})
     return converted_with(
         rename=lambda name: renamed(
@@ -155,12 +160,12 @@ def numbered_in_order(variables: Weights) -> Weights:
 
 
 def without_table(*names: str) -> dict[str, str]:
-    """The table of ends, in which these stay as they are."""
+    """The table of ends, in which these names don't change."""
     return ENDS | {name: name for name in names}
 
 
 def tensorflow_cases(seed: int) -> list[Case]:
-    """Square kernels and others, twelve layers, a head, and what only a training needs."""
+    """Square and other kernels, layers up to 10, heads, and what only training needs."""
     D, F, V = 3, 5, 4
     embeddings = {
         "bert/embeddings/word_embeddings": (V, D),
@@ -200,65 +205,70 @@ from_tensorflow = Exercise(
     cases=tensorflow_cases,
     returns={"weights": ""},
     mistakes=(
-        Mistake("kernels are not transposed: TensorFlow has them as (in, out), nn.Linear as (out, "
-                "in), and a square one fits either way", NAMES, turned_if(lambda name, x: False)),
-        Mistake("every matrix is transposed: only what is called kernel is", NAMES,
+        Mistake("kernels are not transposed: TensorFlow stores (in, out) and nn.Linear (out, in), "
+                "and a square matrix fits either way", NAMES, turned_if(lambda name, x: False)),
+        Mistake("every matrix is transposed: transpose kernels only", NAMES,
                 turned_if(lambda name, x: x.dim() == 2)),
-        Mistake("square kernels are not transposed: they fit either way, so no error is "
-                "raised", NAMES,
+        Mistake("square kernels are not transposed: they fit either way, so nothing complains",
+                NAMES,
                 turned_if(lambda name, x: last_of(name) == "kernel" and not is_square(x))),
-        Mistake("output_weights are transposed: they are (out, in) already, TensorFlow's BERT "
-                "transposes them when it multiplies", NAMES,
+        Mistake("output_weights are transposed: they are (out, in) already, because TensorFlow's "
+                "BERT transposes them when it multiplies", NAMES,
                 turned_if(lambda name, x: last_of(name) in ("kernel", "output_weights"))),
-        Mistake("embeddings are transposed: a table of rows is the same in both", NAMES,
+        Mistake("embeddings are transposed: they are tables of rows in both", NAMES,
                 turned_if(lambda name, x: last_of(name) == "kernel" or "_emb" in last_of(name))),
-        Mistake("only the kernels of queries are transposed, not the kernels of other "
-                "layers", NAMES,
+        Mistake("only the queries' kernels are transposed: all kernels must be", NAMES,
                 turned_if(lambda name, x: name.endswith("query/kernel"))),
-        Mistake("kernels were reshaped, not transposed: the shape is right and the numbers are in "
-                "the wrong places", NAMES, converted_with(
+        Mistake("kernels were reshaped: that gives the right shape, but the numbers are in the "
+                "wrong places, so transpose", NAMES, converted_with(
                     turn=lambda name, x: x.reshape(x.T.shape)
                     if last_of(name) == "kernel" else x)),
-        Mistake("gamma and beta are swapped: gamma is the gain, the weight, beta the bias", NAMES,
+        Mistake("gamma and beta are swapped: gamma is the gain (weight), and beta is the bias",
+                NAMES,
                 converted_with(rename=lambda name: renamed(
                     name, ENDS | {"gamma": "bias", "beta": "weight"}))),
-        Mistake("gamma and beta keep their old names: they are weight and bias", NAMES,
+        Mistake("gamma and beta still have their old names: they become weight and bias", NAMES,
                 converted_with(rename=lambda name: renamed(name, without_table("gamma", "beta")))),
-        Mistake("kernels keep their old name: it is weight", NAMES,
+        Mistake("kernels still have their old name: it becomes weight", NAMES,
                 converted_with(rename=lambda name: renamed(name, without_table("kernel")))),
-        Mistake("what the head calls output_weights and output_bias keeps these names: they are "
-                "weight and bias", NAMES, converted_with(rename=lambda name: renamed(
+        Mistake("output_weights and output_bias still have their old names: they become weight and "
+                "bias", NAMES, converted_with(rename=lambda name: renamed(
                     name, without_table("output_weights", "output_bias")))),
-        Mistake("tables of embeddings have no .weight at their end", NAMES,
+        Mistake("the names of embeddings must end in .weight", NAMES,
                 converted_with(rename=lambda name: renamed(name).replace(
                     "_embeddings.weight", "_embeddings"))),
-        Mistake("Adam's averages came along: they are of the training, not of the model", FILES,
+        Mistake("Adam's averages came along: they belong to the training run, not to the model",
+                FILES,
                 converted_with(left=lambda name: name == "global_step")),
-        Mistake("global_step came along: it counts the training, the model has no such weight",
+        Mistake("global_step came along: it counts steps of training, and the model has no such "
+                "weight",
                 FILES, converted_with(left=lambda name: "adam_" in name)),
-        Mistake("everything of the training came along: Adam's averages and global_step", FILES,
+        Mistake("Adam's averages and global_step came along: both belong to the training run",
+                FILES,
                 converted_with(left=lambda name: False)),
-        Mistake("Adam's averages took the places of the weights", FILES,
+        Mistake("Adam's averages replaced the weights: leave out every name that ends in adam_m or "
+                "adam_v", FILES,
                 lambda variables: converted_with(
                     left=lambda name: name == "global_step",
                     rename=lambda name: renamed(re.sub("/adam_[mv]$", "", name)))(variables)),
-        Mistake("layer_0 is still one word: it is layer.0, a list and a place in it", NAMES,
+        Mistake("layer_0 is still one word: it becomes layer.0, a list and a place in it", NAMES,
                 converted_with(rename=lambda name: renamed(name, layer=r"layer_\1"))),
-        Mistake("the lists are called layer in Hugging Face's names, without an s", NAMES,
+        Mistake("the list is called layer in Hugging Face's names, without an s", NAMES,
                 converted_with(rename=lambda name: renamed(name, layer=r"layers.\1"))),
-        Mistake("layers are counted from 1: from 0 in both", LAYERS,
+        Mistake("layers are counted from 1 here: both count from 0", NAMES,
                 converted_with(rename=lambda name: renamed(next_layer(name)))),
-        Mistake("layers were numbered in the order of their sorted names, in which 10 comes before "
-                "2: take the number out of the name", LAYERS, numbered_in_order),
-        Mistake("the bert. at the beginning is gone: beside a head, the body keeps it", NAMES,
+        Mistake("layers were numbered in the order of their sorted names, where 10 comes before 2: "
+                "take the number from the name", NAMES, numbered_in_order),
+        Mistake("the bert. at the beginning is gone: keep it, because the file holds heads as well",
+                NAMES,
                 converted_with(rename=lambda name: renamed(name).removeprefix("bert."))),
-        Mistake("the names still have slashes: they are dots", NAMES,
+        Mistake("the names still have slashes: they become dots", NAMES,
                 converted_with(rename=lambda name: renamed(name).replace(".", "/"))),
     ),
     hints=(
-        "Split at the slashes. What happens depends on the last piece.",
-        "A table for the last piece, .T for kernels alone, nothing for Adam's and the step; where "
-        "the last piece is in no table, it is an embedding and .weight comes after it.",
+        "Split the name at its slashes. The last piece says what to do.",
+        "Make a table for the last piece. Transpose kernels only, and skip Adam's averages and "
+        "the step. A last piece that isn't in the table is an embedding, and gets .weight.",
         "re.sub(r'layer_(\\d+)', r'layer.\\1', '.'.join(path)), and "
         "tensor.T if last == 'kernel' else tensor",
     ),
@@ -280,13 +290,13 @@ def reference_load_checked(wanted: Weights, given: Weights) -> Weights:
 
 
 def bare(given: Weights) -> Weights:
-    """Names as the model has them, and weights alone."""
+    """The file's weights, by the model's names."""
     found = {name.removeprefix("bert."): tensor for name, tensor in given.items()}
     return {name: x for name, x in found.items() if name != "embeddings.position_ids"}
 
 
 def fitting(wanted: Weights, found: Weights) -> Weights:
-    """What fits of what was found; everything else stays as it is in the new model."""
+    """The new model's tensors, replaced by the file's where name and shape fit."""
     fits = {name for name, x in found.items() if name in wanted and wanted[name].shape == x.shape}
     return {name: found[name] if name in fits else x for name, x in wanted.items()}
 
@@ -298,7 +308,7 @@ def load_with(
     shapes: Callable[[Tensor, Tensor], bool] | None = lambda got, want: got.shape == want.shape,
     result: Callable[[Weights, Weights], Weights] | None = None,
 ) -> Callable[[Weights, Weights], Weights]:
-    """Another reading of names, another check left out, or something else that comes back."""
+    """Names read in another way, a check left out, or another result returned."""
 
     def answer(wanted, given):
         found = names(given)
@@ -342,7 +352,7 @@ def in_their_order(wanted: Weights, given: Weights) -> Weights:
 
 
 def loaded_or_refused(answer: Any, wanted: Weights, given: Weights) -> Any:
-    """What was done, and what came back; a ValueError is a refusal."""
+    """Whether the file was loaded or refused with a ValueError, and what was returned."""
     try:
         return "loaded", call(answer, wanted, given)
     except ValueError:
@@ -350,7 +360,7 @@ def loaded_or_refused(answer: Any, wanted: Weights, given: Weights) -> Any:
 
 
 def load_cases(seed: int) -> list[Case]:
-    """Names of both kinds, a buffer of old files, and seven ways in which tensors cannot fit."""
+    """Both kinds of names, the buffer of old files, and seven ways in which tensors don't fit."""
     shapes: dict[str, tuple[int, ...]] = {
         "embeddings.word_embeddings.weight": (5, 3),
         "encoder.layer.0.dense.weight": (3, 4),
@@ -387,58 +397,62 @@ load_checked = Exercise(
     returns={"what was done": "", "weights": ""},
     run=loaded_or_refused,
     mistakes=(
-        Mistake("what does not fit is left out without a word, as by strict=False: names that "
-                "begin with bert. all fail to fit, and the model that comes back is random", NAMES,
+        Mistake("whatever doesn't fit is skipped silently, as with strict=False: if all names "
+                "begin with bert., nothing fits and the model stays random", NAMES,
                 fitting),
-        Mistake("the names fit now, but what is missing, too many or of another shape is still "
-                "left out without a word", NAMES,
+        Mistake("the names fit now, but tensors that are missing, extra or of another shape are "
+                "still skipped silently", NAMES,
                 lambda wanted, given: fitting(wanted, bare(given))),
-        Mistake("a missing tensor is not noticed: that weight stays random", NAMES,
+        Mistake("a missing tensor goes unnoticed: that weight stays random", NAMES,
                 load_with(missing=False)),
-        Mistake("a tensor too many is not noticed: it may be a layer that your model lacks", NAMES,
+        Mistake("an extra tensor goes unnoticed: it may be a layer that your model lacks", NAMES,
                 load_with(extra=False)),
-        Mistake("missing and superfluous tensors go unnoticed: only shapes were "
-                "compared", NAMES, load_with(missing=False, extra=False)),
-        Mistake("shapes are not compared: names may agree where sizes do not", NAMES,
+        Mistake("missing and extra tensors go unnoticed: compare names as well as shapes", NAMES,
+                load_with(missing=False, extra=False)),
+        Mistake("shapes are not compared: a name may be right and the size wrong", NAMES,
                 load_with(shapes=None)),
-        Mistake("a tensor of another shape is left out: that weight stays random", NAMES,
+        Mistake("a tensor of another shape is skipped: that weight stays random", NAMES,
                 load_with(shapes=None, result=fitting)),
-        Mistake("one number was spread over a whole vector: copy_ broadcasts, so look at the "
-                "shapes first", NAMES, load_with(shapes=can_be_spread, result=spread)),
-        Mistake("as many numbers are not the same shape: a kernel that is not transposed was "
-                "squeezed in", NAMES,
+        Mistake("one number was spread over a whole vector: copy_ broadcasts, so compare the "
+                "shapes first", NAMES,
+                load_with(shapes=can_be_spread, result=spread)),
+        Mistake("only the number of elements was compared: a kernel that wasn't transposed has the "
+                "same number, in another shape", NAMES,
                 load_with(shapes=lambda got, want: got.numel() == want.numel(), result=reshaped)),
-        Mistake("only the numbers of dimensions were compared, not the shapes", NAMES,
+        Mistake("only the number of dimensions was compared: compare the whole shapes", NAMES,
                 load_with(shapes=lambda got, want: got.dim() == want.dim())),
-        Mistake("names that begin with bert. are refused: they are the same weights", NAMES,
+        Mistake("names that begin with bert. are refused: they belong to the same weights", NAMES,
                 load_with(lambda given: {
                     n: x for n, x in given.items() if n != "embeddings.position_ids"})),
-        Mistake("names that do not begin with bert. are refused: both kinds of file are about",
+        Mistake("names without bert. are refused: both kinds of file exist",
                 NAMES, load_with(lambda given: bare(
                     {n: x for n, x in given.items() if n.startswith("bert.")}))),
-        Mistake("bert. was removed everywhere, even from colbert.: remove it only at the "
-                "beginning", NAMES, load_with(lambda given: bare(
+        Mistake("bert. was removed everywhere, even from colbert.: remove it at the beginning only",
+                NAMES,
+                load_with(lambda given: bare(
                     {n.replace("bert.", ""): x for n, x in given.items()}))),
-        Mistake("position_ids were refused: they are numbers from 0 up that old files hold, not a "
-                "weight", FILES,
+        Mistake("position_ids were refused: they are the numbers 0, 1, 2, ... in old files, so "
+                "skip them", FILES,
                 load_with(lambda given: {n.removeprefix("bert."): x for n, x in given.items()})),
-        Mistake("position_ids came along: they are numbers from 0 up that old files hold, not a "
-                "weight", FILES, load_with(result=lambda wanted, found: found, names=lambda given: {
+        Mistake("position_ids came along: they are the numbers 0, 1, 2, ... in old files, and no "
+                "weights", FILES,
+                load_with(result=lambda wanted, found: found, names=lambda given: {
                     n.removeprefix("bert."): x for n, x in given.items()}, extra=False)),
-        Mistake("everything was checked, and then the new model's own weights came back", NAMES,
+        Mistake("everything was checked, but then the new model's own weights were returned", NAMES,
                 load_with(result=lambda wanted, found: wanted)),
-        Mistake("tensors were taken in their order, not by their names", NAMES, in_their_order),
-        Mistake("only the number of tensors was compared: names may differ all the same", NAMES,
+        Mistake("tensors were taken by their order: take them by their names", NAMES,
+                in_their_order),
+        Mistake("only the number of tensors was compared: the names may still differ", NAMES,
                 lambda wanted, given: load_with(
                     missing=len(bare(given)) != len(wanted),
                     extra=len(bare(given)) != len(wanted))(wanted, given)),
-        Mistake("everything is refused, even what fits", NAMES,
+        Mistake("everything is refused, even files that fit", NAMES,
                 load_with(names=lambda given: {}, missing=True)),
     ),
     hints=(
-        "What are the three ways in which two dicts of tensors cannot fit?",
-        "First make the names alike: removeprefix, and away with position_ids. Then compare the "
-        "sets of names, then each shape; raise ValueError, and say what it is that does not fit.",
+        "In which three ways can two dicts of tensors fail to fit?",
+        "First remove the prefix and position_ids. Then compare the two sets of names, and each "
+        "shape. If anything doesn't fit, raise a ValueError that says what.",
         "if found.keys() != wanted.keys(): raise ValueError(sorted(found.keys() ^ wanted.keys()))",
     ),
 )  # fmt: skip
@@ -491,7 +505,7 @@ def without_specials(states: Tensor, mask: Tensor) -> Tensor:
 
 
 def mean_of_pairs(states: Tensor, mask: Tensor) -> Tensor:
-    """The mean cosine of every token of the one with every token of the other."""
+    """The mean cosine of all pairs of tokens, one from each sentence."""
     unit = mean_vector(F.normalize(states, dim=-1), mask)
     return unit @ unit.T
 
@@ -511,58 +525,60 @@ similarities = Exercise(
     cases=similarity_cases,
     returns={"similarities": "N N"},
     mistakes=(
-        Mistake("padding was averaged in: a short sentence gets a vector of mostly nothing",
+        Mistake("padding was averaged in: the states at padding don't belong to the sentence",
                 VECTORS, similar_by(lambda x, mask: x.mean(1))),
-        Mistake("only padding was averaged: the mask is 1 where there is a token", VECTORS,
+        Mistake("only padding was averaged: the mask is 1 for real tokens", VECTORS,
                 similar_by(lambda x, mask: (x * (1 - mask)[..., None]).sum(1))),
-        Mistake("the vector of [CLS] was taken: this model was trained for the mean of all tokens",
+        Mistake("this is the state of [CLS]: the sentence's vector is the mean of all real tokens",
                 VECTORS, similar_by(lambda x, mask: x[:, 0])),
-        Mistake("the last token's vector was taken: that is for models that read left to right",
+        Mistake("this is the state of the last token: the sentence's vector is the mean of all",
                 VECTORS, similar_by(last_token)),
-        Mistake("the last position's vector was taken, and in short sentences that is padding",
+        Mistake("this is the state at the last position, which is padding in short sentences: take "
+                "the mean of all real tokens",
                 VECTORS, similar_by(lambda x, mask: x[:, -1])),
-        Mistake("this is the greatest number of each dimension, max pooling: the mean is asked for",
+        Mistake("these are maxima over the tokens (max pooling): take the mean",
                 VECTORS, similar_by(greatest)),
-        Mistake("[CLS] and [SEP] were left out: in this model's mean they count", VECTORS,
+        Mistake("[CLS] and [SEP] were left out: they are part of the mean", VECTORS,
                 similar_by(without_specials)),
-        Mistake("the vectors were not brought to length 1: long ones seem similar to everything",
+        Mistake("the vectors don't have length 1: long vectors seem similar to everything",
                 VECTORS, compared_by(lambda v: v @ v.T)),
-        Mistake("only one of the two was brought to length 1", VECTORS,
+        Mistake("only one of the two vectors has length 1: divide both by their lengths", VECTORS,
                 compared_by(lambda v: F.normalize(v, dim=-1) @ v.T)),
         Mistake("vectors were divided by their squared length: the root is missing", VECTORS,
                 compared_by(lambda v: (v / v.square().sum(-1, keepdim=True))
                             @ (v / v.square().sum(-1, keepdim=True)).T)),
-        Mistake("each dimension was brought to length 1 over the sentences: it is each sentence's "
-                "vector, so dim=-1", VECTORS,
+        Mistake("each column was divided by its length: divide each sentence's vector, with dim=-1",
+                VECTORS,
                 compared_by(lambda v: F.normalize(v, dim=0) @ F.normalize(v, dim=0).T)),
-        Mistake("vectors were divided by the sum of their sizes: their length is the root of the "
-                "sum of squares", VECTORS,
+        Mistake("vectors were divided by the sum of their absolute values: a length is the root of "
+                "the sum of squares", VECTORS,
                 compared_by(lambda v: F.normalize(v, p=1, dim=-1)
                             @ F.normalize(v, p=1, dim=-1).T)),
-        Mistake("tokens were brought to length 1 before the mean, and the mean was not: first the "
-                "mean, then its length", VECTORS, mean_of_pairs),
-        Mistake("tokens were brought to length 1 before the mean: each counts as long as it is",
+        Mistake("tokens were divided by their lengths, but the mean wasn't: take the mean first, "
+                "and then divide it by its length", VECTORS, mean_of_pairs),
+        Mistake("tokens were divided by their lengths before the mean: average the states as they "
+                "are",
                 VECTORS, similar_by(lambda x, mask: mean_vector(F.normalize(x, dim=-1), mask))),
-        Mistake("the mean of each vector was taken away first: that is a correlation, and the "
-                "cosine leaves vectors where they are", VECTORS,
+        Mistake("the mean of each vector was subtracted first: that makes a correlation, not a "
+                "cosine", VECTORS,
                 compared_by(lambda v: cosines(v - v.mean(-1, keepdim=True)))),
-        Mistake("the mean of all sentences was taken away first: then it depends on what else is "
-                "in the batch", VECTORS, compared_by(lambda v: cosines(v - v.mean(0)))),
-        Mistake("these are distances of cosines, 1 less the cosine", VECTORS,
+        Mistake("the mean of all sentences was subtracted first: then the result depends on what "
+                "else is in the batch", VECTORS, compared_by(lambda v: cosines(v - v.mean(0)))),
+        Mistake("these are cosine distances: return the cosine, not 1 minus the cosine", VECTORS,
                 compared_by(lambda v: 1 - cosines(v))),
-        Mistake("these are angles: the cosine itself is asked for", VECTORS,
+        Mistake("these are angles: return the cosine itself", VECTORS,
                 compared_by(lambda v: cosines(v).clamp(-1, 1).arccos())),
-        Mistake("these are distances between the vectors, not cosines", VECTORS,
+        Mistake("these are distances between the vectors: return cosines", VECTORS,
                 compared_by(lambda v: (v[:, None] - v).norm(dim=-1))),
-        Mistake("cosines were moved to lie between 0 and 1: they lie between -1 and 1", VECTORS,
+        Mistake("the cosines were rescaled to 0 to 1: leave them between -1 and 1", VECTORS,
                 compared_by(lambda v: (1 + cosines(v)) / 2)),
-        Mistake("rows were made to add up to 1: similarities are no shares", VECTORS,
+        Mistake("a softmax makes each row add up to 1: similarities aren't shares", VECTORS,
                 compared_by(lambda v: cosines(v).softmax(-1))),
     ),
     hints=(
-        "Two steps: one vector a sentence, and then only its direction.",
-        "Sum of the states times the mask, divided by the number of real tokens; divided by its "
-        "length; all products with all.",
+        "Make one vector for each sentence, then keep only its direction.",
+        "Multiply the states by the mask, add them up, divide by the number of real tokens, and "
+        "then by the length of the result. A matrix product compares each with each.",
         "unit = pooled / pooled.norm(dim=-1, keepdim=True); unit @ unit.T",
     ),
 )  # fmt: skip
@@ -595,7 +611,7 @@ def with_padding(input_ids: Tensor, attention_mask: Tensor, vocab_size: int) -> 
 
 
 def in_texts(input_ids: Tensor, attention_mask: Tensor, vocab_size: int) -> Tensor:
-    """In how many texts each token stands."""
+    """In how many texts each token occurs."""
     texts = [
         counted(ids, mask, vocab_size) > 0
         for ids, mask in zip(input_ids, attention_mask, strict=True)
@@ -621,46 +637,47 @@ fresh_bias = Exercise(
     cases=bias_cases,
     returns={"bias": "V"},
     mistakes=(
-        Mistake("a token that never occurs has the bias -inf: it can never be learned, and where "
-                "it is right the loss is infinite", FRESH, bias_of(lambda n: share(n).log())),
-        Mistake("padding was counted: the head would guess [PAD] most of the time", FRESH,
+        Mistake("a token that never occurs has the bias -inf: if it is ever the right answer, the "
+                "loss is infinite", FRESH, bias_of(lambda n: share(n).log())),
+        Mistake("padding was counted: then [PAD] seems to be a frequent token", FRESH,
                 with_padding),
-        Mistake("these are shares: the bias is added to logits, so it is their logarithm", FRESH,
+        Mistake("these are shares: the bias is added to logits, so take their logarithm", FRESH,
                 bias_of(lambda n: share(n + 1))),
-        Mistake("these are logarithms of counts: divide by the sum first, so that the shares add "
+        Mistake("these are logarithms of counts: divide by their sum first, so that the shares add "
                 "up to 1", FRESH, bias_of(lambda n: (n + 1).log())),
-        Mistake("the counts were divided by the tokens alone: with one more for each of V tokens, "
-                "the shares add up to more than 1", FRESH,
+        Mistake("the counts were divided by the old sum: after adding 1 to each, divide by the new "
+                "sum, or the shares add up to more than 1", FRESH,
                 bias_of(lambda n: ((n + 1) / n.sum()).log())),
-        Mistake("the one was added after dividing: to the counts", FRESH,
+        Mistake("1 was added to the shares: add it to the counts", FRESH,
                 bias_of(lambda n: share(n).log1p())),
-        Mistake("only tokens that never occur got a count of 1: every token gets one more", FRESH,
+        Mistake("only tokens that never occur got 1 more: add 1 to every count", FRESH,
                 bias_of(lambda n: share(n.clamp(min=1)).log())),
         *(
-            Mistake(f"{added:g} was added to the shares, not 1 to the counts", FRESH,
+            Mistake(f"{added:g} was added to the shares: add 1 to the counts instead", FRESH,
                     bias_of(lambda n, added=added: (share(n) + added).log()))
             for added in (1e-3, 1e-5, 1e-6, 1e-8, 1e-9, 1e-10, 1e-12)
         ),
-        Mistake("the sign is wrong: frequent tokens have the greatest bias", FRESH,
+        Mistake("the sign is wrong: frequent tokens need the largest bias", FRESH,
                 bias_of(lambda n: -share(n + 1).log())),
-        Mistake("the logarithm is to the base of 2: the softmax undoes the natural one", FRESH,
+        Mistake("this is the logarithm to base 2: the softmax undoes the natural logarithm", FRESH,
                 bias_of(lambda n: share(n + 1).log2())),
-        Mistake("the logarithm is to the base of 10: the softmax undoes the natural one", FRESH,
+        Mistake("this is the logarithm to base 10: the softmax undoes the natural logarithm", FRESH,
                 bias_of(lambda n: share(n + 1).log10())),
-        Mistake("every token has the same share: that is what a bias of 0 says", FRESH,
+        Mistake("every token has the same share, as with a bias of 0: count the tokens", FRESH,
                 bias_of(lambda n: share(torch.ones_like(n)).log())),
-        Mistake("a bias of 0 makes all V tokens equally likely: the first loss is then log V",
+        Mistake("a bias of 0 makes all V tokens equally likely: count the tokens",
                 FRESH, bias_of(torch.zeros_like)),
-        Mistake("the texts that contain a token were counted, not how often it occurs",
+        Mistake("this counts the texts that contain a token: count how often it occurs",
                 FRESH, lambda ids, mask, V: share(in_texts(ids, mask, V) + 1).log()),
-        Mistake("the biases are sorted: each belongs to its token's id", FRESH,
+        Mistake("the biases are sorted: number i must belong to the token with id i", FRESH,
                 bias_of(lambda n: share(n + 1).log().sort(descending=True).values)),
-        Mistake("the softmax was taken of counts: divide them by their sum", FRESH,
+        Mistake("this is a softmax of the counts: divide them by their sum", FRESH,
                 bias_of(lambda n: n.log_softmax(-1))),
     ),
     hints=(
-        "What does the head say before it has learned anything, if its logits are the bias alone?",
-        "Count the ids whose mask is 1, add 1 to every count, divide by the new sum, logarithm.",
+        "What does the head say if its logits are the bias alone?",
+        "Count the ids whose mask is 1, add 1 to every count, divide by the new sum, and take the "
+        "logarithm.",
         "counts = torch.bincount(input_ids[attention_mask == 1], minlength=vocab_size) + 1; "
         "(counts / counts.sum()).log()",
     ),
@@ -675,7 +692,7 @@ def reference_process_loss(losses: Tensor, counts: list[int]) -> Tensor:
 
 
 def process_cases(seed: int) -> list[Case]:
-    """Unlike numbers of tokens, and a process that has none: this one, or another."""
+    """Different numbers of tokens; a process without any, this one or another."""
     cases = []
     for number, counts in ((5, [5, 2, 9]), (1, [7, 1]), (0, [3, 0, 4, 6]), (6, [2, 8, 6, 0])):
         (losses,) = draw((number,), seed=seed + number)
@@ -690,41 +707,51 @@ process_loss = Exercise(
     cases=process_cases,
     returns={"loss": ""},
     mistakes=(
-        Mistake("this is the process's own mean: a token of a process with few weighs more, and "
-                "without a token it is 0/0, NaN", GPU, lambda x, counts: x.mean()),
-        Mistake("this is the process's own mean, NaN taken care of: a token of a process with few "
-                "still weighs more", GPU, lambda x, counts: x.mean().nan_to_num()),
-        Mistake("the number of processes is missing: gradients are averaged over them, so each "
-                "divides by it once more", GPU, lambda x, counts: x.sum() / sum(counts)),
-        Mistake("the number of processes is missing, and without a token a mean is NaN", GPU,
+        Mistake("this is the mean over this process alone: a token counts more in a process that "
+                "has few, and without any token it's NaN", GPU,
+                lambda x, counts: x.mean()),
+        Mistake("this is still the mean over this process alone, without NaN: a token counts more "
+                "in a process that has few", GPU, lambda x, counts: x.mean().nan_to_num()),
+        Mistake("multiply by the number of processes, because averaging gradients divides by it",
+                GPU,
+                lambda x, counts: x.sum() / sum(counts)),
+        Mistake("multiply by the number of processes, and take a sum, because the mean of no token "
+                "is NaN", GPU,
                 lambda x, counts: x.mean() * len(x) / sum(counts)),
-        Mistake("0 times NaN is NaN: where there is no token, take a sum and not a mean", GPU,
+        Mistake("without a token the mean is NaN, and 0 times NaN is NaN: take the sum of the "
+                "losses", GPU,
                 lambda x, counts: x.mean() * len(x) * len(counts) / sum(counts)),
-        Mistake("this is the sum: it is not divided by all processes' tokens", GPU,
+        Mistake("this is the sum: divide it by the number of tokens in all processes", GPU,
                 lambda x, counts: x.sum()),
-        Mistake("the number of processes divides once more: it is what the averaging has already "
-                "divided by, so multiply", GPU,
+        Mistake("this divides by the number of processes once more: averaging already does that, "
+                "so multiply", GPU,
                 lambda x, counts: x.sum() / len(counts) / sum(counts)),
-        Mistake("the sum was multiplied by the number of processes, but not divided by the tokens",
+        Mistake("the sum was multiplied by the number of processes, but not divided by the tokens "
+                "of all processes",
                 GPU, lambda x, counts: x.sum() * len(counts)),
-        Mistake("the sum was divided by the number of processes: by the tokens of all, and times "
-                "the processes", GPU, lambda x, counts: x.sum() / len(counts)),
-        Mistake("the own mean was divided by the number of processes: averaging does that already",
+        Mistake("the sum was divided by the number of processes: divide by the tokens of all "
+                "processes, and multiply by their number", GPU,
+                lambda x, counts: x.sum() / len(counts)),
+        Mistake("this is the mean over this process, divided by the number of processes: averaging "
+                "does that already, and tokens still count unequally",
                 GPU, lambda x, counts: x.mean() / len(counts)),
-        Mistake("the own mean was multiplied by the number of processes: each token's weight still "
-                "depends on its process", GPU, lambda x, counts: x.mean() * len(counts)),
-        Mistake("every process was divided by the greatest count: by the mean count", GPU,
+        Mistake("this is the mean over this process, times the number of processes: tokens still "
+                "count unequally", GPU, lambda x, counts: x.mean() * len(counts)),
+        Mistake("the sum was divided by the largest count: divide by the mean count", GPU,
                 lambda x, counts: x.sum() / max(counts)),
-        Mistake("this divides by the first process's tokens: by the mean count of all", GPU,
+        Mistake("the sum was divided by the count of the first process: divide by the mean count",
+                GPU,
                 lambda x, counts: x.sum() / counts[0]),
-        Mistake("processes without a token were not counted: gradients are averaged over all",
-                GPU, lambda x, counts: x.sum() * sum(c > 0 for c in counts) / sum(counts)),
-        Mistake("the sum was divided by the other processes' tokens: by those of all", GPU,
+        Mistake("processes without a token were left out: gradients are averaged over all of them",
+                GPU,
+                lambda x, counts: x.sum() * sum(c > 0 for c in counts) / sum(counts)),
+        Mistake("the sum was divided by the tokens of the other processes: divide by the tokens of "
+                "all", GPU,
                 lambda x, counts: x.sum() * len(counts) / (sum(counts) - len(x))),
     ),
     hints=(
-        "Write down the mean over all tokens of all processes, and what the averaging makes of the "
-        "losses that the processes give it.",
+        "Write down the mean over all tokens, and then what averaging makes of the losses that the "
+        "processes return.",
         "Averaging gives (loss 1 + ... + loss W) / W. It should give (sum 1 + ... + sum W) / all.",
         "losses.sum() * len(counts) / sum(counts)",
     ),
@@ -767,7 +794,7 @@ def cost_with(
     rate: Callable[[float, float], float] = lambda speed, used: speed * used,
     pay: Callable[[float, float], float] = lambda hours, price: hours * price,
 ) -> Callable[..., Cost]:
-    """Another count of one part, or another way from operations to hours and to a price."""
+    """One part counted differently, or another way to get hours and a price."""
 
     def answer(layers, hidden, length, vocabulary, asked, tokens, speed, used, price):
         operations = passes * (
@@ -792,55 +819,60 @@ training_cost = Exercise(
     ],
     returns={"operations": "", "hours": "", "price": ""},
     mistakes=(
-        Mistake("this is the forward pass alone: the backward pass costs twice as much again", COST,
+        Mistake("this is the forward pass alone: the backward pass adds twice as much", COST,
                 cost_with(passes=1)),
-        Mistake("the backward pass costs two forward passes, one for the states and one for the "
-                "weights: all in all three", COST, cost_with(passes=2)),
-        Mistake("a multiplication and an addition are two operations", COST,
+        Mistake("the backward pass costs as much as two forward passes, one for the states and one "
+                "for the weights: that makes three in all", COST, cost_with(passes=2)),
+        Mistake("a multiplication with its addition counts as two operations", COST,
                 cost_with(passes=1.5)),
-        Mistake("attention's products are missing, of queries with keys and of weights with "
-                "values: they grow with the length", COST, cost_with(scores=lambda T, D: 0)),
+        Mistake("attention's two products are missing, queries with keys and weights with values: "
+                "they grow with the length", COST, cost_with(scores=lambda T, D: 0)),
         Mistake("one of attention's products is missing: there are two, queries with keys and "
-                "weights with values", COST, cost_with(scores=lambda T, D: 2 * T * D)),
-        Mistake("attention's products are those of a whole text, T squared: a token has T of them",
-                COST, cost_with(scores=lambda T, D: 4 * T**2 * D)),
-        Mistake("the head counts at every position: it is asked only where something is hidden",
+                "weights with values", COST,
+                cost_with(scores=lambda T, D: 2 * T * D)),
+        Mistake("attention's products are counted for a whole text, T squared: count T for one "
+                "token", COST,
+                cost_with(scores=lambda T, D: 4 * T**2 * D)),
+        Mistake("the head is counted at every position: it works on the hidden tokens only",
                 COST, cost_with(share=lambda asked: 1)),
-        Mistake("the head is missing: with a small model, it is a large part", COST,
+        Mistake("the head is missing: it works on the share `asked` of all tokens", COST,
                 cost_with(share=lambda asked: 0)),
-        Mistake("the head's decoder is missing: D times V for each token that is asked", COST,
+        Mistake("the head's second matrix is missing, D times V", COST,
                 cost_with(head=lambda D, V: 2 * D**2)),
-        Mistake("the head's dense layer is missing: D times D before the decoder", COST,
+        Mistake("the head's first matrix is missing, D times D", COST,
                 cost_with(head=lambda D, V: 2 * D * V)),
-        Mistake("the token matrix counts in the embeddings too: a row is looked up there, and "
-                "nothing is multiplied", COST, cost_with(more=lambda D, V: 2 * D * V)),
-        Mistake("the feed-forward layer is missing: two matrices of D times 4 D", COST,
+        Mistake("the token matrix is counted in the embeddings as well: a row is looked up there, "
+                "and nothing is multiplied", COST, cost_with(more=lambda D, V: 2 * D * V)),
+        Mistake("the feed-forward is missing: it has two matrices, D times 4 D and back", COST,
                 cost_with(matrices=lambda D: 8 * D**2)),
-        Mistake("a third of a layer's matrices is missing: attention has four of D times D, the "
-                "feed-forward layer one of D times 4 D up and one down", COST,
+        Mistake("a third of a layer's weights is missing: attention has four matrices of D times "
+                "D, and the feed-forward has one of D times 4 D and one back", COST,
                 cost_with(matrices=lambda D: 16 * D**2)),
-        Mistake("attention's output matrix is missing: it has four, not three", COST,
+        Mistake("attention's output matrix is missing: there are four matrices in it, not three",
+                COST,
                 cost_with(matrices=lambda D: 22 * D**2)),
-        Mistake("this is one layer: there are `layers` of them", COST,
+        Mistake("this is one layer: multiply by `layers`", COST,
                 cost_with(depth=lambda layers: 1)),
-        Mistake("the hours are those of a device that is always at its highest speed: a share of "
-                "it is used", COST, cost_with(rate=lambda speed, used: speed)),
-        Mistake("the share that is used makes it faster here: divide by it", COST,
+        Mistake("this assumes that the device always runs at its highest speed: multiply the speed "
+                "by `used`", COST, cost_with(rate=lambda speed, used: speed)),
+        Mistake("a smaller share `used` makes the run shorter here: the speed is speed times used",
+                COST,
                 cost_with(rate=lambda speed, used: speed / used)),
-        Mistake("the share that is not used was counted", COST,
+        Mistake("the speed was multiplied by 1 - used: multiply it by used", COST,
                 cost_with(rate=lambda speed, used: speed * (1 - used))),
         Mistake("these are seconds: an hour has 3600", COST, cost_with(seconds=1)),
         Mistake("these are minutes: an hour has 3600 seconds", COST, cost_with(seconds=60)),
-        Mistake("these are days: hours are asked for", COST, cost_with(seconds=86400)),
-        Mistake("the hours were divided by the price of one: multiply", COST,
+        Mistake("these are days: return hours", COST, cost_with(seconds=86400)),
+        Mistake("the hours were divided by the price: multiply", COST,
                 cost_with(pay=lambda hours, price: hours / price)),
-        Mistake("this is the price of one hour, not of all", COST,
+        Mistake("this is the price of one hour: multiply by the hours", COST,
                 cost_with(pay=lambda hours, price: price)),
     ),
     hints=(
-        "Go along one token's way and count the matrices that it is multiplied by.",
-        "Forward, for a token: 2 times 12 D squared a layer, 2 times 2 T D for attention's two "
-        "products, and for the share that is asked 2 D squared and 2 D V. Three times that.",
+        "Follow one token through the model, and count the matrices it is multiplied by.",
+        "Forward, a layer costs 2 times 12 D squared, plus 2 times 2 T D for attention's two "
+        "products. The head costs 2 D squared plus 2 D V, times `asked`. Then take three times all "
+        "of that.",
         "3 * (layers * (24 * hidden**2 + 4 * length * hidden) + asked * (2 * hidden**2 + "
         "2 * hidden * vocabulary))",
     ),
@@ -856,3 +888,158 @@ EXERCISES = (
     process_loss,
     training_cost,
 )
+
+
+# Blanks in the chapter
+
+TYPES = {"F32": torch.float32, "I64": torch.int64}
+
+
+def reference_read_tensor(raw: bytes, name: str) -> Tensor:
+    return load(raw)[name]
+
+
+def read_from(start: Callable[[bytes], int], turned: bool = False) -> Callable[..., Tensor]:
+    """The bytes between an entry's offsets, counted from another place, or column by column."""
+
+    def answer(raw, name):
+        entry = header_of(raw)[name]
+        begin, end = (start(raw) + offset for offset in entry["data_offsets"])
+        found = torch.frombuffer(bytearray(raw[begin:end]), dtype=TYPES[entry["dtype"]])
+        return found.reshape(entry["shape"][::-1]).T if turned else found.reshape(entry["shape"])
+
+    return answer
+
+
+def after_header(raw: bytes) -> int:
+    return 8 + int.from_bytes(raw[:8], "little")
+
+
+def header_of(raw: bytes) -> dict[str, Any]:
+    return json.loads(raw[8 : after_header(raw)])
+
+
+def by_place(place: int) -> Callable[[bytes, str], Tensor]:
+    """The tensor at a place in the file, whatever its name."""
+    return lambda raw, name: load(raw)[
+        sorted(load(raw), key=lambda n: header_of(raw)[n]["data_offsets"])[place]
+    ]
+
+
+def read_cases(seed: int) -> list[Case]:
+    """Files of three tensors, all of one shape and type, of which the second is to be read."""
+    floats = draw(*[(3, 3)] * 3, seed=seed)
+    integers = [torch.arange(4).reshape(2, 2) + 7 * n for n in range(3)]
+    names = ("key.weight", "query.weight", "value.weight")
+    files = [save(dict(zip(names, each, strict=True))) for each in (floats, integers)]
+    return [(raw, "query.weight") for raw in files]
+
+
+read_tensor = Exercise(
+    name="read_tensor",
+    chapter=11,
+    reference=reference_read_tensor,
+    cases=read_cases,
+    returns={"tensor": "rows columns"},
+    mistakes=(
+        Mistake("the offsets count from the end of the header: add its length and the 8 bytes "
+                "before it", FILES, read_from(lambda raw: 0)),
+        Mistake("the tensor begins 8 bytes too early: the header comes after the 8 bytes that give "
+                "its length", FILES, read_from(lambda raw: after_header(raw) - 8)),
+        Mistake("these bytes are part of the header: add its length to the offsets", FILES,
+                read_from(lambda raw: 8)),
+        Mistake("the numbers fill columns here: they come row by row, so reshape them to the shape "
+                "in the entry", FILES, read_from(after_header, turned=True)),
+        Mistake("this is the first tensor of the file: take the entry with the given name", FILES,
+                by_place(0)),
+        Mistake("this is the last tensor of the file: take the entry with the given name", FILES,
+                by_place(-1)),
+    ),
+)  # fmt: skip
+
+
+def reference_largest_difference(mine: Tensor, theirs: Tensor, attention_mask: Tensor) -> Tensor:
+    return (mine - theirs)[attention_mask == 1].abs().max()
+
+
+def difference_cases(seed: int) -> list[Case]:
+    """States whose largest difference is below 0; in the first batch, padding differs more."""
+    cases = []
+    for lengths, padding in (((5, 3), 40), ((2, 6, 4), 0)):
+        shape = (len(lengths), max(lengths), 4)
+        states, error = draw(shape, shape, seed=seed + len(lengths))
+        mask = draw_mask(lengths)
+        error[-1, 1, 2] = -3 - error[mask == 1].abs().max()
+        cases.append((states, states - error - padding * (1 - mask)[..., None], mask))
+    return cases
+
+
+largest_difference = Exercise(
+    name="largest_difference",
+    chapter=11,
+    reference=reference_largest_difference,
+    cases=difference_cases,
+    returns={"difference": ""},
+    mistakes=(
+        Mistake("padding was compared as well: pick the rows whose mask is 1", LAYERS,
+                lambda a, b, mask: (a - b).abs().max()),
+        Mistake("only padding was compared: the mask is 1 for real tokens", LAYERS,
+                lambda a, b, mask: (a - b)[mask == 0].abs().max()),
+        Mistake("the sign counts here, so a large negative difference goes unnoticed: take the "
+                "absolute value first", LAYERS, lambda a, b, mask: (a - b)[mask == 1].max()),
+        Mistake("this is the mean difference: one wrong number among many hardly changes a mean",
+                LAYERS, lambda a, b, mask: (a - b)[mask == 1].abs().mean()),
+        Mistake("this is the difference of the two largest numbers: subtract first, then take the "
+                "largest", LAYERS,
+                lambda a, b, mask: (a[mask == 1].max() - b[mask == 1].max()).abs()),
+        Mistake("this is the length of the whole difference: take its largest number", LAYERS,
+                lambda a, b, mask: (a - b)[mask == 1].norm()),
+        Mistake("only the first text was compared", LAYERS,
+                lambda a, b, mask: (a - b)[0][mask[0] == 1].abs().max()),
+    ),
+)  # fmt: skip
+
+
+def reference_best_matches(queries: Tensor, texts: Tensor, number: int) -> Tensor:
+    return (queries @ F.normalize(texts, dim=-1).T).topk(number).indices
+
+
+def best_by(scores: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Tensor]:
+    """Another score (Q, N)."""
+    return lambda queries, texts, number: scores(queries, texts).topk(number).indices
+
+
+def matching(queries: Tensor, texts: Tensor) -> Tensor:
+    return F.normalize(queries, dim=-1) @ F.normalize(texts, dim=-1).T
+
+
+def match_cases(seed: int) -> list[Case]:
+    """Texts of very different lengths, so that a dot product finds others than the cosine."""
+    cases = []
+    for shapes, number in ((((3, 6), (7, 6)), 2), (((4, 5), (9, 5)), 3)):
+        queries, texts = draw(*shapes, seed=seed + number)
+        cases.append((queries, texts * torch.arange(1.0, len(texts) + 1)[:, None], number))
+    return cases
+
+
+best_matches = Exercise(
+    name="best_matches",
+    chapter=11,
+    reference=reference_best_matches,
+    cases=match_cases,
+    returns={"places": "Q number"},
+    mistakes=(
+        Mistake("these are dot products: divide each text by its length, or long vectors seem "
+                "close to every question", VECTORS, best_by(lambda q, t: q @ t.T)),
+        Mistake("these are the worst matches: take the largest cosines", VECTORS,
+                best_by(lambda q, t: -matching(q, t))),
+        Mistake("the best matches come last: put the best first", VECTORS,
+                lambda q, t, number: matching(q, t).topk(number).indices.flip(-1)),
+        Mistake("these are the closest by distance, where long vectors are far from everything: "
+                "compare directions", VECTORS, best_by(lambda q, t: -torch.cdist(q, t))),
+        Mistake("each column was divided by its length: it is each text's vector, so dim=-1",
+                VECTORS, best_by(lambda q, t: F.normalize(q, dim=0) @ F.normalize(t, dim=0).T)),
+    ),
+)  # fmt: skip
+
+BLANKS = (read_tensor, largest_difference, best_matches)
