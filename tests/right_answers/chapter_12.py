@@ -193,6 +193,43 @@ def list_by_confidence(guess, ids, mask_id, steps):
     return torch.tensor(text)
 
 
+def loop_film(ids, u, times):
+    """Row by row."""
+    rows = [ids.masked_fill(u < t, MASK) for t in times.tolist()]
+    return torch.stack(rows)
+
+
+def kept_film(ids, u, times):
+    """What stays, and [MASK] where nothing stays."""
+    stays = u.expand(len(times), -1) >= times.unsqueeze(1)
+    return ids * stays + MASK * ~stays
+
+
+def loop_clock_loss(nats, hidden, t):
+    texts = zip(nats, hidden, t.tolist(), strict=True)
+    return sum(float(row[asked].sum()) / when / len(row) for row, asked, when in texts) / len(nats)
+
+
+def weighted_clock_loss(nats, hidden, t):
+    """A mean over all places, where hidden ones weigh 1/t and others nothing."""
+    return torch.where(hidden, nats / t[:, None], 0.0).mean()
+
+
+def loop_step_back(page, drawn, lots, t, s):
+    new = page.clone()
+    for place in range(len(page)):
+        if page[place] == MASK and lots[place] < 1 - s / t:
+            new[place] = drawn[place]
+    return new
+
+
+def stretched_step_back(page, drawn, lots, t, s):
+    """A blank's u lies evenly between 0 and t. From the top down: between s and t it appears."""
+    u = t * (1 - lots)
+    appears = page.eq(MASK) & (u > s)
+    return page.masked_scatter(appears, drawn[appears])
+
+
 RIGHT = {
     "equal_distances": [
         [5, 6, 1, 4],
@@ -205,4 +242,7 @@ RIGHT = {
     "right_by_share": [bucket_shares, loop_shares, masked_shares],
     "ancestral": [split_ancestral, counted_ancestral],
     "by_confidence": [llada_by_confidence, list_by_confidence],
+    "film": [loop_film, kept_film],
+    "clock_loss": [loop_clock_loss, weighted_clock_loss],
+    "step_back": [loop_step_back, stretched_step_back],
 }

@@ -38,7 +38,7 @@ SPREAD = "Random, but evenly spread"
 WRITE = "Write"
 MASK_PREDICT = "Isn't that just mask-predict?"
 PEOPLE = "Mistakes people make here"
-PAD, UNK, CLS, SEP, MASK = range(5)  # as in the vocabulary of mini-sotu
+PAD, UNK, CLS, SEP, MASK = range(5)  # as in every vocabulary of minibert
 VOCABULARY = 40
 
 
@@ -52,19 +52,19 @@ equal_distances = Exercise(
     returns={"the numbers": ""},
     run=prediction,
     mistakes=(
-        Mistake("1 is missing: rounded down, t times the length goes from 0 to one less than all, "
-                "but at least one token must be hidden", SPREAD, (4, 5, 0, 3)),
-        Mistake("these are rounded to the nearest number, which may be 0, and all would be half as "
-                "likely as the others: round down and add 1", SPREAD, (4, 6, 0, 4)),
-        Mistake("these are rounded to the nearest number, and 0 became 1: then 1 is three times as "
-                "likely as all, so round down and add 1", SPREAD, (4, 6, 1, 4)),
+        Mistake("1 is missing: t times the length, rounded down, goes from 0 to one less than "
+                "all, but at least one token must be hidden", SPREAD, (4, 5, 0, 3)),
+        Mistake("these are rounded to the nearest number, which may be 0, and hiding all is half "
+                "as likely as any other number: round down and add 1", SPREAD, (4, 6, 0, 4)),
+        Mistake("these are rounded to the nearest number, and 0 became 1, so 1 is three times as "
+                "likely as all: round down and add 1", SPREAD, (4, 6, 1, 4)),
         Mistake("a text can't hide more tokens than it has: t has passed 1, so it must begin again "
                 "at 0, as on a clock", SPREAD, (5, 6, 6, 16)),
         Mistake("t has passed 1 and was cut off there, so whole texts are hidden too often: begin "
                 "again at 0, as on a clock", SPREAD, (5, 6, 5, 12)),
-        Mistake("all texts have the same t: each text's t is a quarter further round the clock",
+        Mistake("all texts have the same t: move a quarter of the clock on for each text",
                 SPREAD, (5, 4, 3, 7)),
-        Mistake("the t of the four texts are in order of size: the first text has 0.55 itself",
+        Mistake("the four t were sorted: the first text has 0.55, and the others follow",
                 SPREAD, (1, 3, 3, 10)),
         Mistake("these numbers go from 0 to all: if nothing is hidden, there is nothing to learn",
                 SPREAD, (4, 6, 0, 3)),
@@ -74,10 +74,10 @@ equal_distances = Exercise(
                 "without them", SPREAD, (6, 8, 1, 5)),
         Mistake("you went round the clock backwards: each t is a quarter more than the last",
                 SPREAD, (5, 3, 1, 10)),
-        Mistake("the rest of the clock was divided, from 0.55 to 1: low numbers of hidden tokens "
-                "would then be rare", SPREAD, (5, 5, 4, 11)),
-        Mistake("the rest of the clock was divided, from 0.55 to 1, both ends counted: low numbers "
-                "of hidden tokens would then be rare", SPREAD, (5, 5, 5, 12)),
+        Mistake("only the part of the clock from 0.55 to 1 was divided, so low numbers would be "
+                "rare", SPREAD, (5, 5, 4, 11)),
+        Mistake("only the part of the clock from 0.55 to 1 was divided, with both ends, so low "
+                "numbers would be rare", SPREAD, (5, 5, 5, 12)),
         Mistake("the distance is a third: four texts go once round the clock, so it is a quarter",
                 SPREAD, (5, 7, 2, 7)),
         Mistake("these are the tokens that stay visible", SPREAD, (3, 1, 4, 8)),
@@ -348,8 +348,8 @@ text_by_text = Exercise(
                     lambda nats, number: nats.mean())),
         Mistake("1/n is there twice: a mean over hidden tokens is divided by n already", BOUND,
                 loss_with(lambda nats, number: (nats.sum(1) / number**2).mean())),
-        Mistake("these are nats of a whole text, by the factor T: leave it out to get nats per "
-                "token", BOUND, loss_with(
+        Mistake("these are nats of a whole text: leave out the factor T to get nats per token",
+                BOUND, loss_with(
                     lambda nats, number: nats.shape[1] * by_text(nats, number))),
         Mistake("the texts' means were added up: take their mean, or the loss grows with the batch",
                 LOSS, loss_with(lambda nats, number: (nats.sum(1) / number).sum())),
@@ -531,7 +531,8 @@ writer_and_bound = Exercise(
                     writer_of(nats) - math.log(len(nats)), nats.mean()))),
         Mistake("the orders' nats were added up: the bound is their mean", BOUND,
                 orders_with(lambda nats: (writer_of(nats), nats.sum()))),
-        Mistake("this is the best order, twice: the writer draws an order at random", BOUND,
+        Mistake("both numbers belong to the best order, but the writer draws an order at random",
+                BOUND,
                 orders_with(lambda nats: (nats.min(), nats.min()))),
         Mistake("the writer's number belongs to the best order, but the writer draws an order at "
                 "random", BOUND, orders_with(lambda nats: (nats.min(), nats.mean()))),
@@ -664,8 +665,8 @@ right_by_share = Exercise(
                 grouped_with(share=lambda hidden, lengths, T: 1 - hidden / lengths)),
         Mistake("a share on a border went into the quarter above: 25 % belongs to the first",
                 HOW_MUCH, grouped_with(quarter=lambda share: (4 * share).long().clamp(max=3))),
-        Mistake("a share on a border went into the quarter above, and texts that are wholly hidden "
-                "got lost: all hidden is the end of the last quarter", HOW_MUCH,
+        Mistake("a share on a border went into the quarter above, and texts in which everything "
+                "is hidden were lost: they belong to the last quarter", HOW_MUCH,
                 grouped_with(quarter=lambda share: (4 * share).long())),
         Mistake("the shares were rounded to the nearest quarter: a text belongs to the quarter "
                 "whose end it does not exceed", HOW_MUCH, grouped_with(
@@ -836,8 +837,8 @@ ancestral = Exercise(
                 "each step", WRITE, ancestral_with(guesses="once")),
         Mistake("the blanks were filled from left to right: take them in the order given", WRITE,
                 ancestral_with(arrange=lambda order, T: sorted(order))),
-        Mistake("a step takes every place of `order` that is `steps` after the last: take "
-                "neighbours, the next part of `order`", WRITE,
+        Mistake("a step takes every place of `order` that is `steps` after the last: take the "
+                "next part of `order` in one piece", WRITE,
                 ancestral_with(lambda N, steps, step: (step, N, steps))),
         Mistake("the blanks were filled from the end of `order`", WRITE,
                 ancestral_with(arrange=lambda order, T: order[::-1])),
@@ -988,8 +989,8 @@ by_confidence = Exercise(
         Mistake("N / steps was rounded up, so the last steps have little or nothing to write: "
                 "divide first, and round what each step has written in all", WRITE,
                 confident_with(size_of(cut_up))),
-        Mistake("the blanks that are left were divided by the steps that are left: that is even "
-                "too, but after step s it is N s / steps that must be written", WRITE,
+        Mistake("the blanks that are left were divided by the steps that are left: those parts "
+                "are even as well, but N s / steps tokens must be written after step s", WRITE,
                 confident_with(lambda N, steps, step, left: left // (steps - step))),
         Mistake("the larger parts come first, as numpy's array_split makes them: here N s / steps "
                 "tokens are written after step s, rounded down", WRITE,
@@ -1006,7 +1007,7 @@ by_confidence = Exercise(
         Mistake("the probabilities of the first step decided all steps: every written token "
                 "changes them, so measure again in each step", WRITE,
                 confident_with(measure_once=True)),
-        Mistake("the largest logit was compared: it says nothing without all others, so take the "
+        Mistake("the largest logit was compared: it says nothing without the others, so take the "
                 "softmax first", WRITE, confident_with(measure=lambda logits: logits.amax(-1))),
         Mistake("the lead over the second token was compared: sure means the probability of the "
                 "likeliest", WRITE, confident_with(measure=lead)),
@@ -1036,3 +1037,173 @@ EXERCISES = (
     ancestral,
     by_confidence,
 )
+
+
+# Blanks in the chapter
+
+
+def reference_film(ids: Tensor, u: Tensor, times: Tensor) -> Tensor:
+    return torch.where(u < times[:, None], MASK, ids)
+
+
+def film_cases(seed: int) -> list[Case]:
+    """Times that rise, times that fall, and one that equals a token's u."""
+    cases: list[Case] = []
+    for number, (T, times) in enumerate(((9, (0.0, 0.3, 0.7, 1.0)), (5, (0.9, 0.4)))):
+        (u,) = draw((T,), seed=seed + number)
+        u = (u.argsort().argsort() + 0.5) / T  # evenly from 0 to 1, in random order
+        ids = draw_ids(VOCABULARY - 5, T, seed=seed + number) + 5
+        u[1] = times[-2]
+        cases.append((ids, u, torch.tensor(times)))
+    return cases
+
+
+def by_share(ids: Tensor, times: Tensor, rank: Tensor) -> Tensor:
+    """A fixed share of the tokens is hidden, by rank."""
+    return torch.where(rank < (times[:, None] * len(ids)).round(), MASK, ids)
+
+
+film = Exercise(
+    name="film",
+    chapter=12,
+    reference=reference_film,
+    cases=film_cases,
+    returns={"rows": "times T"},
+    mistakes=(
+        Mistake("tokens and blanks are swapped: a token is hidden if its u is below t, so at t = 0 "
+                "nothing is hidden", FORWARD,
+                lambda ids, u, times: torch.where(u >= times[:, None], MASK, ids)),
+        Mistake("a token whose u equals t is hidden too: it disappears only when t has passed its "
+                "u", FORWARD, lambda ids, u, times: torch.where(u <= times[:, None], MASK, ids)),
+        Mistake("u was compared with 1 - t, so the text fades in instead of out", FORWARD,
+                lambda ids, u, times: torch.where(u < 1 - times[:, None], MASK, ids)),
+        Mistake("hidden tokens became 0, which is [PAD]: the sign for a blank is MASK", FORWARD,
+                lambda ids, u, times: ids * (u >= times[:, None])),
+        Mistake("every row is the same: compare u with each of the times, which needs "
+                "`times[:, None]`", FORWARD,
+                lambda ids, u, times: torch.where(u < times[-1], MASK, ids).repeat(len(times), 1)),
+        Mistake("a fixed share of the tokens is hidden in each row: here every token is compared "
+                "with t, and the number is left to chance", FORWARD,
+                lambda ids, u, times: by_share(ids, times, u.argsort().argsort())),
+        Mistake("the tokens disappear from left to right: each of them has a u of its own", FORWARD,
+                lambda ids, u, times: by_share(ids, times, torch.arange(len(ids)))),
+    ),
+)  # fmt: skip
+
+
+def reference_clock_loss(nats: Tensor, hidden: Tensor, t: Tensor) -> Tensor:
+    return ((nats * hidden).sum(1) / t).mean() / nats.shape[1]
+
+
+def clock_loss_cases(seed: int) -> list[Case]:
+    """Some texts hide nothing, and their loss is 0."""
+    cases: list[Case] = []
+    for number, (B, T) in enumerate(((4, 7), (3, 5))):
+        nats, u, t = draw((B, T), (B, T), (B,), seed=seed + number)
+        t = 0.15 + 0.8 * t.sigmoid()
+        hidden = u.sigmoid() < t[:, None]
+        hidden[0] = False
+        cases.append((nats.abs(), hidden, t))
+    return cases
+
+
+def clock_with(
+    weight: Callable[[Tensor, Tensor], Tensor] = lambda hidden, t: 1 / t,
+) -> Callable[..., Tensor]:
+    """Another weight of each text: hidden (B, T), t (B,) -> (B,)."""
+    return lambda nats, hidden, t: (
+        ((nats * hidden).sum(1) * weight(hidden, t)).mean() / nats.shape[1]
+    )
+
+
+clock_loss = Exercise(
+    name="clock_loss",
+    chapter=12,
+    reference=reference_clock_loss,
+    cases=clock_loss_cases,
+    returns={"the loss": ""},
+    run=plain_numbers,
+    mistakes=(
+        Mistake("the weight 1/t is missing, so a text with many blanks counts more than a text "
+                "with few", BOUND, clock_with(lambda hidden, t: torch.ones_like(t))),
+        Mistake("the nats were multiplied by t: divide by it", BOUND,
+                clock_with(lambda hidden, t: t)),
+        Mistake("these are nats of a whole text: divide by the number of its tokens", BOUND,
+                lambda nats, hidden, t: ((nats * hidden).sum(1) / t).mean()),
+        Mistake("visible tokens count too: multiply by `hidden` first", BOUND,
+                lambda nats, hidden, t: (nats.sum(1) / t).mean() / nats.shape[1]),
+        Mistake("this counts the visible tokens and leaves out the hidden ones", BOUND,
+                lambda nats, hidden, t: ((nats * ~hidden).sum(1) / t).mean() / nats.shape[1]),
+        Mistake("the weight is 1/n, with the number of hidden tokens. That gives the same bound, "
+                "but here you are asked for the clock's 1/t", BOUND,
+                lambda nats, hidden, t: (
+                    (nats * hidden).sum(1) / hidden.sum(1).clamp(min=1)).mean()),
+        Mistake("each text was divided by n and by t: one of the two weights is enough", BOUND,
+                lambda nats, hidden, t: (
+                    (nats * hidden).sum(1) / hidden.sum(1).clamp(min=1) / t).mean()),
+        Mistake("this is one mean over all hidden tokens of the batch: weigh each text by 1/t",
+                PEOPLE, lambda nats, hidden, t: (nats * hidden).sum() / hidden.sum()),
+        Mistake("the texts were added up: take their mean", BOUND,
+                lambda nats, hidden, t: ((nats * hidden).sum(1) / t).sum() / nats.shape[1]),
+        Mistake("the mean of all texts was divided by the mean t: each text has its own t", BOUND,
+                lambda nats, hidden, t: (nats * hidden).mean() / t.mean()),
+    ),
+)  # fmt: skip
+
+
+def reference_step_back(page: Tensor, drawn: Tensor, lots: Tensor, t: float, s: float) -> Tensor:
+    return torch.where((page == MASK) & (lots < (t - s) / t), drawn, page)
+
+
+def step_back_cases(seed: int) -> list[Case]:
+    """In the middle, at the beginning and in the last step, in which everything is written."""
+    cases: list[Case] = []
+    for number, (t, s) in enumerate(((0.8, 0.5), (1.0, 0.75), (0.25, 0.0), (0.5, 0.3))):
+        T = 24
+        (lots,) = draw((T,), seed=seed + number)
+        lots = (lots.argsort().argsort() + 0.5) / T
+        tokens = draw_ids(VOCABULARY - 5, 2 * T, seed=seed + number) + 5
+        page, drawn = tokens[:T].clone(), tokens[T:]
+        (u,) = draw((T,), seed=seed + number + 10)
+        page[u.argsort()[: round(t * T)]] = MASK
+        cases.append((page, drawn, lots, t, s))
+    return cases
+
+
+def back_with(share: Callable[[float, float], float]) -> Callable[..., Tensor]:
+    """Another probability that a blank is written in the step from t to s."""
+    return lambda page, drawn, lots, t, s: torch.where(
+        (page == MASK) & (lots < share(t, s)), drawn, page
+    )
+
+
+step_back = Exercise(
+    name="step_back",
+    chapter=12,
+    reference=reference_step_back,
+    cases=step_back_cases,
+    returns={"page": "T"},
+    mistakes=(
+        Mistake("tokens that were written already are written again: only blanks change", WRITE,
+                lambda page, drawn, lots, t, s: torch.where(lots < (t - s) / t, drawn, page)),
+        Mistake("the probability is t - s: that is the share of all tokens, but only those still "
+                "hidden at t can appear, so divide by t", WRITE, back_with(lambda t, s: t - s)),
+        Mistake("the probability is s / t, with which a blank stays hidden", WRITE,
+                back_with(lambda t, s: s / t)),
+        Mistake("the probability is (t - s) / (1 - s), with which the forward process hides a "
+                "visible token", WRITE, back_with(lambda t, s: (t - s) / (1 - s) if s < 1 else 1)),
+        Mistake("the probability is 1 - s, as if the page had been blank just before: the step "
+                "begins at t", WRITE, back_with(lambda t, s: 1 - s)),
+        Mistake("the probability is (t - s) / s: divide by t, where the step begins", WRITE,
+                back_with(lambda t, s: (t - s) / s if s > 0 else 1.0)),
+        Mistake("every blank is written in this one step: compare `lots` with (t - s) / t", WRITE,
+                back_with(lambda t, s: 1.0)),
+        Mistake("the page is as it was: a blank whose lot is low enough takes its drawn token",
+                WRITE, back_with(lambda t, s: 0.0)),
+        Mistake("drawn and page are swapped: `torch.where` takes the value for True first", WRITE,
+                lambda page, drawn, lots, t, s: torch.where(
+                    (page == MASK) & (lots < (t - s) / t), page, drawn)),
+    ),
+)  # fmt: skip
+
+BLANKS = (film, clock_loss, step_back)
