@@ -1,8 +1,9 @@
-"""Makes `mini`, a BERT for general English: train and measure.
+"""Makes the BERT that the package ships, `minibert.load("mini")`: train, measure, write.
 
     python docs/make_mini.py train runs/mini              # the same again goes on with it
     python docs/make_mini.py train runs/mini-1 --seed 1 --tenth
     python docs/make_mini.py measure runs/mini            # on held-out documents, to the screen
+    python docs/make_mini.py ship runs/mini               # into the package, with its card
 
 `make data` fetches the text. A run that was stopped loses less than a minute.
 """
@@ -17,12 +18,15 @@ from typing import Any
 import click
 import numpy as np
 import torch
+from mini_card import write_card
+from safetensors.torch import load_file, save_file
 
-from minibert.data.batches import Batch, PackedBatches, PairBatches
+from minibert.data.batches import Batch, PackedBatches, PairBatches, SentenceBatches
 from minibert.data.corpora import load_corpus
 from minibert.data.library import SOURCES
 from minibert.data.masking import EVALUATION_MASKING
 from minibert.data.tokenized_corpora import TokenizedCorpus, write_tokens
+from minibert.files import SHIPPED, read_json, write_json
 from minibert.inference.fill_mask import fill_mask
 from minibert.model import IGNORE_INDEX, BertForPreTraining, load
 from minibert.pretraining.counting_baselines import CountBaselines
@@ -37,11 +41,16 @@ RECIPE = replace(
     RECIPES["fast"],
     objective="mlm+nsp",
     elsewhere=0.5,
+    sentences=0.25,
     max_length=128,
     lr=2e-3,
     matrix_lr=0.01,
 )
-"""As `fast`, but on sentence pairs, and with gentler rates for a longer run."""
+"""As `fast`, but on sentence pairs, and in a quarter of the steps on single sentences, with gentler
+rates for a longer run."""
+
+COPIED = ("config.json", "vocab.txt", "tokenizer_config.json", "history.jsonl", "run.json")
+"""Files of the run that are shipped as they are."""
 
 LENGTH, ROWS, BATCHES, SEED = 128, 64, 8, 12345
 """What is measured on each source: this many batches of so many sequences."""
@@ -75,7 +84,7 @@ SENTENCES = {
 
 @click.group()
 def main() -> None:
-    """Train and measure `mini`."""
+    """Train, measure and ship `mini`."""
 
 
 @main.command()
@@ -93,21 +102,50 @@ def train(out: Path, seed: int, tenth: bool) -> None:
 @click.argument("out", type=click.Path(path_type=Path))
 def measure(out: Path) -> None:
     """Print what the model in the folder OUT guesses right."""
-    print(json.dumps(measured(out), indent=2))
+    print(json.dumps(measured(out, out), indent=2))
 
 
-def measured(out: Path) -> dict[str, Any]:
-    """Masked tokens by source, NSP by where B comes from, and the sentences above."""
-    model, tokenizer = load(out)
+@main.command()
+@click.argument("out", type=click.Path(path_type=Path))
+def ship(out: Path) -> None:
+    """Write the model of the run in OUT into the package, rounded to fp16, and measure that."""
+    shipped = SHIPPED["mini"]
+    shipped.mkdir(exist_ok=True)
+    for name in COPIED:
+        (shipped / name).write_bytes((out / name).read_bytes())
+    weights = {name: tensor.half() for name, tensor in load_file(out / "model.safetensors").items()}
+    save_file(weights, shipped / "model.safetensors", metadata={"format": "pt"})
+    result = measured(shipped, out)
+    write_json(shipped / "measured.json", result)
+    write_card(shipped, result)
+
+
+@main.command()
+def card() -> None:
+    """Write the card of the shipped model again, from what was measured."""
+    write_card(SHIPPED["mini"], read_json(SHIPPED["mini"] / "measured.json"))
+
+
+def measured(folder: Path, out: Path) -> dict[str, Any]:
+    """What the model in `folder` guesses right, on the held-out documents of the run in `out`.
+
+    Masked tokens by source, NSP by where B comes from, and the sentences above.
+    """
+    model, tokenizer = load(folder)
     training = TokenizedCorpus.open(out / "data" / "training")
     held_out = TokenizedCorpus.open(out / "data" / "held_out")
+    alone = SentenceBatches(held_out, tokenizer, EVALUATION_MASKING, ROWS, LENGTH, SEED)
     counts = CountBaselines(training.tokens, tokenizer.vocab_size)
     sources = {}
     for name, batches in batches_by_source(out, tokenizer).items():
         accuracy, error = masked_accuracy(model, batches)
-        sources[name] = {"mini": accuracy, "±": error, **counts.accuracy(batches[:2])}
+        sources[name] = {"mini": accuracy, "±": error, **counts.accuracy(batches)}
     return {
+        "weights": sum(parameter.numel() for parameter in model.parameters()),
+        "rows": ROWS * BATCHES,
+        "length": LENGTH,
         "sources": sources,
+        "single sentences": masked_accuracy(model, [alone(step) for step in range(BATCHES)]),
         "mean": float(np.mean([line["mini"] for line in sources.values()])),
         "nsp, another document": nsp_accuracy(model, held_out, tokenizer, elsewhere=0.0),
         "nsp, elsewhere": nsp_accuracy(model, held_out, tokenizer, elsewhere=1.0),
@@ -134,7 +172,8 @@ def masked_accuracy(model: BertForPreTraining, batches: list[Batch]) -> tuple[fl
     shares = []
     for batch in batches:
         masked = batch["labels"] != IGNORE_INDEX  # (B, T)
-        states = model.bert(batch["input_ids"]).last_hidden_state[masked]  # (M, D)
+        out = model.bert(batch["input_ids"], batch.get("attention_mask"))
+        states = out.last_hidden_state[masked]  # (M, D)
         right = torch.zeros_like(masked)
         right[masked] = model.mlm_head(states).argmax(-1) == batch["labels"][masked]
         shares.append(right.sum(1) / masked.sum(1))  # (B,)

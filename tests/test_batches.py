@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from minibert.data.batches import PackedBatches, PairBatches
+from minibert.data.batches import PackedBatches, PairBatches, SentenceBatches
 from minibert.data.corpora import load_corpus
 from minibert.data.masking import Masker, Masking, choose_tokens, choose_words
 from minibert.data.sentence_pairs import _fit_into, make_pairs
@@ -161,7 +161,7 @@ def test_whole_words_stay_whole():
 # Batches
 
 
-KINDS = pytest.mark.parametrize("kind", [PackedBatches, PairBatches])
+KINDS = pytest.mark.parametrize("kind", [PackedBatches, PairBatches, SentenceBatches])
 
 
 @KINDS
@@ -376,6 +376,27 @@ def test_pair_batches_have_the_input_format(corpus, tokenizer):
             assert types == [0] * (first + 1) + [1] * second + [0] * (len(row) - length)
     assert max(lengths) == 40
     assert 0.3 < np.mean(next_labels) < 0.7
+
+
+@pytest.mark.parametrize(("max_length", "rows", "longest"), [(64, 16, 14), (12, 8, 10)])
+def test_single_sentences_are_whole_and_alone(corpus, tokenizer, max_length, rows, longest):
+    """As many as have room in the sequences, and each from the corpus."""
+    batches = SentenceBatches(corpus, tokenizer, Masking(), 8, max_length, 0)
+    borders = corpus.sentence_starts
+    known = {tuple(corpus.tokens[a:b].tolist()) for a, b in pairwise(borders)}
+    cls, sep, pad = (tokenizer.vocab[name] for name in ("[CLS]", "[SEP]", "[PAD]"))
+    lengths = []
+    for step in range(20):
+        batch = batches(step)
+        assert set(batch) == {"input_ids", "labels", "attention_mask"}
+        texts = torch.where(batch["labels"] == -100, batch["input_ids"], batch["labels"])
+        assert len(texts) == rows
+        for row, real in zip(texts.tolist(), batch["attention_mask"].tolist(), strict=True):
+            first, *sentence, last = row[: sum(real)]
+            assert (first, last) == (cls, sep) and sep not in sentence
+            assert tuple(sentence) in known and set(row[sum(real) :]) <= {pad}
+            lengths.append(len(sentence))
+    assert max(lengths) == longest  # of 14 tokens in the corpus, or what fits
 
 
 @pytest.mark.parametrize(

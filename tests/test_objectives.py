@@ -99,6 +99,36 @@ def test_sentence_pairs_are_made_as_the_recipe_says(tmp_path):
     assert made[0].shape != made[1].shape or not torch.equal(*made)
 
 
+def test_single_sentences_take_their_share_of_the_steps(tmp_path):
+    """The other steps have the batches that they would have had."""
+    tokenizer = minibert.BertTokenizer.train(small_texts(), 80)
+    tokens = write_corpus(load_corpus(small_texts()), tokenizer, tmp_path)
+    recipe = small("fast", objective="mlm+nsp", sentences=0.25)
+    mixed = make_batches(recipe, tokens, tokenizer, seed=3)
+    pairs = make_batches(replace(recipe, sentences=0.0), tokens, tokenizer, seed=3)
+    alone = 0
+    for step in range(400):
+        batch = mixed(step)
+        if "next_sentence_label" in batch:
+            assert torch.equal(batch["input_ids"], pairs(step)["input_ids"])
+        else:
+            alone += 1
+            assert "token_type_ids" not in batch
+    assert 60 < alone < 140  # 5 standard deviations around 100
+    with pytest.raises(ValueError, match="sentences go with masked tokens, not with diffusion"):
+        small("fast", objective="diffusion", sentences=0.25)
+
+
+def test_pairs_and_single_sentences_may_be_in_one_step(tmp_path):
+    """With accumulated gradients. NSP's loss is the mean over the pairs that there are."""
+    run = small_run("fast", steps=6)
+    recipe = replace(run.recipe, objective="mlm+nsp", sentences=0.5)
+    assert pretrain(load_corpus(small_texts()), tmp_path, replace(run, recipe=recipe, accumulate=4))
+    trained = [line for line in read_history(tmp_path) if "held_out" not in line][-1]
+    assert trained["loss"] == pytest.approx(trained["mlm_loss"] + trained["nsp_loss"], rel=1e-4)
+    assert 0.3 < trained["nsp_loss"] < 1.5
+
+
 class Guesses(torch.nn.Module):
     """Says what it is told."""
 

@@ -28,8 +28,8 @@ FLAGS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-ne
 
 def models() -> Iterator[tuple[str, Any, BertTokenizer]]:
     """What is shipped, two shapes at random, and MiniLM, which has no MLM head, as a classifier."""
-    model, tokenizer = minibert.load("mini-sotu")
-    yield "mini-sotu", model, tokenizer
+    model, tokenizer = minibert.load("mini")
+    yield "mini", model, tokenizer
     sizes = {"vocab_size": tokenizer.vocab_size, "max_position_embeddings": 128}
     shape = BertConfig.preset("tiny-4-heads", **sizes)
     yield "the demo's shape", BertForPreTraining(shape, next_sentence=False).eval(), tokenizer

@@ -55,7 +55,7 @@ def prepare(source: Path, solutions: bool) -> None:
     for name in ("index.md", "print.md"):
         text = (HERE / name).read_text(encoding="utf-8").replace("{{chapters}}", str(number))
         (source / name).write_text(text, encoding="utf-8")
-    page(*minibert.load("mini-sotu"), course="notebooks").save(source / "extra" / "bert.html")
+    page(*minibert.load("mini"), course="notebooks").save(source / "extra" / "bert.html")
 
 
 def within_the_site(text: str, folder: str) -> str:

@@ -164,3 +164,50 @@ class PairBatches(_Batches):
             attention_mask=column <= end,
             next_sentence_label=pairs.is_random[rows],
         )
+
+
+@dataclass(frozen=True)
+class SentenceBatches(_Batches):
+    """Single sentences for MLM, `[CLS] A [SEP]`, padded to the longest of the batch.
+
+    People often give a BERT one sentence, in which there is less to go by than in `max_length`
+    tokens of text. A batch has sentences of at most `LONGEST` tokens, and as many as have room in
+    `batch_size` sequences of `max_length` tokens. All come from one shard.
+    """
+
+    LONGEST = 32
+
+    @property
+    def longest(self) -> int:
+        """How many tokens a sentence may have, `[CLS]` and `[SEP]` included."""
+        return min(self.LONGEST, self.max_length)
+
+    @cached_property
+    def _shard(self) -> Callable[[int], tuple[TokenizedCorpus, np.ndarray]]:
+        return lru_cache(maxsize=2)(self._read_shard)
+
+    def _read_shard(self, number: int) -> tuple[TokenizedCorpus, np.ndarray]:
+        """A shard, and which of its sentences are short enough (sentences,)."""
+        shard = self.corpus.shard(number)
+        starts = shard.sentence_starts
+        is_text = shard.tokens[starts[:-1]] != self.tokenizer.vocab[SEP]  # no end of a document
+        return shard, np.flatnonzero(is_text & (np.diff(starts) <= self.longest - 2))
+
+    def __call__(self, step: int) -> Batch:
+        """The batch of a step, every tensor (B, T)."""
+        rng = _rng(self.seed, step, 4)
+        tokens = self.corpus.sizes[:, 0]
+        shard, possible = self._shard(int(rng.choice(len(tokens), p=tokens / tokens.sum())))
+        if not len(possible):
+            raise ValueError(f"no sentence of the corpus fits into {self.longest} tokens")
+        rows = rng.choice(possible, self.batch_size * self.max_length // self.longest)[:, None]
+        start = shard.sentence_starts[rows]  # (B, 1)
+        length = shard.sentence_starts[rows + 1] - start
+        column = np.arange(int(length.max()) + 2)  # (T,)
+        is_text = (column >= 1) & (column <= length)  # (B, T)
+        vocab = self.tokenizer.vocab
+        ids = np.full(is_text.shape, vocab[PAD], dtype=np.int64)
+        ids[:, 0] = vocab[CLS]
+        ids[column == length + 1] = vocab[SEP]
+        ids[is_text] = shard.tokens[(start + column - 1)[is_text]]
+        return _to_batch(*self.masker(ids, rng), attention_mask=column <= length + 1)

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
+import numpy as np
 import torch
 from torch import nn
 
-from minibert.data.batches import Batch
+from minibert.data.batches import Batch, SentenceBatches
 from minibert.data.masking import Masking
 from minibert.data.streaming import StreamedBatches, StreamedCorpus, TrainingCorpus
 from minibert.data.tokenized_corpora import AnyCorpus
@@ -60,6 +61,8 @@ class Recipe:
     """Score masked tokens against a part of the vocabulary, drawn anew in each step."""
     elsewhere: Share = 0.0
     """In sentence pairs: of the random second sentences, the share from the same document."""
+    sentences: Share = 0.0
+    """The share of steps that train on single sentences instead, without NSP."""
 
     def __post_init__(self) -> None:
         check(self)
@@ -69,6 +72,9 @@ class Recipe:
             raise ValueError(
                 f"decay must be above 0 and fit beside a warmup of {self.warmup}, not {self.decay}"
             )
+
+        if self.sentences and self.objective == "diffusion":  # it masks in its own way
+            raise ValueError(f"sentences go with masked tokens, not with {self.objective}")
 
     @property
     def task(self) -> PretrainingTask:
@@ -165,10 +171,17 @@ def make_batches(
     """Batches by step."""
 
     def make(corpus: AnyCorpus, seed: int) -> Callable[[int], Batch]:
-        sizes = recipe.batch_size, recipe.max_length
-        return recipe.task.make_batches(
-            corpus, tokenizer, recipe.masking, *sizes, seed, recipe.elsewhere
-        )
+        what = corpus, tokenizer, recipe.masking, recipe.batch_size, recipe.max_length, seed
+        batches = recipe.task.make_batches(*what, recipe.elsewhere)
+        if not recipe.sentences:
+            return batches
+        alone = SentenceBatches(*what)
+
+        def either(step: int) -> Batch:
+            is_alone = np.random.default_rng([seed, step, 5]).random() < recipe.sentences
+            return (alone if is_alone else batches)(step)
+
+        return either
 
     if isinstance(corpus, StreamedCorpus):
         return StreamedBatches(corpus, make, recipe.batch_size * recipe.max_length, seed)
