@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from filelock import FileLock, Timeout
 
 T = TypeVar("T")
-SHIPPED = {"mini-sotu": Path(__file__).parent / "mini-sotu"}
+SHIPPED = {name: Path(__file__).parent / name for name in ("mini", "mini-sotu")}
 """Models that come with the package. Each has a card beside its weights (`README.md`)."""
 SHIPPED_NAMES = f"The package comes with {', '.join(SHIPPED)}"
 LOCK = ".lock"

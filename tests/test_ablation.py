@@ -22,7 +22,7 @@ from minibert.viz.attention_data import AttentionData
 
 @pytest.fixture(scope="module")
 def shipped():
-    return load("mini-sotu")
+    return load("mini")
 
 
 VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b", "##c"]
@@ -144,7 +144,7 @@ def test_gradient_x_attention_is_what_moving_one_weight_does(shipped, monkeypatc
         layer.attention.implementation = "eager"
 
     def log_p_with(layer, head, row, column, step):
-        calls = iter(range(4))
+        calls = iter(range(model.config.num_hidden_layers))
 
         def moved(query, key, value, mask, dropout_p):
             context, weights = as_it_is(query, key, value, mask, dropout_p)
@@ -157,7 +157,7 @@ def test_gradient_x_attention_is_what_moving_one_weight_does(shipped, monkeypatc
         monkeypatch.setattr(minibert.attention, "scaled_dot_product_attention", moved)
         return log_p(model, tokenizer, text, "state")
 
-    for layer in range(4):  # the weight that counts most in each
+    for layer in range(model.config.num_hidden_layers):  # the weight that counts most in each
         head, row, column = np.unravel_index(np.abs(got[layer]).argmax(), got[layer].shape)
         step = 1e-5
         rise = log_p_with(layer, head, row, column, step)
@@ -238,7 +238,7 @@ def test_nothing_is_left_behind():
 
 
 def test_a_model_that_has_learned(shipped):
-    """mini-sotu: what its heads look at, what they are good for, what they bring."""
+    """mini: what its heads look at, what they are good for, what they bring."""
     model, tokenizer = shipped
     data = AttentionData.from_model(
         model, tokenizer, "The state of the Union is strong, and the Congress must act."

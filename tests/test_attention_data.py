@@ -16,14 +16,14 @@ TEXT, PAIR = "The state of the Union is strong.", "Congress must act."
 
 @pytest.fixture(scope="module")
 def shipped():
-    return load("mini-sotu")
+    return load("mini")
 
 
 @pytest.fixture(scope="module")
 def theirs():
     """The same weights in Hugging Face's class, with the attention that gives weights."""
     return HFModel.from_pretrained(
-        SHIPPED["mini-sotu"], attn_implementation="eager", dtype=torch.float32
+        SHIPPED["mini"], attn_implementation="eager", dtype=torch.float32
     )
 
 
@@ -166,7 +166,7 @@ def test_a_text_that_is_too_long(shipped):
 
 
 def test_a_body_alone_will_do(shipped):
-    body = BertModel.from_pretrained(SHIPPED["mini-sotu"])
+    body = BertModel.from_pretrained(SHIPPED["mini"])
     data = AttentionData.from_model(body, shipped[1], TEXT)
     whole = AttentionData.from_model(*shipped, TEXT)
     assert np.array_equal(data.weights(), whole.weights())

@@ -184,9 +184,9 @@ def test_info_is_about_the_end_of_training(model, tmp_path):
 
 
 def test_the_shipped_checkpoint_goes_by_its_name(tmp_path):
-    assert "state" in run("fill-mask", "mini-sotu", "The [MASK] of the Union")
-    assert "4 of 64" in run("info", "mini-sotu")
-    run("attention", "mini-sotu", "The Union", "-o", tmp_path / "page.html")
+    assert "door" in run("fill-mask", "mini", "He opened the [MASK] and looked inside.")
+    assert "4 of 64" in run("info", "mini")
+    run("attention", "mini", "The Union", "-o", tmp_path / "page.html")
 
 
 def test_info_of_a_run_that_has_no_history_yet(model, tmp_path):
@@ -241,7 +241,7 @@ def test_a_killed_command_resumes_bitwise(texts, tmp_path):
     [
         (["fill-mask", "{model}", "no blank"], "no [MASK]"),
         (["fill-mask", "no/such/model", "a [MASK]"], "is not a directory"),
-        (["fill-mask", "no/such/model", "a [MASK]"], "The package comes with mini-sotu"),
+        (["fill-mask", "no/such/model", "a [MASK]"], "The package comes with mini"),
         (["fill-mask", "{texts}", "a [MASK]"], "model directory"),
         (["fill-mask", "{model}", "the " * 80 + "[MASK]"], "at most 64"),
         (["generate", "{model}", "no blank"], "no [MASK] in the text"),

@@ -56,9 +56,9 @@ def test_pretrain(called, text, tmp_path):
     assert made.recipe == RECIPES["original"] and named == {"snapshots": False, "sharded": False}
     assert (session.resume, session.overwrite) == (False, False)
 
-    run(*begin, "--steps", 1, "--from", "mini-sotu", "--shard")
+    run(*begin, "--steps", 1, "--from", "mini", "--shard")
     (_, _, made, _), named = calls.pop()
-    assert (made.start, made.recipe, named["sharded"]) == ("mini-sotu", RECIPES["continue"], True)
+    assert (made.start, made.recipe, named["sharded"]) == ("mini", RECIPES["continue"], True)
 
 
 def test_a_stopped_pretrain_says_how_to_go_on(called, text, tmp_path):
@@ -73,13 +73,13 @@ def test_distill(called, text, tmp_path):
     calls = called("minibert.distillation.run.distill", False)
     of_run = {"steps": 9, "layers": 3, "heads": 8, "seed": 7}
     options = [f"--{n.replace('_', '-')}={value}" for n, value in of_run.items()]
-    begin = ("distill", "mini-sotu", text, "-o", tmp_path / "out")
+    begin = ("distill", "mini", text, "-o", tmp_path / "out")
     shown = run(*begin, *options, "--hidden=256", "--overwrite")
     assert shown.endswith(
-        f"Continue with: minibert distill mini-sotu {text} -o {tmp_path / 'out'} --resume\n"
+        f"Continue with: minibert distill mini {text} -o {tmp_path / 'out'} --resume\n"
     )
     (_, out, made, session), _ = calls.pop()
-    assert (out, made.teacher, made.corpus) == (tmp_path / "out", "mini-sotu", str(text))
+    assert (out, made.teacher, made.corpus) == (tmp_path / "out", "mini", str(text))
     assert values(made, of_run) == of_run and made.hidden_size == 256
     assert made.transfer == Transfer()
     assert (session.resume, session.overwrite) == (False, True)
@@ -95,8 +95,8 @@ def test_prepare(called, text, tmp_path):
     shown = run("prepare", text, "-o", tmp_path, "--vocab-size", 99, "--workers", 3)
     assert calls.pop()[0] == (str(text), tmp_path, 99, None, 3)
     assert f"Done: {tmp_path}, 1 shard." in shown
-    run("prepare", text, "-o", tmp_path, "--from", "mini-sotu")
-    assert calls.pop()[0][:4] == (str(text), tmp_path, None, "mini-sotu")
+    run("prepare", text, "-o", tmp_path, "--from", "mini")
+    assert calls.pop()[0][:4] == (str(text), tmp_path, None, "mini")
 
 
 def test_grade(called, tmp_path):

@@ -95,9 +95,9 @@ def test_page(model, tmp_path):
 
 
 def test_a_page_says_what_its_model_learned_from(tmp_path):
-    run("page", "mini-sotu", "-o", tmp_path / "bert.html")
+    run("page", "mini", "-o", tmp_path / "bert.html")
     html = (tmp_path / "bert.html").read_text("utf-8")
-    assert "It learned from speeches of American presidents" in html
+    assert "It learned from encyclopedia articles, novels" in html
 
 
 def test_a_page_of_a_classifier(model, tmp_path):

@@ -27,7 +27,7 @@ TEXT = "The President of the United [MASK] must protect the people."
 
 @pytest.fixture(scope="module")
 def shipped():
-    return minibert.load("mini-sotu")
+    return minibert.load("mini")
 
 
 def ask(explorer, **changes):
@@ -50,7 +50,7 @@ def test_it_shows_the_attention_of_the_text(shipped):
     data = AttentionData.from_model(*shipped, TEXT)
     assert tuple(panel["tokens"]) == data.tokens
     assert np.abs(weights(panel) - data.weights()).max() <= 0.5 / 255 + 1e-6
-    assert (len(panel["roles"]), len(panel["roles"][0])) == (4, 4)
+    assert (len(panel["roles"]), len(panel["roles"][0])) == (6, 4)
 
 
 def test_its_guesses_are_those_of_fill_mask(shipped):
@@ -131,8 +131,8 @@ def test_two_models_side_by_side(shipped):
     other = BertForPreTraining(BertConfig.preset("tiny", vocab_size=shipped[1].vocab_size))
     reply = explore(*shipped, TEXT, compare=(other, shipped[1])).reply
     first, second = reply["panels"]
-    assert (first["layers"], second["layers"]) == (4, 2)
-    assert first["name"].startswith("Model 1: 4 layers of 4 heads, 5")
+    assert (first["layers"], second["layers"]) == (6, 2)
+    assert first["name"].startswith("Model 1: 6 layers of 4 heads, 7")
     assert second["name"] == "Model 2: 2 layers of 2 heads, 1.6 million weights"
     assert sum(p.numel() for p in other.parameters()) == pytest.approx(1.6e6, abs=0.05e6)
 
@@ -222,7 +222,7 @@ def tags(document):
 
 
 def test_hostile_text_stays_text(monkeypatch):
-    """In the page of a model with a small vocabulary: that of mini-sotu takes seconds for each."""
+    """In the page of a model with a small vocabulary: that of mini takes seconds for each."""
     # What a picture says of its tokens is tested in test_attention_map; here it would take longest.
     module = sys.modules[attention_map.__module__]  # `minibert.viz.attention_map` is the function
     monkeypatch.setattr(module, "_draw", lambda *_: Figure())

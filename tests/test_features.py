@@ -10,7 +10,7 @@ from minibert.files import find_directory
 from minibert.model import IGNORE_INDEX
 from minibert.tokenizer import BertTokenizer
 
-TOKENIZER = BertTokenizer.from_pretrained(find_directory("mini-sotu"))
+TOKENIZER = BertTokenizer.from_pretrained(find_directory("mini"))
 FAST = TOKENIZER.to_fast()
 TEXT = "The Congress of the United States must pass the budget, Mr. Speaker; unbelievably, it did."
 

@@ -124,7 +124,7 @@ def test_words_can_be_read_on_every_shade(share):
 
 @pytest.fixture(scope="module")
 def long():
-    return gibbs(*load("mini-sotu"), make_frame("The people", 8), Sampling(), steps=150)
+    return gibbs(*load("mini"), make_frame("The people", 8), Sampling(), steps=150)
 
 
 def test_of_many_steps_some_are_shown_and_the_title_says_so(long):
@@ -144,7 +144,7 @@ def test_of_many_steps_some_are_shown_and_the_title_says_so(long):
 
 
 def test_a_long_text_goes_on_in_the_next_line():
-    made = left_to_right(*load("mini-sotu"), make_frame("The people", 30))
+    made = left_to_right(*load("mini"), make_frame("The people", 30))
     picture = forming(made, rows=3)
     assert picture.figure.get_size_inches()[0] < 11
     figure = picture.figure

@@ -52,7 +52,7 @@ each_method = pytest.mark.parametrize("write", METHODS, ids=NAMES)
 
 @pytest.fixture(scope="module")
 def shipped():
-    return load("mini-sotu")
+    return load("mini")
 
 
 @pytest.fixture(scope="module")

@@ -452,7 +452,7 @@ def test_a_weight_moves_by_half_a_step_at_most():
 def test_int8_keeps_97_of_100_guesses(monkeypatch, tmp_path, record_property):
     """Over a thousand masked words of held-out speeches, with the model that is shipped."""
     monkeypatch.setattr("minibert.pretraining.run_data.HELD_OUT_BATCHES", 2)
-    model, tokenizer = minibert.load("mini-sotu")
+    model, tokenizer = minibert.load("mini")
     _, held_out = load_corpus("sotu").split()
     batches = held_out_batches(write_tokens(held_out, tokenizer, tmp_path), tokenizer)
 

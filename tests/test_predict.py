@@ -79,8 +79,8 @@ def test_no_answer_where_cls_is_better_than_the_best_span(sure, answer):
 
 
 def test_a_model_without_a_head_that_answers_is_refused():
-    with pytest.raises(ValueError, match="BertForMaskedLM, without a head that answers"):
-        load_finetuned("mini-sotu")
+    with pytest.raises(ValueError, match="BertForPreTraining, without a head that answers"):
+        load_finetuned("mini")
 
 
 @pytest.mark.parametrize(

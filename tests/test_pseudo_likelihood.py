@@ -18,14 +18,12 @@ from minibert.tokenizer import MASK, SPECIAL_TOKENS, BertTokenizer
 
 @pytest.fixture(scope="module")
 def shipped():
-    return load("mini-sotu")
+    return load("mini")
 
 
 @pytest.fixture(scope="module")
 def theirs():
-    return transformers.BertForMaskedLM.from_pretrained(
-        SHIPPED["mini-sotu"], dtype=torch.float32
-    ).eval()
+    return transformers.BertForMaskedLM.from_pretrained(SHIPPED["mini"], dtype=torch.float32).eval()
 
 
 def log_probabilities(theirs, tokenizer, text, masked_with):
@@ -123,7 +121,7 @@ def test_a_real_sentence_is_likelier_than_its_words_shuffled(shipped, record_pro
     real, shuffled = (pseudo_perplexity(scores) for scores in zip(*pairs, strict=True))
     record_property(
         "measured",
-        f"mini-sotu: {likelier} of 20 held-out sentences likelier than shuffled; "
+        f"mini: {likelier} of 20 held-out sentences likelier than shuffled; "
         f"pseudo-perplexity {real:.1f} and {shuffled:.0f}",
     )
     assert likelier >= 18 and shuffled > 5 * real

@@ -35,7 +35,7 @@ def test_sentence_vectors_are_sentence_transformers(monkeypatch):
 
 
 def test_sentence_vectors_leave_a_model_as_it_is():
-    model, tokenizer = minibert.load("mini-sotu")
+    model, tokenizer = minibert.load("mini")
     model.bert.embeddings.dropout.p = 0.5
     quiet = sentence_vectors(model, tokenizer, SENTENCES)
     model.train()
@@ -45,7 +45,7 @@ def test_sentence_vectors_leave_a_model_as_it_is():
 
 
 def test_a_model_with_any_head_has_the_vectors_of_its_body():
-    model, tokenizer = minibert.load("mini-sotu")
+    model, tokenizer = minibert.load("mini")
     classifier = minibert.BertForSequenceClassification.from_bert(model.bert).eval()
     choice = minibert.BertForMultipleChoice.from_bert(model.bert).eval()
     want = sentence_vectors(model.bert, tokenizer, SENTENCES[:2])
@@ -54,7 +54,7 @@ def test_a_model_with_any_head_has_the_vectors_of_its_body():
 
 
 def test_what_makes_no_sentence_vectors_is_named():
-    model, tokenizer = minibert.load("mini-sotu")
+    model, tokenizer = minibert.load("mini")
     for arguments, message in (
         ({"texts": "one"}, "not one string"),
         ({"texts": ["one"], "pooling": "max"}, "one of mean, cls, not 'max'"),
@@ -71,7 +71,7 @@ def test_what_makes_no_sentence_vectors_is_named():
 @pytest.mark.parametrize(("pooling", "normalize"), [("mean", True), ("cls", False)])
 def test_sentence_transformers_loads_what_is_exported(tmp_path, pooling, normalize):
     """The same vectors in both, from a model with heads; what it saves is read here again."""
-    model, tokenizer = minibert.load("mini-sotu")
+    model, tokenizer = minibert.load("mini")
     ours = sentence_vectors(model, tokenizer, SENTENCES, pooling, normalize)
     export_sentence_transformer(model, tokenizer, tmp_path / "out", pooling, normalize)
     theirs = SentenceTransformer(str(tmp_path / "out"), device="cpu")
@@ -85,7 +85,7 @@ def test_sentence_transformers_loads_what_is_exported(tmp_path, pooling, normali
 
 
 def test_a_text_is_cut_there_where_it_is_cut_here(tmp_path):
-    model, tokenizer = minibert.load("mini-sotu")
+    model, tokenizer = minibert.load("mini")
     export_sentence_transformer(model, tokenizer, tmp_path / "out", max_length=16)
     theirs = SentenceTransformer(str(tmp_path / "out"), device="cpu").encode(SENTENCES)
     assert (
@@ -96,11 +96,11 @@ def test_a_text_is_cut_there_where_it_is_cut_here(tmp_path):
 
 def test_export_from_the_command_line(tmp_path):
     """Heads travel with the plain export; for sentence vectors the body goes alone."""
-    shown = run("export", "mini-sotu", tmp_path / "plain")
+    shown = run("export", "mini", tmp_path / "plain")
     assert "transformers.AutoModel.from_pretrained" in shown
     names = {p.name for p in (tmp_path / "plain").iterdir()}
     assert names == {"config.json", "model.safetensors", "vocab.txt", "tokenizer_config.json"}
-    model, tokenizer = minibert.load("mini-sotu")
+    model, tokenizer = minibert.load("mini")
     theirs = transformers.AutoModelForMaskedLM.from_pretrained(tmp_path / "plain").eval()
     inputs = transformers.AutoTokenizer.from_pretrained(tmp_path / "plain")(
         "The [MASK] of the Union", return_tensors="pt"
@@ -108,15 +108,16 @@ def test_export_from_the_command_line(tmp_path):
     with torch.no_grad():
         assert_close(theirs(**inputs).logits, model(**inputs).prediction_logits, rtol=0, atol=1e-4)
 
+    model.bert.pooler = None
     model.bert.save_pretrained(tmp_path / "headless", tokenizer)
     run("export", tmp_path / "headless", tmp_path / "body")
     assert minibert.BertModel.from_pretrained(tmp_path / "body").pooler is None
     vectors = ("--sentence-transformers", "--pooling", "cls", "--normalize", "--max-length", 64)
-    run("export", "mini-sotu", tmp_path / "vectors", *vectors)
+    run("export", "mini", tmp_path / "vectors", *vectors)
     theirs = SentenceTransformer(str(tmp_path / "vectors"), device="cpu").encode(SENTENCES)
     ours = sentence_vectors(model, tokenizer, SENTENCES, "cls", normalize=True, max_length=64)
     assert np.abs(theirs - ours).max() < 1e-5
-    run("export", "mini-sotu", tmp_path / "default", "--sentence-transformers")
+    run("export", "mini", tmp_path / "default", "--sentence-transformers")
     theirs = SentenceTransformer(str(tmp_path / "default"), device="cpu").encode(SENTENCES[:2])
     assert np.abs(theirs - sentence_vectors(model, tokenizer, SENTENCES[:2], "mean")).max() < 1e-5
 
@@ -125,7 +126,7 @@ def test_export_from_the_command_line(tmp_path):
 def test_an_export_overwrites_nothing(tmp_path, options):
     (tmp_path / "thesis.txt").write_text("years of work")
     for out in (tmp_path, tmp_path / "thesis.txt"):
-        assert "choose another folder" in run("export", "mini-sotu", out, *options, expect=2)
+        assert "choose another folder" in run("export", "mini", out, *options, expect=2)
     assert [p.read_text() for p in tmp_path.iterdir()] == ["years of work"]
 
 
@@ -135,7 +136,7 @@ def test_an_export_loses_no_head(tmp_path):
         intermediate_size=64,
     )  # fmt: skip
     transformers.BertForSequenceClassification(config).save_pretrained(tmp_path / "classifier")
-    minibert.load("mini-sotu")[1].save(tmp_path / "classifier")
+    minibert.load("mini")[1].save(tmp_path / "classifier")
     shown = run("export", tmp_path / "classifier", tmp_path / "out", expect=2)
     assert "would be lost: classifier.bias, classifier.weight" in shown
     assert not (tmp_path / "out").exists()
@@ -145,5 +146,5 @@ def test_an_export_loses_no_head(tmp_path):
     shown = run("export", tmp_path / "classifier", tmp_path / "out", expect=2)
     assert "classifier.000, classifier.001, " in shown and " and 994 more" in shown
     assert "add --sentence-transformers" in run(
-        "export", "mini-sotu", tmp_path / "out", "--normalize", expect=2
+        "export", "mini", tmp_path / "out", "--normalize", expect=2
     )

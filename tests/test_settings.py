@@ -87,9 +87,9 @@ RECIPE = RECIPES["fast"]
         (Plan(steps=1), {"bf16": 1}),
         (Transfer(), {"temperature": 0.0}),
         (Transfer(), {"attention": "all"}),
-        (DistillationRun("mini-sotu", "sotu"), {"layers": 0}),
-        (DistillationRun("mini-sotu", "sotu"), {"heads": 1.5}),
-        (DistillationRun("mini-sotu", "sotu"), {"recipe": RECIPES["original"]}),  # has NSP
+        (DistillationRun("mini", "sotu"), {"layers": 0}),
+        (DistillationRun("mini", "sotu"), {"heads": 1.5}),
+        (DistillationRun("mini", "sotu"), {"recipe": RECIPES["original"]}),  # has NSP
     ],
 )
 def test_every_kind_of_settings_checks_itself(settings, changes):

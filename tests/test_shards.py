@@ -403,8 +403,8 @@ def test_the_order_of_shards_is_the_seeds_wherever_a_run_goes_on(prepared):
     ("arguments", "message"),
     [
         (["--vocab-size", "90"], "was begun with vocab_size 100, not 90: choose another folder"),
-        (["--from", "mini-sotu"], "was begun with from None, not mini-sotu"),
-        (["--from", "mini-sotu", "--vocab-size", "9"], "mini-sotu has its own vocabulary"),
+        (["--from", "mini"], "was begun with from None, not mini"),
+        (["--from", "mini", "--vocab-size", "9"], "mini has its own vocabulary"),
     ],
 )
 def test_other_settings_are_refused(dataset, prepared, arguments, message):
@@ -436,10 +436,10 @@ def test_it_mixes_with_nothing(dataset, prepared, tmp_path):
 
 def test_for_a_bert_that_is_there(dataset, tmp_path):
     """Its vocabulary; another is refused."""
-    prepare(dataset, tmp_path / "tokens", start="mini-sotu", workers=2)
+    prepare(dataset, tmp_path / "tokens", start="mini", workers=2)
     small = replace(RECIPES["continue"], batch_size=8, max_length=16)
     corpus = find_corpus(str(tmp_path / "tokens"))
-    run = Run(corpus.name, recipe=small, steps=2, start="mini-sotu")
+    run = Run(corpus.name, recipe=small, steps=2, start="mini")
     assert pretrain(corpus, tmp_path / "run", run)
     command = ["pretrain", corpus.name, "-o", str(tmp_path / "run"), "--resume"]
     assert CliRunner().invoke(main, command).exit_code == 0

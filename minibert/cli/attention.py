@@ -18,8 +18,8 @@ VIEW = click.Choice(("map", "head", "model", "neuron"))
 
 @command(
     'minibert attention runs/demo "The state of the Union" -o page.html',
-    'minibert attention mini-sotu "The state of the Union" --layer 1 --head 3',
-    'minibert attention mini-sotu "Who pays?" --pair "The people do." -o pair.html',
+    'minibert attention mini "The state of the Union" --layer 1 --head 3',
+    'minibert attention mini "Who pays?" --pair "The people do." -o pair.html',
 )
 @model_argument
 @click.argument("text", type=TEXT, help="The text to look at.")

@@ -29,9 +29,9 @@ LABELS = {"neighbours": "counting neighbours", "most_frequent": "most frequent t
 
 
 @command(
-    "minibert distill mini-sotu sotu -o runs/student --minutes 5",
-    "minibert distill mini-sotu sotu -o runs/alone --minutes 5 --alone",
-    "minibert distill mini-sotu sotu -o runs/student --resume",
+    "minibert distill mini sotu -o runs/student --minutes 5",
+    "minibert distill mini sotu -o runs/alone --minutes 5 --alone",
+    "minibert distill mini sotu -o runs/student --resume",
 )
 @click.argument("teacher", help=f"A BERT that guesses masked words: {MODEL}")
 @corpus_argument

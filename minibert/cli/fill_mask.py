@@ -10,7 +10,7 @@ from minibert.cli.terminal import percentages, say
 
 
 @command(
-    'minibert fill-mask mini-sotu "The [MASK] of the Union"',
+    'minibert fill-mask mini "He opened the [MASK] and looked inside."',
     'minibert fill-mask runs/demo --top-k 10 "Peace and [MASK]."',
 )
 @model_argument

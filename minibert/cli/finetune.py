@@ -30,8 +30,8 @@ def list_tasks(ctx: click.Context, _: click.Parameter, is_asked: bool) -> None:
 
 
 @command(
-    "minibert finetune mini-sotu --task sotu-party -o runs/party",
-    "minibert finetune mini-sotu --task sotu-year --rows 2000 --seeds 1 -o runs/year",
+    "minibert finetune mini --task sotu-party -o runs/party",
+    "minibert finetune mini --task sotu-year --rows 2000 --seeds 1 -o runs/year",
     "minibert finetune runs/mine --data reviews.csv --label stars -o runs/stars",
     "minibert finetune --tasks",
 )

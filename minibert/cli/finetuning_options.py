@@ -29,8 +29,7 @@ training_options = together(
     count("--max-length", "Tokens in a text. Longer texts are cut.", 128, least=8),
     option(
         "--lr",
-        "The learning rate.  [default: by the model's width: 3e-4 for mini-sotu, 3e-5 for "
-        "BERT-base]",
+        "The learning rate.  [default: by the model's width: 3e-4 for mini, 3e-5 for BERT-base]",
         float,
     ),
     flag("--frozen", "Train the head alone."),

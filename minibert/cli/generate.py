@@ -16,9 +16,9 @@ GREEDY = ("mask-predict", "confidence")
 
 
 @command(
-    'minibert generate mini-sotu "The [MASK] of the [MASK] must be [MASK]."',
-    'minibert generate mini-sotu "The American people" --length 12 --top-p 0.9 --samples 3',
-    "minibert generate mini-sotu --length 12 --method gibbs --steps 300 --show",
+    'minibert generate mini "The [MASK] of the [MASK] must be [MASK]."',
+    'minibert generate mini "The American people" --length 12 --top-p 0.9 --samples 3',
+    "minibert generate mini --length 12 --method gibbs --steps 300 --show",
     'minibert generate runs/demo "Peace" --length 8 --method mask-predict --passes 4 --show',
 )
 @model_argument

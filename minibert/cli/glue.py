@@ -15,7 +15,7 @@ from minibert.cli.terminal import say
 
 
 @command(
-    "minibert glue mini-sotu -o runs/glue",
+    "minibert glue mini -o runs/glue",
     "minibert glue runs/mine -o runs/glue --data GLUE/ --tasks sst2,mrpc --rows 2000",
 )
 @model_argument

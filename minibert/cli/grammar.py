@@ -14,8 +14,8 @@ from minibert.cli.terminal import say
 
 
 @command(
-    "minibert grammar mini-sotu",
-    "minibert grammar mini-sotu --show reflexive_number",
+    "minibert grammar mini",
+    "minibert grammar mini --show reflexive_number",
     "minibert grammar runs/mine --data hf:nyu-mll/blimp --pairs 100 -o blimp.json",
     "minibert grammar runs/mine --curve grammar.png",
 )

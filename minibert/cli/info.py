@@ -10,7 +10,7 @@ from minibert.cli.options import model_argument
 from minibert.cli.terminal import say
 
 
-@command("minibert info mini-sotu", "minibert info runs/demo")
+@command("minibert info mini", "minibert info runs/demo")
 @model_argument
 def info(model: str) -> None:
     """Print the sizes, the weights and the training of MODEL."""

@@ -26,7 +26,7 @@ class Text(click.ParamType[str]):
 
 
 TEXT = Text()
-MODEL = "`mini-sotu`, a folder, or a name on the Hugging Face hub."
+MODEL = "`mini`, a folder, or a name on the Hugging Face hub."
 
 model_argument = click.argument("model", help=MODEL)
 corpus_argument = click.argument(

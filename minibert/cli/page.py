@@ -13,7 +13,7 @@ from minibert.cli.terminal import say
 
 
 @command(
-    "minibert page mini-sotu -o bert.html",
+    "minibert page mini -o bert.html",
     'minibert page runs/demo --text "We must pass the [MASK]." -o demo.html',
     "minibert page runs/demo --snapshots -o training.html",
 )

@@ -12,7 +12,7 @@ from minibert.cli.terminal import say
 
 
 @command(
-    'minibert perplexity mini-sotu "The state of the Union." "Union state of the the."',
+    'minibert perplexity mini "The state of the Union." "Union state of the the."',
     "minibert perplexity runs/demo --file sentences.txt",
 )
 @model_argument

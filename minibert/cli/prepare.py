@@ -23,7 +23,7 @@ from minibert.cli.terminal import say
 @vocab_size_option
 @click.option(
     "--from", "start", metavar="MODEL",
-    help="Use the vocabulary of this BERT, to start from it later: `mini-sotu`, a folder, or a "
+    help="Use the vocabulary of this BERT, to start from it later: `mini`, a folder, or a "
     "name on the Hugging Face hub.",
 )  # fmt: skip
 @click.option(

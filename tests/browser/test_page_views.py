@@ -72,7 +72,12 @@ def test_heads_are_chosen_by_keyboard_and_said(page: Page, file: Path, shipped):
     expect(page.locator("#tab-attention")).to_have_attribute("aria-selected", "true")
     expect(page.locator("[role=tab][aria-selected=true]")).to_have_count(1)
     view.get_by_role("radio").first.focus()
-    for keys, layer, head in (("ArrowDown", 1, 0), ("ArrowLeft", 1, 3), ("ArrowUp ArrowUp", 3, 3)):
+    last = shipped[0].config.num_hidden_layers - 1
+    for keys, layer, head in (
+        ("ArrowDown", 1, 0),
+        ("ArrowLeft", 1, 3),
+        ("ArrowUp ArrowUp", last, 3),
+    ):
         for key in keys.split():
             page.keyboard.press(key)
         expect(view.locator(".chosen")).to_contain_text(f"Layer {layer}, head {head}: ")
@@ -80,11 +85,12 @@ def test_heads_are_chosen_by_keyboard_and_said(page: Page, file: Path, shipped):
         expect(chosen).to_have_accessible_name(re.compile(f"layer {layer}, head {head}: "))
         expect(chosen).to_be_focused()
     data = AttentionData.from_model(*shipped, TEXT)
-    row, column = np.unravel_index(data.weights()[3, 3].argmax(), data.weights()[3, 3].shape)
+    weights = np.rint(255 * data.weights()[last, 3])  # as the page has them: the first of equals
+    row, column = np.unravel_index(weights.argmax(), weights.shape)
     strongest = f"strongest: {data.tokens[row]} looks at {data.tokens[column]} with"
     expect(page.get_by_role("status")).to_contain_text(strongest)
     names = view.locator(".links [role=button]")
-    best = data.weights()[3, 3][2].argmax()
+    best = weights[2].argmax()
     expect(names.nth(2)).to_have_accessible_name(
         re.compile(rf"^congress, token 2, looks at {re.escape(data.tokens[best])} \d+ %")
     )
@@ -144,7 +150,8 @@ def test_links_run_from_the_word_that_looks_to_the_word_it_looks_at(
             return green.indexOf(Math.min(...green));
         })"""
     )
-    maps = AttentionData.from_model(*shipped, TEXT).weights().reshape(16, -1)
+    maps = AttentionData.from_model(*shipped, TEXT).weights()
+    maps = maps.reshape(-1, maps.shape[-1] ** 2)
     assert [row[place] for row, place in zip(maps, darkest, strict=True)] == pytest.approx(
         maps.max(1).tolist(), abs=0.01
     )
@@ -251,7 +258,10 @@ def test_the_walk_goes_on_and_back_by_keyboard(page: Page, file: Path, shipped):
     do(page, lambda: view.locator(".picks select").nth(1).select_option("2"))
     expect(view.locator(".saying")).to_contain_text("That was layer 2.")
     names = view.locator(".vector .name").all_inner_texts()
-    assert names == ["embedding", *(f"after layer {layer}" for layer in range(4))]
+    assert names == [
+        "embedding",
+        *(f"after layer {layer}" for layer in range(shipped[0].config.num_hidden_layers)),
+    ]
     view.locator(".picks select").first.focus()
     page.keyboard.press("ArrowRight")  # the menu's own key
     expect(view.locator(".place")).to_have_text("Stop 9 of 10")
@@ -272,7 +282,7 @@ def test_a_square_is_purple_above_0_and_orange_below(page: Page, file: Path, shi
     with torch.no_grad():
         state = model(**inputs, output_hidden_states=True).hidden_states[0][0, 6].numpy()
     clear = np.abs(state) > 0.05
-    assert clear.mean() > 0.9
+    assert clear.mean() > 0.5
     np.testing.assert_array_equal((blue > red)[clear], (state > 0)[clear])
     expect(view.locator(".vector .name").first).to_have_text("[MASK]")
 
