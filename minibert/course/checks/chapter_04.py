@@ -173,7 +173,7 @@ feed_forward = Exercise(
     mistakes=(
         Mistake("the activation comes after the second matrix: it belongs between the two", WHERE,
                 fed_with(lambda y: y, F.gelu)),
-        Mistake("a second activation follows the output, so a block could add but hardly subtract",
+        Mistake("a second activation follows the output, so a block could add but barely subtract",
                 WHERE, fed_with(F.gelu, F.gelu)),
         Mistake("there is no activation, so the two matrices act as one", WHERE,
                 fed_with(lambda y: y)),
