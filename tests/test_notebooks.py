@@ -36,7 +36,7 @@ IGNORED = {
     ("02_embeddings", "STEPS, SEEDS = (40, (0,)) if SMOKE else (240, (0, 1))"): SHORTER,
     (
         "02_embeddings",
-        "places = [50 * block + torch.randperm(50, generator=generator) for block in range(20)]",
+        "groups = [50 * group + torch.randperm(50, generator=generator) for group in range(20)]",
     ): SHORTER,
     ("06_pretraining", "history = read_history(RUN)"): SHORTER,
     (

@@ -35,7 +35,7 @@ two_words = Exercise(
     returns={"the list of tokens": ""},
     run=prediction,
     mistakes=(
-        Mistake("untaxed is cut by its meaning, but unt is longer than un, and the longest piece "
+        Mistake("untaxed is split by its meaning, but unt is longer than un, and the longest piece "
                 "wins",
                 PIECES, ("un", "##tax", "##ed", "[UNK]")),
         Mistake("##ed is longer than ##e, and the longest piece wins", PIECES,
@@ -44,7 +44,7 @@ two_words = Exercise(
                 PIECES, ("unt", "ax", "ed", "[UNK]")),
         Mistake("taxing went back from taxi to tax, but the longest match never gives a piece back",
                 PIECES, ("unt", "##ax", "##ed", "tax", "##ing")),
-        Mistake("both words are cut by their meaning, but the longest match looks only at length",
+        Mistake("both words are split by their meaning, but the longest match looks only at length",
                 PIECES, ("un", "##tax", "##ed", "tax", "##ing")),
         Mistake("these are the shortest pieces that fit: take the longest", PIECES,
                 ("un", "##tax", "##e", "##d", "tax", "##ing")),
@@ -56,7 +56,7 @@ two_words = Exercise(
                 ("unt", "##ax", "##ed", "taxi", "##n", "##g")),
         Mistake("the vocabulary has no ##ng, so taxing can't be finished", PIECES,
                 ("unt", "##ax", "##ed", "taxi", "##ng")),
-        Mistake("untaxed can be cut, so only taxing is unknown", PIECES, ("[UNK]", "[UNK]")),
+        Mistake("untaxed can be split, so only taxing is unknown", PIECES, ("[UNK]", "[UNK]")),
         Mistake("this is a list for each word: write one list for the whole text", PIECES,
                 (["unt", "##ax", "##ed"], ["[UNK]"])),
     ),
@@ -326,10 +326,10 @@ cut = Exercise(
                 PIECES, cutter(failed=lambda found: [*found, "[UNK]"])),
         Mistake("the rest that doesn't fit is dropped without a trace: the whole word is [UNK]",
                 PIECES, cutter(failed=lambda found: found)),
-        Mistake("a word that can't be cut comes back unchanged: it should be [UNK]", PIECES,
+        Mistake("a word that can't be split comes back unchanged: it should be [UNK]", PIECES,
                 lambda word, vocab, n: [word] if reference_cut(word, vocab, n) == ["[UNK]"]
                 else reference_cut(word, vocab, n)),
-        Mistake("it continues after [UNK], but one part that doesn't fit makes the whole word "
+        Mistake("it continues after [UNK], but one part without a piece makes the whole word "
                 "unknown",
                 PIECES, cut_and_go_on),
         Mistake("it goes back and tries shorter pieces, but the longest match never gives a "
@@ -337,14 +337,14 @@ cut = Exercise(
                 PIECES, cut_with_a_way_back),
         Mistake("these are the fewest pieces, but the longest match doesn't look ahead", PIECES,
                 cut_into_fewest),
-        Mistake("the word is cut from its end: start at its beginning", PIECES,
+        Mistake("the word is split from its end: start at its beginning", PIECES,
                 cut_from_the_end),
         Mistake("the whole word is never tried: the first end to try is the end of the word",
                 PIECES, cut_never_whole),
-        Mistake("the word is never cut: a word that isn't an entry is put together from pieces",
+        Mistake("the word is never split: a word that isn't an entry is spelled with pieces",
                 PIECES, lambda word, vocab, n: [word] * bool(word) if word in vocab or not word
                 else ["[UNK]"]),
-        Mistake("long words are cut too, but a word of more than max_chars characters is [UNK]",
+        Mistake("long words are split too, but a word of more than max_chars characters is [UNK]",
                 PIECES, lambda word, vocab, n: reference_cut(word, vocab, len(word))),
         Mistake("a word of exactly max_chars characters became [UNK]: only longer words do",
                 PIECES, lambda word, vocab, n: reference_cut(word, vocab, n - 1)),
@@ -641,26 +641,26 @@ pad_batch = Exercise(
                 padded(lambda ids, s, m, pad: (ids, s, torch.ones_like(m)))),
         Mistake("the mask is 1 for B only: these are the segments, but the mask marks all tokens",
                 BATCH, padded(lambda ids, s, m, pad: (ids, s, s.clone()))),
-        Mistake("the mask is filled up with pad_id: it should be 0 for padding, whatever its id",
+        Mistake("the mask is padded with pad_id: it should be 0 for padding, whatever its id",
                 BATCH, padded(lambda ids, s, m, pad: (ids, s, torch.where(m == 1, m, pad)))),
         Mistake("the padding is on the left: BERT's padding is on the right", BATCH,
                 padded(lambda ids, s, m, pad: (rolled(ids, m), rolled(s, m), rolled(m, m)))),
-        Mistake("ids are filled up on the left, but segments and mask on the right", BATCH,
+        Mistake("ids are padded on the left, but segments and mask on the right", BATCH,
                 padded(lambda ids, s, m, pad: (rolled(ids, m), s, m))),
         Mistake("padding has segment 1: it should have segment 0", BATCH,
                 padded(lambda ids, s, m, pad: (ids, torch.where(m == 1, s, 1), m))),
-        Mistake("segments are filled up with pad_id: padding has segment 0, whatever its id", BATCH,
+        Mistake("segments are padded with pad_id: padding has segment 0, whatever its id", BATCH,
                 padded(lambda ids, s, m, pad: (ids, torch.where(m == 1, s, pad), m))),
         Mistake("padding has the last segment of its row: it should have segment 0", BATCH,
                 last_segment),
-        Mistake("ids are filled up with 0, but the id of [PAD] is pad_id", BATCH,
+        Mistake("ids are padded with 0, but the id of [PAD] is pad_id", BATCH,
                 padded(lambda ids, s, m, pad: (torch.where(m == 1, ids, 0), s, m))),
         Mistake("segments and mask came back in the wrong order", BATCH,
                 padded(lambda ids, s, m, pad: (ids, m, s))),
     ),
     hints=(
         "How many positions does each row lack? All three lists need that many more.",
-        "Fill up ids with pad_id and segments with 0. The mask needs only the length.",
+        "Pad ids with pad_id and segments with 0. The mask needs only the lengths.",
         "torch.tensor([[1] * len(ids) + [0] * (T - len(ids)) for ids, _ in rows])",
     ),
 )  # fmt: skip
@@ -895,10 +895,10 @@ longest_piece = Exercise(
                 piece_finder(min)),
         Mistake("a piece that continues a word was looked up without ##: ##dy and dy are two "
                 "entries", PIECES, piece_finder(later="")),
-        Mistake("the piece came back without its ##, but that's how the entry is called", PIECES,
+        Mistake("the piece came back without its ##, which is part of the entry", PIECES,
                 lambda word, start, vocab: reference_longest_piece(word, start, vocab)
                 .removeprefix("##")),
-        Mistake("a piece at place 0 begins the word, so it has no ##", PIECES,
+        Mistake("a piece at position 0 begins the word, so it has no ##", PIECES,
                 piece_finder(first="##")),
         Mistake("the whole rest of the word was never tried: the first end is len(word)", PIECES,
                 lambda word, start, vocab: reference_longest_piece(
@@ -969,7 +969,8 @@ mask_from_lengths = Exercise(
                 lambda lengths: torch.ones_like(reference_mask(lengths))),
         Mistake("the padding is on the left: BERT's padding is on the right", BATCH,
                 lambda lengths: reference_mask(lengths).flip(1)),
-        Mistake("one padding too many is real: places count from 0, so use < and not <=", BATCH,
+        Mistake("one padding position is marked as real: positions count from 0, so use < and "
+                "not <=", BATCH,
                 lambda lengths: reference_mask([n + 1 for n in lengths])[:, : max(lengths)]),
         Mistake("the last token of each row is hidden: a row of length n has n ones", BATCH,
                 lambda lengths: torch.tensor([[int(i < n - 1) for i in range(max(lengths))]
@@ -977,7 +978,7 @@ mask_from_lengths = Exercise(
         Mistake("every row has the mask of the first: each length makes its own row", BATCH,
                 lambda lengths: torch.tensor([[int(i < lengths[0]) for i in range(max(lengths))]
                                               for _ in lengths])),
-        Mistake("each row has a single 1: all places before its length are 1", BATCH,
+        Mistake("each row has a single 1: all positions before its length are 1", BATCH,
                 lambda lengths: torch.tensor([[int(i == n - 1) for i in range(max(lengths))]
                                               for n in lengths])),
     ),

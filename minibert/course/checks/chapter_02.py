@@ -32,16 +32,16 @@ position_gradient = Exercise(
     mistakes=(
         Mistake("both sequences use the same position rows, and their gradients add up", SUM,
                 (1, 1, 1, 1, 0, 0)),
-        Mistake("places 4 and 5 don't occur, and a row that isn't used gets no gradient", A_ROW,
+        Mistake("positions 4 and 5 don't occur, and a row that isn't used gets no gradient", A_ROW,
                 (2, 2, 2, 2, 2, 2)),
         Mistake("rows that aren't used get no gradient, and rows that are used twice get it twice",
                 A_ROW,
                 (1, 1, 1, 1, 1, 1)),
         Mistake("these are the rows of the token matrix, chosen by id: position rows are chosen by "
-                "place", SUM, (2, 1, 1, 3, 0, 1)),
+                "position", SUM, (2, 1, 1, 3, 0, 1)),
         Mistake("this is the whole row added up: each of its three numbers has its own "
                 "gradient", A_ROW, (6, 6, 6, 6, 0, 0)),
-        Mistake("places are counted from 0: the first token takes row 0", SUM,
+        Mistake("positions are counted from 0: the first token takes row 0", SUM,
                 (0, 2, 2, 2, 2, 0)),
         Mistake("the gradient has the shape of the matrix: rows that are not used have zeros in it",
                 A_ROW, (2, 2, 2, 2)),
@@ -52,7 +52,8 @@ position_gradient = Exercise(
     ),
     hints=(
         "A row's gradient says how often it was used. What chooses a position row?",
-        "Place t of every sequence takes row t. How many sequences are there, and how many places?",
+        "Position t of every sequence takes row t. How many sequences are there, and how many "
+        "positions?",
         "Rows 0 to 3 are used once by each of two sequences, rows 4 and 5 never: [2, 2, 2, 2, ...",
     ),
 )  # fmt: skip
@@ -137,8 +138,8 @@ read_back = Exercise(
                 read_by(torch.cdist)),
     ),
     hints=(
-        "Two of the three rows are known for every place. What remains of x without them?",
-        "Subtract the rows of place and segment. A token row remains (up to rounding), so the "
+        "You know two of the three rows at every position. What remains of x without them?",
+        "Subtract the rows of position and segment. A token row remains (up to rounding), so the "
         "right token has a distance of nearly 0.",
         "torch.cdist(x - position_matrix[: x.shape[1]] - segment_matrix[token_type_ids], "
         "token_matrix), and then the smallest in each row",
@@ -372,9 +373,9 @@ cooccurrence = Exercise(
         Mistake("a pair's count is overwritten: add to it", COMPANY, overwritten),
     ),
     hints=(
-        "Three loops will do: over documents, over places, and over places near them.",
-        "Two places i and j of one document are neighbours if their distance |i - j| is 1, 2, ... "
-        "or `window`. Each such (i, j) adds 1 / |i - j| to one cell.",
+        "Three loops will do: over documents, over positions, and over positions near them.",
+        "Two positions i and j of one document are neighbours if their distance |i - j| is 1, 2, "
+        "... or `window`. Each such (i, j) adds 1 / |i - j| to one cell.",
         "if 0 < abs(i - j) <= window: pairs[ids[i], ids[j]] += 1 / abs(i - j)",
     ),
 )  # fmt: skip
@@ -720,7 +721,7 @@ embeddings = Exercise(
         Mistake("position_ids are not used where they are given", SUM,
                 fed(lambda ids, types, places: (ids, types, None))),
         Mistake("positions are counted from 1", SUM, fed(counted_from_one)),
-        Mistake("position rows are chosen by token id: they are chosen by place", SUM,
+        Mistake("position rows are chosen by token id: they are chosen by position", SUM,
                 fed(lambda ids, types, places: (ids, types, ids))),
         Mistake("position rows are chosen by the number of the sequence in the batch", SUM,
                 fed(lambda ids, types, places: (ids, types, torch.arange(len(ids))[:, None]))),
@@ -730,10 +731,10 @@ embeddings = Exercise(
                 finished(lambda self, w, p, s: self.norm(w * p * s))),
     ),
     hints=(
-        "You need three nn.Embedding and one nn.LayerNorm. Which segments and places do you use "
+        "You need three nn.Embedding and one nn.LayerNorm. Which segments and positions do you use "
         "if none are given?",
-        "Missing segments are zeros, which choose a row like any others. Missing places are 0, 1, "
-        "..., T - 1. torch's LayerNorm has another eps than BERT's.",
+        "Missing segments are zeros, which choose a row like any others. Missing positions are "
+        "0, 1, ..., T - 1. The default eps of torch's LayerNorm isn't BERT's.",
         "self.norm = nn.LayerNorm(hidden_size, eps=1e-12), and all three rows are added before it",
     ),
 )  # fmt: skip
@@ -780,7 +781,7 @@ look_up = Exercise(
                 lambda ids, m: ids[..., None] * m[0]),
         Mistake("ids are counted from 0: id 0 is the first row", A_ROW,
                 lambda ids, m: m[ids - 1]),
-        Mistake("the 1 is one place too far to the right: id 0 is the first row", A_ROW,
+        Mistake("the 1 is one column too far to the right: id 0 is the first row", A_ROW,
                 lambda ids, m: m[(ids + 1) % len(m)]),
         Mistake("the rows are in the order of their ids: keep the order of the text", A_ROW,
                 lambda ids, m: m[ids.sort(-1).values]),
@@ -837,11 +838,12 @@ input_sum = Exercise(
                 SUM, lambda w, p, s, ids, types: reference_sum(w, p, s, ids, 1 - types)),
         Mistake("every token has segment 0: token_type_ids is not used", SLIPS,
                 lambda w, p, s, ids, types: reference_sum(w, p, s, ids, 0 * types)),
-        Mistake("position rows are chosen by token id: they are chosen by place, 0, 1, ...", SUM,
+        Mistake("position rows are chosen by token id: they are chosen by position, 0, 1, ...", SUM,
                 placed(lambda ids, types: ids)),
         Mistake("positions are counted from 1: row 0 belongs to the first token", SUM,
                 placed(lambda ids, types: torch.arange(ids.shape[1]) + 1)),
-        Mistake("position rows are chosen by the number of the sequence in the batch, not by place",
+        Mistake("position rows are chosen by the number of the sequence in the batch, not by "
+                "position",
                 SUM, placed(lambda ids, types: torch.arange(len(ids))[:, None])),
         Mistake("positions begin again at the second sentence: they run through the whole sequence",
                 SUM, placed(restarted)),
@@ -856,7 +858,7 @@ input_sum = Exercise(
                 lambda w, *case: reference_sum(w * math.sqrt(w.shape[1]), *case)),
         Mistake("the segment's number was added, not its row", SUM,
                 lambda w, p, s, ids, types: w[ids] + p[: ids.shape[1]] + types[..., None]),
-        Mistake("the place's number was added, not its row", SUM,
+        Mistake("the position's number was added, not its row", SUM,
                 lambda w, p, s, ids, types:
                 w[ids] + torch.arange(ids.shape[1])[:, None] + s[types]),
     ),

@@ -12,26 +12,26 @@ QUESTIONS = (
                    "neither stems nor endings. It only compares lengths."),
             Option("`fishe ##d`", "`fishe` is the longest piece at the beginning, and `##d` is "
                    "the longest piece that fits the rest."),
-            Option("either of these, depending on the sentence", "A word is cut without a look at "
-                   "its sentence, so it's always cut in the same way."),
+            Option("either of these, depending on the sentence", "The tokenizer "
+                   "looks at one word at a time, so it always splits “fished” in the same way."),
             Option("`[UNK]`, because “fished” isn't in the vocabulary", "A word is only unknown "
-                   "if some part of it can't be put together from pieces."),
+                   "if some part of it matches no piece."),
         ),
         "From words to pieces",
     ),
     Question(
-        "A tokenizer keeps “river” whole and cuts “muddy” into four pieces. What explains this?",
+        "A tokenizer keeps “river” whole and splits “muddy” into four pieces. What explains this?",
         "d",
         (
-            Option("“muddy” is built from “mud” and an ending", "The pieces needn't follow the "
-                   "parts of a word, and here they don't."),
-            Option("The list is filled up by the alphabet, and “muddy” came too late",
+            Option("“muddy” is built from “mud” and an ending", "Pieces needn't follow the "
+                   "parts of a word. `m ##ud ##d ##y` doesn't."),
+            Option("Entries are taken in alphabetical order, and “muddy” came too late",
                    "Merges are chosen by count, whatever letter a piece begins with."),
             Option("Nouns get entries before adjectives do", "No merge knows what a "
                    "noun is."),
             Option("“muddy” was too rare in the text that the vocabulary was learned from",
-                   "Merges go to the most frequent pairs. A rare word stays in the pieces that "
-                   "other words have in common with it."),
+                   "Merges go to the most frequent pairs. A rare word is left in pieces that "
+                   "it shares with other words."),
         ),
         "A vocabulary from the whole corpus",
     ),
@@ -56,12 +56,12 @@ QUESTIONS = (
         "c",
         (
             Option("An error, because the rows have different lengths", "The rows have the same "
-                   "length. The short sentence was filled up with `[PAD]`."),
+                   "length. The short sentence was padded with `[PAD]`."),
             Option("Nothing, because `[PAD]` is a token without a meaning", "To the model, `[PAD]` "
                    "is a token like any other, with a vector that others can read."),
             Option("The vectors of the short sentence change", "Its tokens read the padding as if "
                    "it were text. How much of it there is depends on the other sentence."),
-            Option("Both sentences get other vectors", "The long sentence has no padding, so "
+            Option("Both sentences get different vectors", "The long sentence has no padding, so "
                    "nothing changes for it."),
         ),
         "A batch: padding and its mask",
@@ -71,15 +71,15 @@ QUESTIONS = (
         "happens?",
         "b",
         (
-            Option("Most words become `[UNK]`", "The other vocabulary cuts words just as well. It "
-                   "only gives their pieces other ids."),
-            Option("It runs, and the model reads other words than yours", "An id is a position in "
-                   "a list. With another list, the same number is another piece, and nothing "
+            Option("Most words become `[UNK]`", "The other vocabulary has pieces for these "
+                   "words, too. It only gives them different ids."),
+            Option("It runs, but the model reads words that you never wrote", "An id is a position "
+                   "in a list. In another list, the same number is a different piece, and nothing "
                    "complains."),
             Option("The loading fails, because a model checks its vocabulary", "The model only "
                    "sees integers, and these are all in range."),
             Option("Very little, because common words have similar ids everywhere", "Each "
-                   "vocabulary is a list in an order of its own. The same word gets another id."),
+                   "vocabulary has a different order, so the same word gets a different id."),
         ),
         "From words to pieces",
     ),

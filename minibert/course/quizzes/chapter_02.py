@@ -11,13 +11,13 @@ QUESTIONS = (
             Option("They point in different directions, because the meanings differ", "Nothing "
                    "before the first layer looks at the other words, so nothing knows the meaning "
                    "in this sentence."),
-            Option("They differ by their position rows", "“bank” is in the same place in both "
+            Option("They differ by their position rows", "“bank” is at the same position in both "
                    "sentences, so it gets the same position row."),
             Option("They differ by their segment rows", "The segment says which sentence of a "
                    "pair a token belongs to. Both sentences are the first of their input."),
             Option("They don't differ",
-                   "Token, place and segment are the same, so the sum and its LayerNorm are the "
-                   "same. Chapter 3 builds the part that makes the difference."),
+                   "Token, position and segment are the same, so their sum is the same, and so is "
+                   "its LayerNorm. Attention, in chapter 3, is what separates them."),
         ),
         "Both banks, one row",
     ),
@@ -29,7 +29,7 @@ QUESTIONS = (
             Option("No, because only rows that were looked up get a gradient", "That's true of "
                    "the look-up alone. BERT uses the same matrix a second time."),
             Option("Yes, because the matrix also scores the guesses at the end",
-                   "Every row gives a token its score, so every row has a part in the loss."),
+                   "Every token is scored with its row, so the loss depends on every row."),
             Option("Yes, because similar words share their gradients", "Each row has its own "
                    "gradient. Similar words don't exchange anything."),
             Option("Yes, because LayerNorm mixes all rows", "LayerNorm works on one token at a "
@@ -38,8 +38,8 @@ QUESTIONS = (
         "A row for each id",
     ),
     Question(
-        "BERT adds the rows of token, position and segment. Why doesn't this mix them up for "
-        "good?",
+        "BERT adds the rows of token, position and segment. Why can they still be read "
+        "from the sum?",
         "a",
         (
             Option("Long random rows are nearly perpendicular, so dot products can still read "
@@ -59,9 +59,9 @@ QUESTIONS = (
         "You multiply all numbers of a token's row by 100 before LayerNorm. What comes out?",
         "c",
         (
-            Option("A row that is 100 times as large", "Then mean and standard deviation would be "
+            Option("A row that's 100 times as large", "Then mean and standard deviation would be "
                    "100 times as large, but LayerNorm makes them 0 and 1 (before gain and bias)."),
-            Option("A row that is 10 times as large", "The square root is taken of the variance, "
+            Option("A row that's 10 times as large", "The square root is taken of the variance, "
                    "which is 10,000 times as large. The row is divided by 100 in the end."),
             Option("The same row as before",
                    "Mean and standard deviation grow by the same factor, so it cancels out."),
@@ -71,21 +71,21 @@ QUESTIONS = (
         "LayerNorm, by hand",
     ),
     Question(
-        "A BERT that starts from counted rows learns faster than one that starts from random "
-        "rows. The same counted rows, dealt out to the wrong words, bring no gain. What does "
-        "this show?",
+        "In chapter 2, a BERT that starts from counted rows soon has a lower loss than one that "
+        "starts from random rows. If the same counted rows go to the wrong words, the gain is "
+        "lost. What does this show?",
         "a",
         (
             Option("It matters which word has which row",
-                   "The shuffled start has the same numbers. Only the match between rows and words "
-                   "is missing, so the match is what helps."),
+                   "The shuffled start has the same rows. Only the match between row and word is "
+                   "missing, so the match is what helps."),
             Option("The size of the numbers matters", "The shuffled start has numbers of the very "
                    "same size, and it gains nothing."),
-            Option("BERT's embeddings are computed from counts", "BERT itself starts from random "
-                   "rows. A start from counts is a shortcut that one may take."),
-            Option("The result was luck, because a fair test has only one difference", "It has "
-                   "only one: which word has which row. And each start was run with two seeds."),
+            Option("BERT's embeddings are computed from counts", "Google's BERT starts from "
+                   "random rows. A start from counts is an optional shortcut."),
+            Option("The counted run was lucky, since training is random", "The gap is several "
+                   "times as wide as the difference between two seeds of the same start."),
         ),
-        "Learned, not counted",
+        "Random start, counted start",
     ),
 )  # fmt: skip
