@@ -107,19 +107,11 @@ def save_start(
     name: str,
     say: Callable[[str], None] = print,
 ) -> None:
-    """Write what `read_start` returned.
-
-    The bias of a new MLM head becomes the log frequencies. Its transform is random, so what it adds
-    is kept as small as in a new model: logits grow with the token vectors, which training enlarges.
-    """
+    """Write what `read_start` returned. The bias of a new MLM head becomes the log frequencies."""
     model, tokenizer, new = start
     if new:
         say(f"{name} lacks {', '.join(sorted(new))}, which will start at random.")
     if MLM_HEAD in new:
-        config = model.config
         with torch.no_grad():
-            model.mlm_head.decoder.bias.copy_(log_frequency(corpus, config.vocab_size))
-            length = model.mlm_head.decoder.weight.norm(dim=1).mean()
-            of_new = config.initializer_range * config.hidden_size**0.5
-            model.mlm_head.norm.weight.mul_(min(1.0, of_new / length.item()))
+            model.mlm_head.decoder.bias.copy_(log_frequency(corpus, model.config.vocab_size))
     model.save_pretrained(directory / START, tokenizer)
