@@ -83,7 +83,7 @@ TITLES = {
 }
 NOTES = {
     "start": "`init cooccurrence` also starts the bias of the MLM head, at the log of each\n"
-    "token's frequency; `random` starts it at 0. Chapter 2, section 7, compares starts of the\n"
+    "token's frequency, and `random` starts it at 0. Chapter 2, section 7, compares starts of the\n"
     "token matrix with the same bias.",
 }
 

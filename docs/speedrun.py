@@ -160,15 +160,16 @@ INTRODUCTION = """# How fast can a BERT learn on two cores?
 
 The race: guess masked tokens in State of the Union messages that were held out (15 % masked, all
 by `[MASK]`), with any shape of BERT that exports to Hugging Face, a vocabulary of 8,192 pieces,
-and two CPU cores. The clock runs from the making of the model. Counting which token stands most
-often between two neighbours gets 32.9 %, and it is shown both. `make speedrun` runs the last
-record against the first on your machine; the target is what `fast` reaches there in five minutes.
+and two CPU cores. The clock starts when the model is made. Counting is the baseline: the token
+that occurs most often between the two neighbours, both of which it may see, is right 32.9 % of the
+time. `make speedrun` runs the last record against the first on your machine. The target is what
+`fast` reaches there in five minutes.
 
 ± is a 95 % interval over seeds (Student's t). Runs of one table took turns on one machine.
 """
 NOTES = {
-    "race": """`cramming`, `gpt-bert` and `modded-nanogpt` are what is left of those recipes where
-the architecture must export; `docs/speedrun.py` says what was left out of each.""",
+    "race": """`cramming`, `gpt-bert` and `modded-nanogpt` are those recipes without the parts that
+change the architecture, because a model must export. `docs/speedrun.py` lists what is missing.""",
     "parts": f"""The last record with one thing changed, on other speeches than those of the race,
 {PART_STEPS:,} steps of 4,096 tokens. Core seconds say what a change costs.""",
     "sweep": f"""Learning rates, on other speeches than those of the race, {SWEEP_MINUTES:g} minutes
