@@ -99,7 +99,7 @@ def machine() -> str:
     bf16 = "" if has_bf16() else "out"
     return (
         f"{name}, {os.cpu_count()} cores, {torch.get_num_threads()} threads, with{bf16} bfloat16 "
-        f"products; {platform.system()}, Python {platform.python_version()}, "
+        f"products, on {platform.system()}, Python {platform.python_version()}, "
         f"torch {torch.__version__}, transformers {version('transformers')}"
     )
 
